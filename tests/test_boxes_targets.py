@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from resdet.boxes.geometry import pairwise_coverage
+from resdet.boxes.targets import Samples, ignore_crowds, match, random_keys, sample
+
+
+def labels_of(ious: list[list[float]], low_quality: bool = False, valid: list[bool] | None = None) -> list[int]:
+    mask = torch.tensor([valid if valid is not None else [True] * len(ious)])
+    return match(torch.tensor([ious]), mask, 0.7, 0.3, low_quality).labels[0].tolist()
+
+
+def test_thresholds_include_high_and_exclude_low() -> None:
+    assert labels_of([[0.7, 0.69, 0.3, 0.29]]) == [1, -1, -1, 0]
+
+
+def test_best_anchor_of_an_object_is_positive_only_with_low_quality() -> None:
+    ious = [[0.1, 0.2, 0.2, 0.0], [0.9, 0.5, 0.0, 0.0]]
+    assert labels_of(ious) == [1, -1, 0, 0]
+    # Both anchors that tie for the first object's best.
+    assert labels_of(ious, low_quality=True) == [1, 1, 1, 0]
+
+
+def test_low_quality_anchor_learns_its_own_best_object() -> None:
+    ious = torch.tensor([[[0.0, 0.4], [0.8, 0.5]]])
+    matches = match(ious, torch.ones(1, 2, dtype=torch.bool), 0.7, 0.3, True)
+    assert matches.labels.tolist() == [[1, 1]]
+    assert matches.index.tolist() == [[1, 1]]  # object 0's best anchor is 1, whose own best is object 1
+
+
+def test_object_that_no_anchor_touches_makes_no_positive() -> None:
+    assert labels_of([[0.0, 0.0, 0.0]], low_quality=True) == [0, 0, 0]
+
+
+def test_padding_slots_match_nothing() -> None:
+    ious = [[0.9, 0.1], [0.2, 0.95]]
+    assert labels_of(ious, True, [True, False]) == [1, 0]
+    assert labels_of(ious, True, [False, False]) == [0, 0]
+    matches = match(torch.tensor([ious]), torch.tensor([[True, False]]), 0.7, 0.3, False)
+    assert matches.index.tolist() == [[0, 0]]
+
+
+def test_image_without_a_single_slot_is_all_negative() -> None:
+    matches = match(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool), 0.7, 0.3, True)
+    assert matches.labels.tolist() == [[0] * 5] * 2
+    assert matches.labels.dtype == torch.int8
+    assert matches.index.shape == (2, 5)
+
+
+def test_one_threshold_ignores_nothing() -> None:
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    assert match(torch.tensor([[[0.5, 0.49]]]), mask, 0.5, 0.5, False).labels.tolist() == [[1, 0]]
+
+
+def test_crowds_ignore_only_negatives() -> None:
+    anchors = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60]]])
+    crowds = torch.tensor([[[0.0, 0, 100, 8], [0, 0, 100, 100]]])
+    coverage = pairwise_coverage(anchors, crowds).mT
+    labels = torch.tensor([[0, 1, 0]], dtype=torch.int8)
+    ignored = ignore_crowds(labels, coverage, torch.tensor([[True, False]]))
+    assert ignored.tolist() == [[-1, 1, 0]]
+    assert ignored.dtype == torch.int8
+
+
+def test_crowds_may_have_no_slot() -> None:
+    labels = torch.tensor([[0, 1]], dtype=torch.int8)
+    assert torch.equal(ignore_crowds(labels, torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.bool)), labels)
+
+
+def test_keys_are_a_function_of_seed_stream_and_slot_alone() -> None:
+    seeds = torch.tensor([0, 1, -(2**63), 2**63 - 1, 123456789])
+    keys = random_keys(seeds, 100, stream=3)
+    for n, seed in enumerate(seeds):
+        assert torch.equal(random_keys(seed[None], 60, stream=3)[0], keys[n, :60])
+    assert not (random_keys(seeds, 100, stream=4) == keys).any(dim=1).all()
+
+
+def hash_in_python(seed: int, stream: int, slot: int) -> int:
+    """The definition of the keys, in whole numbers; a change of it would change the samples of a resumed run."""
+    mask, golden = 2**64 - 1, 0x9E3779B97F4A7C15
+
+    def mix(z: int) -> int:
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return z ^ (z >> 31)
+
+    assert mix(golden) == 0xE220A8397B1DCDAF  # the published first output of splitmix64 for the seed 0
+    state = mix((mix((seed + golden) & mask) + (stream + 1) * 0xD1B54A32D192ED03) & mask)
+    return mix((state + (slot + 1) * golden) & mask) >> 40
+
+
+def test_keys_are_splitmix64() -> None:
+    seeds = [0, 42, -7, 2**63 - 1, -(2**63)]
+    for stream in (0, 1, 1000):
+        keys = random_keys(torch.tensor(seeds), 5, stream)
+        assert keys.dtype == torch.float32
+        expected = [[hash_in_python(seed, stream, slot) for slot in range(5)] for seed in seeds]
+        assert (keys.double() * 2**24).tolist() == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_keys_are_the_same_on_a_gpu() -> None:
+    seeds = torch.tensor([0, -1, 2**62])
+    assert torch.equal(random_keys(seeds.cuda(), 1000, 3).cpu(), random_keys(seeds, 1000, 3))
+
+
+@pytest.mark.parametrize("consecutive", ["slots", "seeds", "streams"])
+def test_keys_are_uniform_and_uncorrelated(consecutive: str) -> None:
+    n = 1 << 16
+    if consecutive == "slots":
+        keys = random_keys(torch.tensor([5]), n, stream=0)[0]
+    elif consecutive == "seeds":
+        keys = random_keys(torch.arange(n), 1, stream=0)[:, 0]
+    else:
+        keys = torch.cat([random_keys(torch.tensor([5]), 1, stream=s)[0] for s in range(2048)])
+        n = 2048
+    assert keys.min() >= 0
+    assert keys.max() < 1
+    expected = n / 16
+    chi_square = ((torch.histc(keys, 16, 0, 1) - expected) ** 2 / expected).sum()
+    assert chi_square < 45  # 15 degrees of freedom: beyond 45 once in 10,000
+    for lag in (1, 2, 7):
+        correlation = torch.corrcoef(torch.stack([keys[:-lag], keys[lag:]]))[0, 1]
+        assert correlation.abs() < 4.5 / n**0.5
+
+
+def random_labels(n: int = 4, anchors: int = 2000) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(-1, 2, (n, anchors), generator=generator).to(torch.int8)
+
+
+def check(labels: torch.Tensor, chosen: Samples) -> None:
+    """No anchor twice, none that is ignored, and `positive` tells the truth."""
+    for n in range(len(labels)):
+        index = chosen.index[n][chosen.valid[n]]
+        assert len(index.unique()) == len(index)
+        assert torch.equal(labels[n, index] == 1, chosen.positive[n][chosen.valid[n]])
+        assert (labels[n, index] >= 0).all()
+    assert not (chosen.positive & ~chosen.valid).any()
+
+
+def test_sample_fills_half_with_positives_when_there_are_enough() -> None:
+    labels = random_labels()
+    chosen = sample(labels, random_keys(torch.arange(4), 2000, 0), 256, 0.5)
+    check(labels, chosen)
+    assert chosen.positive.sum(dim=1).tolist() == [128] * 4
+    assert chosen.valid.all()
+
+
+def test_few_positives_leave_their_room_to_negatives() -> None:
+    labels = torch.zeros(1, 500, dtype=torch.int8)
+    labels[0, [3, 99, 400]] = 1
+    chosen = sample(labels, random_keys(torch.tensor([1]), 500, 0), 256, 0.5)
+    check(labels, chosen)
+    assert chosen.positive.sum() == 3
+    assert chosen.valid.sum() == 256
+
+
+def test_few_negatives_leave_padding() -> None:
+    labels = torch.ones(1, 500, dtype=torch.int8)
+    labels[0, :10] = 0
+    labels[0, 10:20] = -1
+    chosen = sample(labels, random_keys(torch.tensor([1]), 500, 0), 256, 0.25)
+    check(labels, chosen)
+    assert chosen.positive.sum() == 64
+    assert chosen.valid.sum() == 74
+    assert chosen.index.shape == (1, 256)
+
+
+def test_everything_can_be_taken() -> None:
+    labels = random_labels(anchors=300)
+    chosen = sample(labels, random_keys(torch.arange(4), 300, 0), 1_000_000, 1.0)
+    check(labels, chosen)
+    assert chosen.index.shape == (4, 300)
+    assert torch.equal(chosen.valid.sum(dim=1), (labels >= 0).sum(dim=1))
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1])
+def test_images_of_one_label_only(value: int) -> None:
+    labels = torch.full((2, 50), value, dtype=torch.int8)
+    chosen = sample(labels, random_keys(torch.arange(2), 50, 0), 20, 0.5)
+    check(labels, chosen)
+    assert chosen.valid.sum(dim=1).tolist() == [{-1: 0, 0: 20, 1: 10}[value]] * 2
+
+
+def test_no_positive_allowed_and_no_anchor_at_all() -> None:
+    labels = random_labels()
+    assert not sample(labels, random_keys(torch.arange(4), 2000, 0), 16, 0.0).positive.any()
+    none = torch.zeros(2, 0, dtype=torch.int8)
+    assert sample(none, random_keys(torch.arange(2), 0, 0), 16, 0.5).index.shape == (2, 0)
+
+
+def test_every_positive_is_chosen_equally_often() -> None:
+    labels = torch.ones(4000, 8, dtype=torch.int8)
+    chosen = sample(labels, random_keys(torch.arange(4000), 8, 0), 4, 0.5)
+    counts = chosen.index[chosen.valid].bincount(minlength=8)
+    assert counts.sum() == 8000
+    assert (counts - 1000).abs().max() < 4.5 * 1000**0.5
+
+
+def test_samples_do_not_depend_on_the_rest_of_the_batch() -> None:
+    labels, seeds = random_labels(), torch.arange(4) + 10
+    together = sample(labels, random_keys(seeds, 2000, 0), 64, 0.25)
+    alone = sample(labels[2:3], random_keys(seeds[2:3], 2000, 0), 64, 0.25)
+    assert torch.equal(together.index[2], alone.index[0])

@@ -1,0 +1,1 @@
+"""Networks (Sect. 3): resnet.py, frozen batch normalization, preprocessing, weights by origin."""

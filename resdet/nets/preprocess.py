@@ -1,0 +1,53 @@
+"""From uint8 RGB to what conv1 expects, on the device: the first thing every net does.
+
+The mean and the standard deviation are buffers of the net, because they belong to its weights: a net with another
+origin's preprocessing loses tens of points without an error. Weights trained on BGR have conv1's input channels
+reversed when they are read (nets/weights.py), so that everything here is RGB.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB on the 0..255 scale: .485 .456 .406
+IMAGENET_STD = (58.395, 57.12, 57.375)  # .229 .224 .225 (torchvision); the MSRA models divide by nothing
+
+
+class Preprocess(nn.Module):
+    """``(image - mean) / std``, then zeros in the padding: conv1 sees the same border alone and in a batch."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Normalise images.
+
+        Args:
+            images: uint8 [N, 3, H, W], RGB.
+            sizes: int64 [N, 2], the true (height, width) of each image; None where nothing is padded.
+
+        Returns:
+            float32 [N, 3, H, W], channels_last.
+        """
+        x = images.to(torch.float32, memory_format=torch.channels_last)
+        x = (x - self.mean[:, None, None]) / self.std[:, None, None]
+        if sizes is None:
+            return x
+        return x * inside(sizes, x.shape[-2], x.shape[-1])
+
+
+def inside(sizes: Tensor, height: int, width: int) -> Tensor:
+    """True where a map of [height, width] cells holds the image and not its padding: bool [N, 1, height, width]."""
+    rows = torch.arange(height, device=sizes.device) < sizes[:, 0, None]  # [N, height]
+    columns = torch.arange(width, device=sizes.device) < sizes[:, 1, None]  # [N, width]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -1,0 +1,1 @@
+"""Readers of data sets, transforms and loading: every file format is parsed here."""

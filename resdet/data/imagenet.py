@@ -1,0 +1,101 @@
+"""Images with one class each: the ImageNet CLS-LOC layout as published, or plain folders of classes.
+
+    train = ImageNetDataset("data/imagenet", "train")
+    train.classes[0], train.names[0]     # 'n01440764', 'tench, Tinca tinca'
+    image, label = train[0]              # uint8 [H, W, 3] RGB, int
+
+CLS-LOC: ROOT/ILSVRC/{Data,ImageSets}/CLS-LOC, the classes in the order of ROOT/LOC_synset_mapping.txt, the labels of
+val from ROOT/LOC_val_solution.csv.  Folders: ROOT/{train,val}/CLASS/*.jpg, the classes in alphabetical order.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from resdet.data.images import read_image
+from resdet.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+class ImageNetDataset:
+    """A classification set; the list of images is two flat arrays that workers share without copying.
+
+    Args:
+        root: the folder that holds ILSVRC/, or train/ and val/.
+        image_set: "train" or "val".
+
+    Raises:
+        UserError: a folder, list or solution file is missing, or names a class that the mapping does not have.
+    """
+
+    def __init__(self, root: str | Path, image_set: str) -> None:
+        self.root = Path(root)
+        if (self.root / "ILSVRC").is_dir():
+            self.classes, self.names = _read_mapping(self.root / "LOC_synset_mapping.txt")
+            items = _read_cls_loc(self.root, image_set, {name: i for i, name in enumerate(self.classes)})
+        else:
+            self.classes, items = _read_folders(self.root / image_set)
+            self.names = self.classes
+        self.paths = np.array([path for path, _ in items])
+        self.labels = np.array([label for _, label in items], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return read_image(self.root / str(self.paths[index])), int(self.labels[index])
+
+    def image_id(self, index: int) -> str:
+        """The image's path below the root."""
+        return str(self.paths[index])
+
+
+def _read_mapping(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it lists the classes, one 'n01440764 tench, Tinca tinca' a line")
+    pairs = [line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip()]
+    return tuple(p[0] for p in pairs), tuple(p[-1] for p in pairs)
+
+
+def _read_cls_loc(root: Path, image_set: str, class_index: dict[str, int]) -> list[tuple[str, int]]:
+    lists = root / "ILSVRC" / "ImageSets" / "CLS-LOC"
+    path = lists / ("train_cls.txt" if image_set == "train" else f"{image_set}.txt")
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it lists the images of '{image_set}'; unpack ImageSets from the archive")
+    stems = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    wnids = [s.split("/")[0] for s in stems] if image_set == "train" else _solution(root, image_set, stems)
+    unknown = next((w for w in wnids if w not in class_index), None)
+    if unknown is not None:
+        raise UserError(f"{path}: class '{unknown}' is not in LOC_synset_mapping.txt; the two must be of one release")
+    folder = f"ILSVRC/Data/CLS-LOC/{image_set}"
+    return [(f"{folder}/{stem}.JPEG", class_index[w]) for stem, w in zip(stems, wnids, strict=True)]
+
+
+def _solution(root: Path, image_set: str, stems: list[str]) -> list[str]:
+    """The classes of validation images, from the 'ImageId,PredictionString' file whose rows begin with a synset."""
+    path = root / f"LOC_{image_set}_solution.csv"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it holds the classes of '{image_set}'")
+    with path.open(newline="") as file:
+        answer = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+    absent = next((s for s in stems if s not in answer), None)
+    if absent is not None:
+        raise UserError(f"{path} has no row for image '{absent}', which ImageSets/CLS-LOC/{image_set}.txt lists")
+    return [answer[s] for s in stems]
+
+
+def _read_folders(folder: Path) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if not classes:
+        raise UserError(f"{folder} has no class folders: expected {folder}/CLASS/*.jpg, or ILSVRC/ beside it")
+    items = []
+    for label, name in enumerate(classes):
+        files = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not files:
+            raise UserError(f"{folder / name} holds no images ({', '.join(sorted(SUFFIXES))}); add some or remove it")
+        items += [(p.relative_to(folder.parent).as_posix(), label) for p in files]
+    return tuple(classes), items

@@ -1,0 +1,65 @@
+"""Image files: pixels with OpenCV, sizes from the header alone. Both honour the EXIF orientation of photos.
+
+pixels = read_image("photo.jpg")          # uint8 [H, W, 3], RGB
+height, width = image_size("photo.jpg")   # nothing is decoded: fast enough for a whole data set
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from resdet.errors import UserError
+
+_EXIF_ORIENTATION = 0x0112  # the EXIF tag; its values 5..8 swap width and height
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode a file to uint8 [H, W, 3], RGB; gray images are repeated, alpha is dropped, 16 bits become 8.
+
+    Raises:
+        UserError: the file is missing, or is no image that OpenCV can decode.
+    """
+    encoded = _read_bytes(path)
+    try:
+        # imdecode and not imread: imread cannot open names outside the local code page on Windows.
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise UserError(f"{path}: not an image that OpenCV can decode; replace the file or take it out of the data set")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) that `read_image` would give, from the file's header.
+
+    Raises:
+        UserError: the file is missing, or its header is not one that Pillow knows.
+    """
+    from PIL import Image, UnidentifiedImageError  # lazily: only needed for data sets whose annotations lack sizes
+
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_EXIF_ORIENTATION) in (5, 6, 7, 8)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        raise UserError(f"{path}: unreadable image header; replace the file or take it out of the data set") from None
+    return (width, height) if turned else (height, width)
+
+
+def _read_bytes(path: str | Path) -> np.ndarray:
+    try:
+        return np.fromfile(path, np.uint8)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _missing(path: str | Path) -> UserError:
+    return UserError(f"{path}: no such image; check the data set's root, or take it out of the image set")

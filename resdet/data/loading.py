@@ -1,0 +1,179 @@
+"""From data sets to batches: workers, padding, pinned memory.
+
+loader = detection_loader(dataset, resizer, sampler, augmentation, workers=2)    # endless, for training
+for batch in detection_eval_loader(dataset, resizer, images=4): ...              # every image once, in order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from resdet.data.sampling import Draw, TrainSampler, draw_seed
+from resdet.data.transforms import DetectionAugmentation, Resizer
+from resdet.structures import Batch, LabelledImages, Sample
+
+
+class Samples(Protocol):
+    """What a detection set offers (data/annotations.py)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class Images(Protocol):
+    """What a classification set offers (data/imagenet.py)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...
+    def image_id(self, index: int) -> str:
+        """A name for messages."""
+        ...
+
+
+class View(Protocol):
+    """A crop: data/transforms.py's TrainCrop and CenterCrop."""
+
+    def __call__(self, image: np.ndarray, seed: int, epoch: int) -> np.ndarray: ...  # noqa: D102
+
+
+class _Detection(Dataset):
+    def __init__(self, samples: Samples, resizer: Resizer, augment: DetectionAugmentation | None) -> None:
+        self.samples, self.resizer, self.augment = samples, resizer, augment
+
+    def __getitem__(self, draw: Draw) -> tuple[Sample, tuple[int, int], int]:
+        sample = self.samples[draw.index]
+        if self.augment is not None:
+            sample = self.augment(sample, draw.seed)
+        height, width = sample.image.shape[:2]
+        sample.image = torch.from_numpy(self.resizer(sample.image.numpy()))
+        return sample, (height, width), draw.seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class _Classification(Dataset):
+    def __init__(self, images: Images, view: View) -> None:
+        self.images, self.view = images, view
+
+    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, int, str]:
+        image, label = self.images[draw.index]
+        return self.view(image, draw.seed, draw.epoch), label, self.images.image_id(draw.index)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]], multiple: int = 1) -> Batch:
+    """(resized sample, its size before, its seed) of each image to one Batch, all padded to the largest.
+
+    multiple: the padded height and width are rounded up to it (fewer different shapes for compiled code).
+    """
+    samples = [item[0] for item in items]
+    sizes = torch.tensor([s.image.shape[:2] for s in samples])
+    height, width = (-(-int(m) // multiple) * multiple for m in sizes.amax(0))
+    slots = max(1, max(len(s.boxes) for s in samples))
+    n = len(samples)
+    images = torch.zeros(n, height, width, 3, dtype=torch.uint8)
+    batch = Batch(
+        images=images.permute(0, 3, 1, 2),
+        sizes=sizes,
+        image_sizes=torch.tensor([item[1] for item in items]),
+        boxes=torch.zeros(n, slots, 4),
+        labels=torch.zeros(n, slots, dtype=torch.int64),
+        crowd=torch.zeros(n, slots, dtype=torch.bool),
+        mask=torch.zeros(n, slots, dtype=torch.bool),
+        seeds=torch.tensor([item[2] for item in items], dtype=torch.int64),
+        padded=bool((sizes != torch.tensor([height, width])).any()),
+        image_ids=[s.image_id for s in samples],
+    )
+    for i, sample in enumerate(samples):
+        h, w = sample.image.shape[:2]
+        images[i, :h, :w] = sample.image
+        count = len(sample.boxes)
+        batch.boxes[i, :count] = sample.boxes
+        batch.labels[i, :count] = sample.labels
+        batch.crowd[i, :count] = sample.crowd
+        batch.mask[i, :count] = True
+    return batch
+
+
+def collate_images(items: Sequence[tuple[np.ndarray, int, str]]) -> LabelledImages:
+    """Crops of one size to one batch."""
+    images = torch.from_numpy(np.stack([item[0] for item in items])).permute(0, 3, 1, 2)
+    return LabelledImages(images, torch.tensor([item[1] for item in items]), [item[2] for item in items])
+
+
+def detection_loader(
+    samples: Samples,
+    resizer: Resizer,
+    sampler: TrainSampler,
+    augment: DetectionAugmentation | None = None,
+    workers: int = 2,
+    pin: bool = False,
+) -> DataLoader:
+    """Endless batches for training, in the sampler's order whatever the number of workers."""
+    return _loader(_Detection(samples, resizer, augment), sampler, collate_detection, workers, pin)
+
+
+def detection_eval_loader(
+    samples: Samples,
+    resizer: Resizer,
+    images: int = 1,
+    workers: int = 2,
+    pin: bool = False,
+    rank: int = 0,
+    world: int = 1,
+) -> DataLoader:
+    """Every image once, in order; of several processes each takes every world-th batch."""
+    batches = _in_order(np.arange(len(samples)), images)[rank::world]
+    return _loader(_Detection(samples, resizer, None), batches, collate_detection, workers, pin)
+
+
+def image_loader(images: Images, view: View, sampler: TrainSampler, workers: int = 2, pin: bool = False) -> DataLoader:
+    """Endless batches of crops for training a classifier."""
+    return _loader(_Classification(images, view), sampler, collate_images, workers, pin)
+
+
+def image_eval_loader(
+    images: Images,
+    view: View,
+    batch: int = 64,
+    workers: int = 2,
+    pin: bool = False,
+    rank: int = 0,
+    world: int = 1,
+    order: np.ndarray | None = None,
+) -> DataLoader:
+    """Every image once, in the set's order or another one."""
+    batches = _in_order(np.arange(len(images)) if order is None else order, batch)[rank::world]
+    return _loader(_Classification(images, view), batches, collate_images, workers, pin)
+
+
+def _in_order(order: np.ndarray, size: int) -> list[list[Draw]]:
+    draws = [Draw(i, 0, draw_seed(0, 0, i)) for i in order.tolist()]
+    return [draws[i : i + size] for i in range(0, len(draws), size)]
+
+
+def _loader(dataset: Dataset, batches: Iterable[list[Draw]], collate: Any, workers: int, pin: bool) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """A worker is one of several: OpenCV's own threads would fight with the others'."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,88 @@
+"""Configs are pure-Python mmengine files: ``type=TheClass`` and that class's own arguments, nothing is registered.
+
+cfg = load_config("configs/shapes_det.py", {"schedule.steps": 100})
+model = build(cfg.model)
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.config.lazy import LazyAttr, LazyObject
+
+from resdet.errors import UserError
+
+
+def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config.
+
+    Args:
+        path: a file, or the name of a config that comes with resdet ("voc07_r50", "configs/voc07_r50.py").
+        options: what ``--cfg-options a.b=1`` gave; every key must exist in the config.
+
+    Raises:
+        UserError: no such config, an error in the file, or an option that the config does not have.
+    """
+    found = find_config(path)
+    try:
+        cfg = Config.fromfile(found)
+    except Exception as error:
+        raise UserError(f"{found}: the config cannot be read: {type(error).__name__}: {error}") from error
+    for key in options or {}:
+        _check_option(cfg, key, found)
+    if options:
+        cfg.merge_from_dict(options)
+    return cfg
+
+
+def find_config(path: str | Path) -> Path:
+    """The file itself, or the packaged config of that name."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    packaged = Path(str(resources.files("resdet"))) / "configs" / f"{given.stem}.py"
+    beside = Path(str(resources.files("resdet"))).parent / "configs" / f"{given.stem}.py"
+    for candidate in (packaged, beside):
+        if candidate.is_file():
+            return candidate
+    folder = beside.parent if beside.parent.is_dir() else packaged.parent
+    names = ", ".join(sorted(p.stem for p in folder.glob("[!_]*.py")))
+    raise UserError(f"no config '{path}': give a file, or one of {names}")
+
+
+def build(node: Any) -> Any:
+    """Turn ``dict(type=Class, **arguments)`` into ``Class(**arguments)``, from the inside out; other values stay."""
+    if isinstance(node, dict):
+        values = {key: build(value) for key, value in node.items() if key != "type"}
+        if "type" not in node:
+            return values
+        return _call(_resolve(node["type"]), values)
+    if isinstance(node, list | tuple):
+        return type(node)(build(item) for item in node)
+    return _resolve(node)
+
+
+def _resolve(value: Any) -> Any:
+    return value.build() if isinstance(value, LazyObject | LazyAttr) else value
+
+
+def _call(target: Any, values: dict[str, Any]) -> Any:
+    try:
+        return target(**values)
+    except TypeError as error:
+        raise UserError(f"config: {target.__name__} does not take these arguments: {error}") from error
+
+
+def _check_option(cfg: Config, key: str, path: Path) -> None:
+    node: Any = cfg
+    for part in key.split("."):
+        if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        if not isinstance(node, Config | ConfigDict) or part not in node:
+            keys = ", ".join(node.keys()) if isinstance(node, Config | ConfigDict) else "nothing below it"
+            raise UserError(f"--cfg-options {key}: '{part}' is not in {path}; there is {keys}")
+        node = node[part]

@@ -1,0 +1,67 @@
+"""Several processes, one a GPU (or CPU): torchrun or SLURM starts them, torch.distributed joins them.
+
+torchrun --nproc-per-node 8 tools/train_det.py CONFIG --launcher pytorch
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import torch
+import torch.distributed as dist
+from mmengine.dist import get_rank, get_world_size, is_main_process
+
+from resdet.errors import UserError
+
+__all__ = ["close_processes", "gather_objects", "get_rank", "get_world_size", "is_main_process", "join_processes"]
+
+
+def join_processes(launcher: str, device: str) -> torch.device:
+    """Join the other processes, if any, and say which device this one has.
+
+    Args:
+        launcher: "none", "pytorch" (torchrun's environment) or "slurm" (srun's).
+        device: "auto", "cpu", "cuda" or "cuda:1".
+    """
+    wants_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if launcher == "slurm":
+        _slurm_environment()
+    if launcher != "none":
+        if "RANK" not in os.environ:
+            raise UserError("--launcher pytorch: start with torchrun --nproc-per-node N tools/train_det.py ...")
+        dist.init_process_group("nccl" if wants_gpu else "gloo")
+    if not wants_gpu:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
+    chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) if ":" not in device else int(device[5:]))
+    torch.cuda.set_device(chosen)
+    return chosen
+
+
+def gather_objects(value: list) -> list:
+    """The lists of all processes, one after the other, on every process."""
+    if get_world_size() == 1:
+        return value
+    parts: list[list] = [[] for _ in range(get_world_size())]
+    dist.all_gather_object(parts, value)
+    return [item for part in parts for item in part]
+
+
+def close_processes() -> None:
+    """Leave the group; without it torch warns at exit."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _slurm_environment() -> None:
+    try:
+        node_list = os.environ["SLURM_NODELIST"]
+        os.environ["RANK"], os.environ["WORLD_SIZE"] = os.environ["SLURM_PROCID"], os.environ["SLURM_NTASKS"]
+        os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
+    except KeyError as error:
+        raise UserError(f"--launcher slurm: {error} is not set; start with srun") from error
+    first = subprocess.run(["scontrol", "show", "hostnames", node_list], capture_output=True, text=True, check=True)
+    os.environ.setdefault("MASTER_ADDR", first.stdout.split()[0])
+    os.environ.setdefault("MASTER_PORT", "29500")

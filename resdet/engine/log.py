@@ -1,0 +1,88 @@
+"""What a run says: to the terminal and run.log through mmengine's logger, figures through its visual back ends.
+
+Back ends by name: "local" (scalars.json, one JSON object a line; always on), "tensorboard", "wandb", "mlflow".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import MMLogger
+from mmengine.logging.logger import MMFormatter
+from mmengine.visualization.vis_backend import (
+    BaseVisBackend,
+    LocalVisBackend,
+    MLflowVisBackend,
+    TensorboardVisBackend,
+    WandbVisBackend,
+)
+
+from resdet.engine.distributed import is_main_process
+from resdet.errors import UserError
+
+BACKENDS = {"tensorboard": TensorboardVisBackend, "wandb": WandbVisBackend, "mlflow": MLflowVisBackend}
+
+
+def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
+    """Send the "resdet" logger to the terminal (in colour only there) and to `work_dir`/NAME.log."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    made = MMLogger(name="resdet", log_file=str(work_dir / f"{name}.log"), file_mode="a")
+    for handler in made.handlers:
+        color = handler.formatter is not None and isinstance(handler, logging.StreamHandler) and _is_terminal(handler)
+        handler.setFormatter(MMFormatter(color=color, datefmt="%H:%M:%S"))
+    logger = logging.getLogger("resdet")
+    logger.handlers, logger.propagate = made.handlers, False
+    logger.setLevel(logging.INFO if is_main_process() else logging.ERROR)
+    return logger
+
+
+class Scalars:
+    """Figures by step, to every back end; on the main process only."""
+
+    def __init__(self, work_dir: Path, backends: Sequence[str] = ()) -> None:
+        self.path = work_dir / "scalars.json"
+        self.backends: list[BaseVisBackend] = []
+        if not is_main_process():
+            return
+        unknown = [b for b in backends if b != "local" and b not in BACKENDS]
+        if unknown:
+            raise UserError(f"log back end '{unknown[0]}' is unknown; there are local, {', '.join(BACKENDS)}")
+        self.backends = [LocalVisBackend(str(work_dir), scalar_save_file=self.path.name)]
+        self.backends += [BACKENDS[b](str(work_dir)) for b in backends if b != "local"]
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Record `values` at `step`."""
+        for backend in self.backends:
+            backend.add_scalars({"iteration": step, **values}, step)
+
+    def forget_after(self, step: int) -> None:
+        """Drop what a killed run recorded after its last checkpoint: the resumed one records it again."""
+        if not self.backends or not self.path.is_file():
+            return
+        kept = [r for r in read_scalars(self.path) if r["iteration"] <= step]
+        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+
+    def close(self) -> None:
+        """Let back ends that send over a network finish."""
+        for backend in self.backends:
+            backend.close()
+
+
+def read_scalars(path: Path) -> list[dict[str, Any]]:
+    """The records of a run, in order; an unfinished last line is left out."""
+    records = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+def _is_terminal(handler: logging.StreamHandler) -> bool:
+    return handler.stream is sys.stdout and sys.stdout.isatty()

@@ -1,0 +1,255 @@
+"""The training loop, visible: one step is a forward, a backward and an update; everything else is every N steps.
+
+    loop = TrainLoop(model, optimizer, schedule, settings, run)
+    loop.resume(checkpoint)                     # optional
+    loop(loader, validate=lambda model: {"val/mAP50": ...})
+
+`model(batch)` returns a dict of scalars: those named ``loss_*`` are summed and minimised, the others only logged.
+Losses stay on the device and are looked at every `log_every` steps; that is where a NaN is caught, with its images.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from resdet.engine.checkpoint import save_checkpoint
+from resdet.engine.distributed import get_world_size, is_main_process
+from resdet.engine.log import Scalars
+from resdet.engine.precision import precision_context
+from resdet.engine.run import Run
+from resdet.engine.schedule import Cosine, MultiStep
+from resdet.errors import UserError
+
+logger = logging.getLogger("resdet")
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How often what happens; counted in optimizer steps.
+
+    Args:
+        log_every: steps between two lines of the log.
+        checkpoint_every: steps between two last.pth.
+        validate_every: steps between two validations; 0: only at the end.
+        accumulate: forward and backward passes for one optimizer step.
+        clip: largest norm of the gradient; None: not clipped.
+        ema: decay of an exponential moving average of the weights, which is then validated and saved; None: off.
+        best: which of the validation's figures decides about best.pth; the higher the better.
+    """
+
+    log_every: int = 20
+    checkpoint_every: int = 1000
+    validate_every: int = 0
+    accumulate: int = 1
+    clip: float | None = None
+    ema: float | None = None
+    best: str = ""
+
+
+class TrainLoop:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: MultiStep | Cosine,
+        settings: LoopSettings,
+        run: Run,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.steps = model, optimizer, schedule.steps
+        self.settings, self.run, self.facts = settings, run, facts or {}
+        self.scheduler = LambdaLR(optimizer, schedule)
+        self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
+        self.ema = _average(model, settings.ema)
+        self.step, self.best, self.figures = 0, -math.inf, dict[str, float]()
+        self.scalars = Scalars(run.work_dir, run.backends)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The model to validate and to keep: the moving average where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    def __call__(self, loader: Iterable, validate: Validate | None = None) -> nn.Module:
+        """Train until the schedule's last step. Returns the model to keep."""
+        model = self.model
+        if get_world_size() > 1:
+            ids = [self.run.device.index] if self.run.device.type == "cuda" else None
+            model = DistributedDataParallel(self.model, device_ids=ids)
+        window = _Window()
+        batches = iter(loader) if self.step < self.steps else iter(())
+        try:
+            while self.step < self.steps:
+                self._update(model, list(islice(batches, self.settings.accumulate)), window)
+                self.step += 1
+                self._every(window, validate)
+        except KeyboardInterrupt:
+            self.save("last.pth")
+            again = f"go on with --work-dir {self.run.work_dir} --resume"
+            raise UserError(f"stopped at step {self.step}; {again}") from None
+        self.scalars.close()
+        return self.averaged
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, with the schedule and the optimizer's settings of the present config."""
+        self.model.load_state_dict(state["model" if self.ema is None else "raw_model"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        settings = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, ours in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(ours)
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.best = state["step"], state["best"]
+        self.scheduler.last_epoch = self.step - 1
+        self.scheduler.step()
+        torch.set_rng_state(state["rng"])
+        self.scalars.forget_after(self.step)
+        logger.info("resumed at step %d of %d", self.step, self.steps)
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint that `resume` and load_detector read."""
+        if not is_main_process():
+            return
+        state = {
+            **self.facts,
+            "step": self.step,
+            "best": self.best,
+            "figures": self.figures,
+            "model": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        if self.ema is not None:
+            state |= {"raw_model": self.model.state_dict(), "ema": self.ema.state_dict()}
+        save_checkpoint(self.run.work_dir / name, state)
+
+    def _update(self, model: nn.Module, batches: list[Any], window: _Window) -> None:
+        model.train()
+        for i, batch in enumerate(batches):
+            batch = batch.to(self.run.device)
+            last = i == len(batches) - 1
+            with _no_sync(model, last), precision_context(self.run.precision, self.run.device):
+                values = model(batch)
+                losses = [v for k, v in values.items() if k.startswith("loss")]
+                total = torch.stack([loss.float() for loss in losses]).sum()
+            with _no_sync(model, last):
+                self.scaler.scale(total / len(batches)).backward()
+            window.add(values, total.detach(), batch.image_ids)
+        window.steps += 1
+        if self.settings.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scheduler.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+
+    def _every(self, window: _Window, validate: Validate | None) -> None:
+        s, last = self.settings, self.step == self.steps
+        validating = validate is not None and (last or (s.validate_every and self.step % s.validate_every == 0))
+        saving = last or self.step % s.checkpoint_every == 0
+        if self.step % s.log_every == 0 or saving or validating:
+            self._log(window)
+        if validating and validate is not None:
+            self._validate(validate)
+            window.restart()
+        if saving:
+            self.save("last.pth")
+
+    def _log(self, window: _Window) -> None:
+        if not window.steps:
+            return
+        means, speed, a_step = window.read()
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed * get_world_size()})
+        parts = " ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in means.items() if k != "loss")
+        left = (self.steps - self.step) * a_step
+        line = f"step {self.step:{len(str(self.steps))}}/{self.steps}  loss {means['loss']:.3f} ({parts})  lr {lr:.2g}"
+        logger.info("%s  %.1f images/s  %s left", line, speed * get_world_size(), clock(left))
+
+    def _validate(self, validate: Validate) -> None:
+        self.figures = validate(self.averaged)
+        self.scalars.add(self.step, self.figures)
+        logger.info("step %d  %s", self.step, "  ".join(f"{k} {v:.4g}" for k, v in self.figures.items()))
+        figure = self.figures.get(self.settings.best, math.nan)
+        if figure > self.best:
+            self.best = figure
+            self.save("best.pth")
+
+
+class _Window:
+    """The losses since the last line of the log, kept on the device, and the time they took."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, now."""
+        self.values: list[Tensor] = []
+        self.image_ids: list[list[str]] = []
+        self.steps = 0
+        self.started = time.perf_counter()
+
+    def add(self, values: dict[str, Tensor], total: Tensor, image_ids: list[str]) -> None:
+        """Remember one pass; no copy to the host."""
+        self.names = ["loss", *values]
+        self.values.append(torch.stack([total, *(v.detach().float() for v in values.values())]))
+        self.image_ids.append(image_ids)
+
+    def read(self) -> tuple[dict[str, float], float, float]:
+        """Means of the losses, images a second, seconds a step; then begin anew."""
+        table = torch.stack(self.values).cpu()
+        broken = (~table.isfinite().all(1)).nonzero().flatten().tolist()
+        if broken:
+            self._refuse(table[broken[0]], self.image_ids[broken[0]])
+        seconds = time.perf_counter() - self.started
+        images = sum(map(len, self.image_ids))
+        means = dict(zip(self.names, table.mean(0).tolist(), strict=True))
+        a_step = seconds / max(1, self.steps)
+        self.restart()
+        return means, images / seconds, a_step
+
+    def _refuse(self, row: Tensor, image_ids: list[str]) -> None:
+        values = ", ".join(f"{k} {v:.3g}" for k, v in zip(self.names, row.tolist(), strict=True))
+        raise UserError(
+            f"the loss is not finite ({values}) for images {', '.join(image_ids)}; nothing was overwritten: "
+            "lower optimizer.lr, add loop.clip or schedule.warmup, or look at these images with inspect_data"
+        )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:02:03, or 2:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _no_sync(model: nn.Module, last: bool) -> AbstractContextManager:
+    """Processes exchange gradients in the last pass of an accumulated step only."""
+    return nullcontext() if last or not isinstance(model, DistributedDataParallel) else model.no_sync()

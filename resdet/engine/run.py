@@ -1,0 +1,87 @@
+"""What every command that trains or evaluates shares: folder, device, precision, seed, processes."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+
+from resdet.engine.distributed import get_rank, join_processes
+from resdet.engine.log import start_logging
+from resdet.engine.precision import Precision, fast_precision
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run on this process.
+
+    work_dir: checkpoints, logs, figures and pictures go here.
+    resume: "auto", a checkpoint's path, or None.
+    init_from: weights to start from (nets/weights.py names the origins), or None.
+    backends: where figures go besides scalars.json (engine/log.py).
+    """
+
+    work_dir: Path
+    device: torch.device
+    precision: Precision
+    seed: int = 0
+    resume: str | None = None
+    init_from: str | None = None
+    backends: Sequence[str] = ()
+    command: str = ""
+
+
+def start_run(
+    work_dir: str | Path,
+    device: str = "auto",
+    precision: Precision | None = None,
+    seed: int = 0,
+    launcher: str = "none",
+    resume: str | None = None,
+    init_from: str | None = None,
+    backends: Sequence[str] = (),
+    command: str = "",
+    log: str = "run",
+) -> Run:
+    """Join the processes, choose the device, seed the generators, start the log (WORK_DIR/LOG.log).
+
+    precision: None takes the fast one of the device (bf16 where it multiplies faster).
+    """
+    chosen = join_processes(launcher, device)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    work_dir = Path(work_dir)
+    start_logging(work_dir, log)
+    run = Run(work_dir, chosen, precision or fast_precision(chosen), seed, resume, init_from, backends, command)
+    facts = ", ".join(f"{k} {v}" for k, v in environment(run).items())
+    logging.getLogger("resdet").info("%s", facts)
+    return run
+
+
+def environment(run: Run) -> dict[str, str]:
+    """The machine and the versions, for the log and the page."""
+    gpu = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else ""
+    return {
+        "device": gpu or f"CPU ({_processor()}, {torch.get_num_threads()} threads)",
+        "precision": run.precision,
+        "seed": str(run.seed),
+        "process": str(get_rank()),
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,110 @@
+"""Faster R-CNN on a ResNet: conv1-conv4 shared, conv5 as the region head, BN frozen (Sect. 4.3, App. A).
+
+    detector = FasterRCNN(ResNet(101, num_classes=None), num_classes=20)
+    losses = detector(batch)                    # training: a dict of four losses
+    detections = detector.detect(batch)         # one Detections an image, in its own pixels
+
+Four functions carry it, and all that composes with it (App. B):
+
+    features      = detector.trunk(batch)                       # conv1..conv4, stride 16
+    proposals     = detector.propose(features)                  # RPN; boxes in the image's own pixels
+    vectors       = detector.embed(features, regions)           # pooling -> conv5 -> mean: one vector a region
+    scores, boxes = detector.predict(vectors, regions, sizes)   # the two siblings; boxes for each class
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from resdet.boxes.pooling import roi_align, roi_pool
+from resdet.boxes.proposals import Proposals
+from resdet.detection.roi_head import HeadSettings, RoIHead
+from resdet.detection.rpn import RPN, RPNSettings
+from resdet.errors import UserError
+from resdet.nets.frozen_bn import freeze_batch_norm
+from resdet.nets.resnet import ResNet
+from resdet.structures import Batch, Detections, Features
+
+POOLING: dict[str, Callable[..., Tensor]] = {"align": roi_align, "pool": roi_pool}
+BINS = 14  # regions are pooled to 14x14; conv5's stride makes 7x7 of it
+STRIDE = 16  # of conv4's map
+
+
+class FasterRCNN(nn.Module):
+    """The detector; trained by approximate joint training, all four losses at once.
+
+    Args:
+        net: without fc. Its BN is frozen here, in place: load weights with statistics before or after, by name.
+        num_classes: without the background.
+        rpn, head: their settings; the defaults are the paper's for PASCAL VOC.
+        frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in the Caffe line and detectron2, 0 trains all.
+    """
+
+    def __init__(
+        self,
+        net: ResNet,
+        num_classes: int,
+        rpn: RPNSettings | None = None,
+        head: HeadSettings | None = None,
+        frozen_stages: int = 2,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        freeze_batch_norm(net)
+        for stage in range(1, frozen_stages + 1):
+            getattr(net, f"conv{stage}").requires_grad_(False)
+        self.num_classes = num_classes
+        self.rpn = RPN(net.trunk_channels, rpn, STRIDE)
+        self.head = RoIHead(net.channels, num_classes, head)
+        if self.head.settings.pooling not in POOLING:
+            raise UserError(f"pooling '{self.head.settings.pooling}' is unknown; there are {', '.join(POOLING)}")
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def stride_on(self) -> str:
+        """Which convolution of a bottleneck has the stride: weights of another origin do not fit."""
+        return self.net.stride_on
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of one training step."""
+        features = self.trunk(batch)
+        outputs = self.rpn(features)
+        losses = self.rpn.losses(outputs, features, batch)
+        proposals = self.rpn.propose(outputs, features)
+        regions = self.head.sample(proposals.boxes, proposals.valid, batch)
+        logits, deltas = self.head(self.embed(features, regions.boxes))
+        return losses | self.head.losses(logits, deltas, regions)
+
+    def trunk(self, batch: Batch) -> Features:
+        """conv1 to conv4 of a batch's images."""
+        sizes = batch.sizes if batch.padded else None
+        x = self.net.preprocess(batch.images, sizes).to(self.net.conv1.conv.weight.dtype)
+        return Features(self.net.trunk(x, sizes), self.net.trunk_cells(batch.sizes), batch.scale, batch.image_sizes)
+
+    def propose(self, features: Features) -> Proposals:
+        """The RPN's proposals, in each image's own pixels."""
+        return self.rpn.propose(self.rpn(features), features)
+
+    def embed(self, features: Features, regions: Tensor) -> Tensor:
+        """One vector for each region: regions [N, R, 4] in image pixels -> float32 [N, R, C]."""
+        even = self.net.reads_even_cells
+        pool = POOLING[self.head.settings.pooling]
+        scaled = regions * features.scale[:, None]
+        pooled = pool(features.map, scaled, BINS, STRIDE, even=even, cells=features.cells)
+        return self.net.head(pooled, subsampled=even).unflatten(0, regions.shape[:2])
+
+    def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Class probabilities [N, R, K+1] and boxes [N, R, K, 4] of regions [N, R, 4]."""
+        return self.head.predict(vectors, regions, image_sizes)
+
+    @torch.inference_mode()
+    def detect(self, batch: Batch) -> list[Detections]:
+        """Everything at once, at test time: call ``eval()`` before."""
+        features = self.trunk(batch)
+        proposals = self.propose(features)
+        vectors = self.embed(features, proposals.boxes)
+        scores, boxes = self.predict(vectors, proposals.boxes, features.image_sizes)
+        return self.head.detections(scores, boxes, proposals.valid)

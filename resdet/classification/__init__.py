@@ -1,0 +1,1 @@
+"""Image classification (Sect. 3.4, 4.1, 4.2)."""

@@ -1,0 +1,34 @@
+"""A net that classifies: uint8 images in, a loss or class probabilities out.
+
+classifier = Classifier(ResNet(depth=18, num_classes=50))
+losses = classifier(batch)                      # LabelledImages -> {"loss_class": ..., "top1_error": ...}
+probabilities = classifier.predict(images)      # uint8 [N, 3, S, S] -> [N, K]
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resdet.nets.resnet import ResNet
+from resdet.structures import LabelledImages
+
+
+class Classifier(nn.Module):
+    """Softmax regression on a net's logits (Sect. 3.4)."""
+
+    def __init__(self, net: ResNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: LabelledImages) -> dict[str, Tensor]:
+        """The mean cross entropy of a batch, and its top-1 error in percent for the log."""
+        logits = self.net(self.net.preprocess(batch.images)).float()
+        wrong = (logits.detach().argmax(1) != batch.labels).float().mean()
+        return {"loss_class": F.cross_entropy(logits, batch.labels), "top1_error": 100 * wrong}
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Tensor:
+        """Class probabilities, fp32 [N, K], of crops uint8 [N, 3, S, S]."""
+        return self.net(self.net.preprocess(images)).float().softmax(1)

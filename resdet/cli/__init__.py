@@ -1,0 +1,1 @@
+"""Arguments, help, one-line errors with exit code 2."""

@@ -1,0 +1,59 @@
+"""Seconds an image, stage by stage, achieved GFLOP/s and peak memory of a config's detector, on random pixels."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from resdet.cli.common import add_config_options, add_json, run_command, write_json
+from resdet.engine.config import load_config
+from resdet.engine.distributed import join_processes
+from resdet.engine.precision import fast_precision
+from resdet.errors import UserError
+from resdet.recipes.benchmark import benchmark
+from resdet.report.tables import print_table, results_table
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/benchmark.py and resdet-benchmark."""
+    run_command(_benchmark, arguments)
+
+
+def _benchmark(arguments: list[str] | None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="a config file or the name of one")
+    parser.add_argument("--mode", choices=["infer", "train"], default="infer")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--size", default="600x1000", help="height x width of the network's input")
+    parser.add_argument("--proposals", type=int, default=300, help="regions an image that the head sees")
+    parser.add_argument("--images", type=int, default=1, help="in a batch")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    add_config_options(parser)
+    add_json(parser)
+    args = parser.parse_args(arguments)
+    device = join_processes("none", args.device)
+    precision = args.precision or fast_precision(device)
+    cfg = load_config(args.config, args.cfg_options)
+    report = benchmark(
+        cfg, device, precision, args.mode, _size(args.size), args.proposals, args.images, args.repeats
+    )  # fmt: skip
+    rows = [(n, f"{1000 * s:.0f}", f"{100 * s / report.seconds:.0f} %") for n, s in report.stages.items()]
+    title = f"{args.mode}, {precision}, {args.size}, {args.proposals} regions, median of {args.repeats}"
+    print_table(results_table(title, ["stage", "ms an image", "share"], rows))
+    print(
+        f"{report.seconds:.3f} s an image   {report.gflop:.0f} GFLOP   {report.gflops:.0f} GFLOP/s   "
+        f"peak memory {report.peak_gib:.2f} GiB"
+    )
+    write_json(args.json, asdict(report) | {"gflops": report.gflops, "precision": precision, "mode": args.mode})
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
+        raise UserError(f"--size {text}: give height x width, as 600x1000")
+    return int(parts[0]), int(parts[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Arguments that the commands share, and the end of every user's mistake: one line, exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from resdet.engine.config import load_config
+from resdet.engine.distributed import close_processes, is_main_process
+from resdet.engine.run import Run, start_run
+from resdet.errors import UserError
+
+
+def run_command(command: Callable[[list[str] | None], None], arguments: list[str] | None = None) -> None:
+    """Call a command; a UserError is printed as one line and ends the program with exit code 2."""
+    try:
+        command(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        close_processes()
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """--work-dir, --resume, --device, --seed, --precision, --init-from, --launcher, --cfg-options, --json."""
+    parser.add_argument("--work-dir", type=Path, help="where checkpoints, logs and the page go (runs/CONFIG)")
+    parser.add_argument(
+        "--resume", nargs="?", const="auto", metavar="F", help="go on from the run's last checkpoint, or from F"
+    )
+    parser.add_argument("--init-from", metavar="F", help="weights to start from, of any known origin")
+    add_device_arguments(parser)
+    add_launcher(parser)
+    add_config_options(parser)
+    add_json(parser)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """--device, --seed, --precision."""
+    parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16", "fp16"], help="default: bf16 where the device multiplies it faster"
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """--launcher."""
+    choices = ["none", "pytorch", "slurm"]
+    parser.add_argument("--launcher", choices=choices, default="none", help="who started the processes")
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """--cfg-options."""
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="K=V", help="such as schedule.steps=100"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+
+
+def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Config, Run]:
+    """Read the config that the arguments name and start its run."""
+    name = args.config or default_config
+    cfg = load_config(name, args.cfg_options)
+    run = start_run(
+        args.work_dir or Path("runs") / Path(name).stem,
+        args.device,
+        args.precision,
+        args.seed,
+        args.launcher,
+        args.resume,
+        args.init_from or cfg.get("init_from"),
+        cfg.get("log_backends", ()),
+        shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )
+    return cfg, run
+
+
+def write_json(path: Path | None, figures: dict[str, Any]) -> None:
+    """Write figures where --json asked for them; on the main process only."""
+    if path is None or not is_main_process():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"--json {path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,102 @@
+"""Score by PASCAL VOC's rules: a detector on its config's test set, or comp4 files alone.
+
+eval_voc.py CONFIG --checkpoint F
+eval_voc.py --detections DIR --voc-root data/VOCdevkit --year 2007 --image-set test --method 11-point
+eval_voc.py                         the newest run on the embedded set
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.data.voc import write_comp4
+from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.config import build, load_config
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import start_run
+from resdet.errors import UserError
+from resdet.metrics.voc_ap import Method
+from resdet.nets.weights import load_weights, read_weights
+from resdet.recipes.evaluate_voc import all_figures, detect_all, print_result, score, score_files
+from resdet.recipes.train_detector import build_detector
+
+DEFAULT_CONFIG, DEFAULT_RUN = "shapes_det", Path("runs/shapes_det/last.pth")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/eval_voc.py and resdet-eval-voc."""
+    run_command(_evaluate, arguments)
+
+
+def _evaluate(arguments: list[str] | None) -> None:
+    args = _parser().parse_args(arguments)
+    if args.detections:
+        _score_files(args)
+    else:
+        _detect_and_score(args)
+
+
+def _score_files(args: argparse.Namespace) -> None:
+    missing = [o for o in ("voc_root", "year", "image_set") if getattr(args, o) is None]
+    if missing:
+        raise UserError(f"--detections needs --{missing[0].replace('_', '-')} too: which images were these?")
+    method: Method = args.method or "area"
+    result, dataset, detections = score_files(
+        args.detections, args.voc_root, args.year, args.image_set, args.classes, method
+    )
+    print_result(result, dataset, detections, method)
+    write_json(args.json, all_figures(result, dataset, detections))
+
+
+def _detect_and_score(args: argparse.Namespace) -> None:
+    checkpoint = args.checkpoint or (None if args.config else _newest())
+    if checkpoint is None:
+        raise UserError("which weights? give --checkpoint runs/.../best.pth")
+    cfg = load_config(args.config or DEFAULT_CONFIG, args.cfg_options)
+    read_checkpoint(checkpoint)
+    run = start_run(checkpoint.parent, args.device, args.precision, args.seed, args.launcher, resume="auto", log="eval")
+    data = build(cfg.data)
+    model = build_detector(cfg, data["test"], run)
+    load_weights(model, read_weights(checkpoint))
+    dataset, method = data["test"], args.method or data["method"]
+    detections = detect_all(model.to(run.device), dataset, data["resizer"], run, data["test_images"], data["workers"])
+    if not is_main_process():
+        return
+    result = score(detections, dataset, method)
+    print_result(result, dataset, detections, method)
+    if args.write_detections:
+        image_set = cfg.data.test.get("image_set", "test")
+        write_comp4(args.write_detections, image_set, dataset.classes, dataset.table.ids.tolist(), detections)
+    write_json(args.json, all_figures(result, dataset, detections))
+
+
+def _newest() -> Path:
+    if not DEFAULT_RUN.is_file():
+        raise UserError(f"{DEFAULT_RUN} is not there yet: run 'python tools/train_det.py' first, or give a CONFIG")
+    return DEFAULT_RUN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", help="a config file or the name of one")
+    parser.add_argument("--checkpoint", type=Path, metavar="F")
+    parser.add_argument("--write-detections", type=Path, metavar="DIR", help="also write comp4 files there")
+    files = parser.add_argument_group("scoring files alone")
+    files.add_argument("--detections", type=Path, metavar="DIR", help="folder of comp4_det_<set>_<class>.txt files")
+    files.add_argument("--voc-root", type=Path, metavar="ROOT", help="the folder that holds VOC<year>")
+    files.add_argument("--year", help="2007, 2012, or whatever follows VOC in the folder's name")
+    files.add_argument("--image-set", help="a name in ImageSets/Main: test, val ...")
+    files.add_argument("--classes", nargs="+", help="default: VOC's twenty for a four-digit year, else those annotated")
+    parser.add_argument("--method", choices=get_args(Method), help="11-point as in 2007, area as since 2010")
+    add_launcher(parser)
+    add_device_arguments(parser)
+    add_config_options(parser)
+    add_json(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

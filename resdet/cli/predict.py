@@ -1,0 +1,33 @@
+"""Detect in an image, a folder of images or a video: drawn pictures and a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.common import run_command
+from resdet.recipes.predict import load_detector, predict_files
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/predict.py and resdet-predict."""
+    run_command(_predict, arguments)
+
+
+def _predict(arguments: list[str] | None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="a config file or the name of one")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("source", type=Path, help="an image, a folder of images, or a video")
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder for pictures and detections.json")
+    parser.add_argument("--threshold", type=float, default=0.5, help="lowest score that is drawn and written")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
+    args = parser.parse_args(arguments)
+    detector = load_detector(args.config, args.checkpoint, args.device, args.precision)
+    count = predict_files(detector, args.source, args.out, args.threshold)
+    print(f"{count} pictures in {args.out}, figures in {args.out / 'detections.json'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Train a detector: the embedded set by default, any config otherwise."""
+
+from __future__ import annotations
+
+import argparse
+
+from resdet.cli.common import add_run_arguments, config_and_run, run_command, write_json
+from resdet.recipes.evaluate_voc import figures_of
+from resdet.recipes.train_detector import train_detector
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/train_det.py and resdet-train-det."""
+    run_command(_train, arguments)
+
+
+def _train(arguments: list[str] | None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", nargs="?", help="a config file or the name of one (default: shapes_det)")
+    add_run_arguments(parser)
+    args = parser.parse_args(arguments)
+    cfg, run = config_and_run(args, "shapes_det")
+    result = train_detector(cfg, run)
+    write_json(args.json, figures_of(result))
+
+
+if __name__ == "__main__":
+    main()

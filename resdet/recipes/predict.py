@@ -1,0 +1,157 @@
+"""A trained detector as a function: from a notebook, or over images, folders and videos.
+
+detector = load_detector("configs/voc07_r50.py", "runs/voc07_r50/best.pth")
+detections = detector("photo.jpg")          # .boxes [N, 4], .scores [N], .labels [N], in the photo's pixels
+detector.classes[detections.labels[0]]
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from resdet.data.images import read_image
+from resdet.data.loading import collate_detection
+from resdet.data.transforms import Resizer
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.config import build, load_config
+from resdet.engine.precision import DTYPES, Precision, fast_precision, precision_context
+from resdet.errors import UserError
+from resdet.nets.resnet import fold_for_inference
+from resdet.nets.weights import load_weights, read_weights
+from resdet.report.drawing import draw_detections, save_image
+from resdet.structures import Detections, Sample
+
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
+logger = logging.getLogger("resdet")
+
+
+class Detector:
+    """A FasterRCNN ready to be called: BN folded, weights cast, images resized as in its config."""
+
+    def __init__(
+        self, model: FasterRCNN, classes: list[str], resizer: Resizer, device: torch.device, precision: Precision
+    ) -> None:
+        fold_for_inference(model, DTYPES[precision])
+        self.model = model.to(device).eval()
+        self.classes, self.resizer, self.device, self.precision = classes, resizer, device, precision
+
+    def __call__(self, image: str | Path | np.ndarray | Tensor) -> Detections:
+        """Detect in one image: a file, or uint8 [H, W, 3] RGB."""
+        return self.detect([image])[0]
+
+    def detect(self, images: Iterable[str | Path | np.ndarray | Tensor]) -> list[Detections]:
+        """Detect in several images at once, of any sizes."""
+        items = []
+        for i, image in enumerate(images):
+            pixels = read_image(image) if isinstance(image, str | Path) else np.asarray(image)
+            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+                raise UserError(f"image {i}: expected uint8 [H, W, 3] RGB, got {pixels.dtype} {list(pixels.shape)}")
+            items.append((_sample(self.resizer(pixels), str(i)), (pixels.shape[0], pixels.shape[1]), 0))
+        with precision_context(self.precision, self.device):
+            return [d.cpu() for d in self.model.detect(collate_detection(items).to(self.device))]
+
+
+def load_detector(
+    config: str | Path, checkpoint: str | Path, device: str = "auto", precision: Precision | None = None
+) -> Detector:
+    """Build a config's detector with a checkpoint's weights.
+
+    Args:
+        config: a file or the name of a config.
+        checkpoint: one of ours.
+        device: "auto" takes a GPU if there is one.
+        precision: None takes bf16 where the device multiplies it faster.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    cfg, state = load_config(config), read_checkpoint(checkpoint)
+    model: FasterRCNN = build(cfg.model)
+    classes = list(state["classes"])
+    if len(classes) != model.num_classes:
+        counts = f"{checkpoint} has {len(classes)} classes, {config} has {model.num_classes}"
+        raise UserError(f"{counts}: give the config that the checkpoint was trained with")
+    load_weights(model, read_weights(checkpoint))
+    chosen = torch.device(device)
+    return Detector(model, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen))
+
+
+def predict_files(detector: Detector, source: Path, out: Path, threshold: float) -> int:
+    """Draw the detections in an image, a folder of images, or a video; write them to OUT/detections.json too.
+
+    Returns the number of images or frames. Detections below `threshold` are in neither.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if source.suffix.lower() in VIDEOS:
+        records = list(_video(detector, source, out / f"{source.stem}.mp4", threshold))
+    else:
+        paths = track(_images(source), "detecting", transient=True)
+        records = [_image(detector, path, out, threshold) for path in paths]
+    (out / "detections.json").write_text(json.dumps({"classes": detector.classes, "images": records}, indent=1) + "\n")
+    return len(records)
+
+
+def _images(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGES) if source.is_dir() else []
+    if not found:
+        kinds = ", ".join(sorted(IMAGES | VIDEOS))
+        raise UserError(f"{source}: no image or video there ({kinds})")
+    return found
+
+
+def _image(detector: Detector, path: Path, out: Path, threshold: float) -> dict:
+    pixels = read_image(path)
+    found = detector(pixels).above(threshold)
+    save_image(out / f"{path.stem}.jpg", _draw(detector, pixels, found))
+    return {"file": str(path), "size": list(pixels.shape[:2]), **_plain(found)}
+
+
+def _video(detector: Detector, source: Path, target: Path, threshold: float) -> Iterator[dict]:
+    reader = cv2.VideoCapture(str(source))
+    if not reader.isOpened():
+        raise UserError(f"{source}: OpenCV cannot open this video; convert it to mp4 (H.264)")
+    rate, frames = reader.get(cv2.CAP_PROP_FPS) or 25.0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    writer: cv2.VideoWriter | None = None
+    try:
+        for number in track(range(frames), "detecting", transient=True):
+            ok, frame = reader.read()
+            if not ok:
+                break
+            pixels = np.ascontiguousarray(frame[:, :, ::-1])
+            found = detector(pixels).above(threshold)
+            drawn = _draw(detector, pixels, found, scale=1)
+            if writer is None:
+                size = (drawn.shape[1], drawn.shape[0])
+                writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+            writer.write(np.ascontiguousarray(drawn[:, :, ::-1]))
+            yield {"frame": number, "second": number / rate, **_plain(found)}
+    finally:
+        reader.release()
+        if writer is not None:
+            writer.release()
+
+
+def _draw(detector: Detector, pixels: np.ndarray, found: Detections, scale: int | None = None) -> np.ndarray:
+    boxes, labels, scores = found.boxes.numpy(), found.labels.numpy(), found.scores.numpy()
+    return draw_detections(pixels, boxes, labels, scores, detector.classes, 0.0, scale=scale)
+
+
+def _plain(found: Detections) -> dict:
+    return {"boxes": found.boxes.tolist(), "scores": found.scores.tolist(), "labels": found.labels.tolist()}
+
+
+def _sample(pixels: np.ndarray, image_id: str) -> Sample:
+    none = torch.zeros(0, dtype=torch.bool)
+    return Sample(torch.from_numpy(pixels), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), none, none, image_id)

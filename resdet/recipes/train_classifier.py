@@ -1,0 +1,95 @@
+"""Train a classifier (Sect. 3.4): the trunk that a detector starts from.
+
+    train_classifier(load_config("configs/shapes_cls.py"), run)
+
+Data, net, loop; then BN statistics over the training set (App. A), the test, and a checkpoint with both.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from resdet.classification.classifier import Classifier
+from resdet.data.loading import image_eval_loader, image_loader
+from resdet.data.sampling import TrainSampler
+from resdet.engine.checkpoint import find_resume, read_checkpoint
+from resdet.engine.config import Config, build
+from resdet.engine.distributed import gather_objects, get_rank, get_world_size
+from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.optimizer import build_sgd
+from resdet.engine.precision import precision_context
+from resdet.engine.run import Run
+from resdet.metrics.topk import topk_error
+from resdet.nets.precise_bn import compute_statistics
+from resdet.nets.weights import load_weights, read_weights
+
+logger = logging.getLogger("resdet")
+
+
+def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
+    """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
+    data, settings = build(cfg.data), LoopSettings(**cfg.loop)
+    net = build(cfg.net)
+    if run.init_from:
+        logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
+    classifier = Classifier(net).to(run.device).to(memory_format=torch.channels_last)
+    optimizer = build_sgd(classifier, images=data["images"], **cfg.optimizer)
+    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes)}
+    loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
+    checkpoint = find_resume(run.work_dir, run.resume)
+    if checkpoint:
+        loop.resume(read_checkpoint(checkpoint))
+
+    sampler = TrainSampler(
+        len(data["train"]), data["images"] // settings.accumulate, run.seed,
+        rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
+    )  # fmt: skip
+    pin = run.device.type == "cuda"
+    loader = image_loader(data["train"], data["train_view"], sampler, data["workers"], pin)
+    loop(loader, validate=lambda model: test_classifier(cast(Classifier, model), data, run))
+    if cfg.precise_bn and not _has_precise_bn(checkpoint):
+        kept = cast(Classifier, loop.averaged)
+        loop.facts["precise_bn"] = precise_bn(kept, data, run, cfg.precise_bn)
+        loop.figures = test_classifier(kept, data, run)
+        logger.info("with BN statistics of %d images: %s", loop.facts["precise_bn"], _line(loop.figures))
+        loop.save("last.pth")
+    return loop.figures
+
+
+def test_classifier(model: Classifier, data: dict[str, Any], run: Run) -> dict[str, float]:
+    """Top-1 and top-5 error of the centre crop, in percent, over all processes' images."""
+    model.eval()
+    pin = run.device.type == "cuda"
+    loader = image_eval_loader(
+        data["test"], data["test_view"], data["images"], data["workers"], pin, get_rank(), get_world_size()
+    )
+    scores, labels = [], []
+    for batch in loader:
+        with precision_context(run.precision, run.device):
+            scores.append(model.predict(batch.images.to(run.device)).cpu().numpy())
+        labels.append(batch.labels.numpy())
+    scores, labels = gather_objects(scores), gather_objects(labels)
+    table, truth = np.concatenate(scores), np.concatenate(labels)
+    return {f"test/top{k}_error": topk_error(table, truth, k) for k in (1, 5) if k < table.shape[1]}
+
+
+def precise_bn(model: Classifier, data: dict[str, Any], run: Run, images: int) -> int:
+    """BN statistics over `images` training images, in the test's view of them. Returns how many were used."""
+    order = np.random.default_rng(run.seed).permutation(len(data["train"]))  # every batch of all classes
+    loader = image_eval_loader(data["train"], data["test_view"], data["images"], data["workers"], order=order)
+    batches = (model.net.preprocess(batch.images.to(run.device)) for batch in loader)
+    with precision_context(run.precision, run.device):
+        return compute_statistics(model.net, batches, min(images, len(data["train"])))
+
+
+def _has_precise_bn(checkpoint: Any) -> bool:
+    return bool(checkpoint) and "precise_bn" in read_checkpoint(checkpoint)
+
+
+def _line(figures: dict[str, float]) -> str:
+    return "  ".join(f"{k.removeprefix('test/')} {v:.2f}" for k, v in figures.items() if not math.isnan(v))

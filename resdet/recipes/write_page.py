@@ -1,0 +1,79 @@
+"""The page of a detector's run: figures, curves, pictures of truth and detections, config, machine."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from resdet.data.annotations import DetectionDataset
+from resdet.engine.config import Config
+from resdet.engine.log import read_scalars
+from resdet.engine.run import Run, environment
+from resdet.metrics.voc_ap import FlatDetections, VocResult
+from resdet.report.curves import figure_svg, precision_recall_figure, training_figure
+from resdet.report.drawing import contact_sheet, draw_detections, draw_truth, save_image, side_by_side
+from resdet.report.page import RunPage, write_page
+from resdet.report.tables import format_ap
+
+PICTURES = 12
+logger = logging.getLogger("resdet")
+
+
+def write_detector_page(
+    model: nn.Module, cfg: Config, run: Run, data: dict[str, Any], result: VocResult, detections: FlatDetections
+) -> Path:
+    """Write page.html and pictures/ into the run's folder. Returns the page's path."""
+    dataset: DetectionDataset = data["test"]
+    records = read_scalars(run.work_dir / "scalars.json")
+    pictures = draw_examples(dataset, detections, PICTURES)
+    for caption, picture in pictures:
+        save_image(run.work_dir / "pictures" / f"{caption}.jpg", picture)
+    sheet = contact_sheet([picture for _, picture in pictures], columns=3, cell_width=640)
+    save_image(run.work_dir / "pictures" / "sheet.jpg", sheet)
+    sizes = [(f"AP {name}", format_ap(ap), "mAP@.5") for name, ap in result.by_size.items()]
+    speeds = [r["images_per_second"] for r in records if "images_per_second" in r]
+    parameters = sum(p.numel() for p in model.parameters())
+    page = RunPage(
+        title=run.work_dir.name,
+        subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
+        command=run.command,
+        figures=[
+            ("mAP@.5", format_ap(result.mean_ap), data["method"]),
+            *sizes,
+            ("training", f"{np.median(speeds):.1f}" if speeds else "", "images a second"),
+            ("parameters", f"{parameters / 1e6:.1f} M", ""),
+        ],
+        per_class=[(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, result.classes, strict=True)],
+        curves=[
+            ("Training", figure_svg(training_figure(records))),
+            ("Precision and recall", figure_svg(precision_recall_figure(result.classes, dataset.classes, "IoU .5"))),
+        ],
+        pictures=pictures,
+        config_text=cfg.pretty_text,
+        environment=environment(run),
+    )
+    path = run.work_dir / "page.html"
+    write_page(path, page)
+    logger.info("page: %s   pictures: %s", path, run.work_dir / "pictures")
+    return path
+
+
+def draw_examples(
+    dataset: DetectionDataset, detections: FlatDetections, count: int, threshold: float = 0.5
+) -> list[tuple[str, np.ndarray]]:
+    """Truth and detections side by side for images spread over the data set: (image id, picture)."""
+    pictures = []
+    for i in np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)):
+        sample = dataset[int(i)]
+        image, rows = sample.image.numpy(), detections.image == i
+        ignored = (sample.difficult | sample.crowd).numpy()
+        truth = draw_truth(image, sample.boxes.numpy(), sample.labels.numpy(), dataset.classes, ignored)
+        found = draw_detections(
+            image, detections.box[rows], detections.label[rows], detections.score[rows], dataset.classes, threshold
+        )
+        pictures.append((sample.image_id, side_by_side(truth, found)))
+    return pictures

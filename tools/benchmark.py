@@ -1,0 +1,3 @@
+from resdet.cli.benchmark import main
+
+main()

@@ -1,0 +1,3 @@
+from resdet.cli.eval_voc import main
+
+main()

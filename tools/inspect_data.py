@@ -1,0 +1,3 @@
+from resdet.cli.inspect_data import main
+
+main()

@@ -1,0 +1,3 @@
+from resdet.cli.predict import main
+
+main()

@@ -1,0 +1,3 @@
+from resdet.cli.train_cls import main
+
+main()

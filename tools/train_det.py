@@ -1,0 +1,3 @@
+from resdet.cli.train_det import main
+
+main()

@@ -1,0 +1,30 @@
+"""One's own data in VOC layout: ResNet-18 on 240 photographs of fruit (apple, banana, orange), short side 400.
+
+Copy this file, change ROOT, the year and the classes. Start from a trunk:
+python tools/train_det.py configs/fruit_r18.py --init-from runs/tiny_imagenet50_r18/last.pth
+"""
+
+from mmengine.config import read_base
+
+from resdet.data.transforms import Resizer
+from resdet.data.voc import VOCDataset
+from resdet.engine.schedule import Cosine
+
+with read_base():
+    from ._base_.faster_rcnn import *
+
+ROOT = "data/VOCdevkit"
+CLASSES = ("apple", "banana", "orange")
+model.update(num_classes=len(CLASSES))
+model["net"].update(depth=18)
+model["rpn"].update(hidden=256, scales=(64, 128, 256), test_post_nms=100)
+model["head"].update(pooling="align", regions=32, foreground_fraction=0.5)
+data.update(
+    train=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "trainval")], classes=CLASSES, keep_difficult=False),
+    test=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "test")], classes=CLASSES),
+    resizer=dict(type=Resizer, short=400, long=667),
+    workers=1,
+)
+schedule = dict(type=Cosine, steps=1200, warmup=100)
+optimizer.update(lr=0.01, reference_images=2)
+loop.update(validate_every=400, checkpoint_every=200, clip=10.0)

@@ -1,0 +1,27 @@
+"""The embedded classification set: 8 shapes, 64 px. A quarter-width ResNet-18, the trunk of shapes_det; about a minute.
+
+Not in the paper.
+"""
+
+from mmengine.config import read_base
+
+from resdet.data.shapes import ShapeCrops
+from resdet.data.transforms import CenterCrop, TrainCrop
+from resdet.engine.schedule import Cosine
+from resdet.nets.resnet import ResNet
+
+with read_base():
+    from ._base_.classifier import *
+
+net = dict(type=ResNet, depth=18, num_classes=8, width=0.5)
+data = dict(
+    train=dict(type=ShapeCrops, image_set="train"),
+    test=dict(type=ShapeCrops, image_set="val"),
+    train_view=dict(type=TrainCrop, size=64, short_side=(224, 300)),
+    test_view=dict(type=CenterCrop, size=64, short=232),
+    images=64,
+    workers=1,
+)
+optimizer.update(lr=0.2)
+schedule = dict(type=Cosine, steps=500, warmup=50)
+precise_bn = 3200

@@ -1,0 +1,30 @@
+"""The embedded detection set: textured shapes on clutter, 8 classes; the job of `make demo`, minutes on a CPU.
+
+Not in the paper.
+"""
+
+from mmengine.config import read_base
+
+from resdet.data.shapes import ShapesDataset
+from resdet.data.transforms import Resizer
+from resdet.engine.schedule import Cosine
+
+with read_base():
+    from ._base_.faster_rcnn import *
+
+model.update(num_classes=8, frozen_stages=0)
+model["net"].update(depth=18, width=0.5)
+model["rpn"].update(hidden=128, scales=(24, 48, 96), test_post_nms=100, train_post_nms=500, train_pre_nms=2000)
+model["head"].update(pooling="align", regions=32, foreground_fraction=0.5)
+data.update(
+    train=dict(type=ShapesDataset, image_set="trainval", keep_difficult=False),
+    test=dict(type=ShapesDataset, image_set="test"),
+    resizer=dict(type=Resizer, short=240, long=400),
+    images=4,
+    test_images=4,
+    workers=1,
+)
+schedule = dict(type=Cosine, steps=900, warmup=50)
+optimizer.update(lr=0.02, reference_images=4, weight_decay=1e-4)
+loop.update(clip=10.0, checkpoint_every=300)
+init_from = "runs/shapes_cls/last.pth"

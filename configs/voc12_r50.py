@@ -1,0 +1,26 @@
+"""ResNet-50 on the PASCAL VOC 2012 test set, trained on 07++12 (07 trainval and test, 12 trainval): Table 7's protocol.
+
+The paper has VGG-16 (70.4) and ResNet-101 (73.8, voc12_r101.py) there. The test set's answers are not public: the
+evaluation here is on 2012 val, which is part of the training data and measures nothing but the fit; write comp4 files
+for the evaluation server with tools/eval_voc.py --write-detections.
+"""
+
+from mmengine.config import read_base
+
+from resdet.data.voc import VOCDataset
+from resdet.engine.schedule import MultiStep
+
+with read_base():
+    from .voc07_r50 import *
+
+data.update(
+    train=dict(
+        type=VOCDataset,
+        root=ROOT,
+        splits=[("2007", "trainval"), ("2007", "test"), ("2012", "trainval")],
+        keep_difficult=False,
+    ),
+    test=dict(type=VOCDataset, root=ROOT, splits=[("2012", "val")]),
+    method="area",
+)
+schedule = dict(type=MultiStep, steps=110_000, milestones=(80_000,))

@@ -17,8 +17,17 @@ ROOT = "data/VOCdevkit"
 CLASSES = ("apple", "banana", "orange")
 model.update(num_classes=len(CLASSES))
 model["net"].update(depth=18)
-model["rpn"].update(hidden=256, scales=(64, 128, 256), test_post_nms=100)
-model["head"].update(pooling="align", regions=32, foreground_fraction=0.5)
+# Anchors as large as the image cross its border: keep them, or nothing learns the close-ups.
+model["rpn"].update(
+    hidden=256,
+    scales=(64, 128, 256, 512),
+    keep_border=True,
+    train_pre_nms=2000,
+    train_post_nms=500,
+    test_pre_nms=2000,
+    test_post_nms=100,
+)
+model["head"].update(pooling="align", regions=32)
 data.update(
     train=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "trainval")], classes=CLASSES, keep_difficult=False),
     test=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "test")], classes=CLASSES),

@@ -12,6 +12,7 @@ from resdet.detection.rpn import RPNSettings
 from resdet.engine.config import load_config
 from resdet.errors import UserError
 from resdet.nets.frozen_bn import FrozenBatchNorm
+from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.resnet import ResNet, fold_for_inference
 from resdet.recipes.benchmark import random_batch, random_detector
 from resdet.structures import Batch, Sample
@@ -138,10 +139,14 @@ def test_unknown_pooling_is_named():
 
 def test_a_small_detector_overfits_one_image():
     torch.manual_seed(0)
-    detector = make_detector(18)
-    for layer in (detector.rpn.objectness, detector.rpn.deltas, detector.head.scores, detector.head.deltas):
-        torch.nn.init.normal_(layer.weight, std=0.01)
-    batch = collate_detection([make_sample(96, 128, [[10, 10, 50, 60], [70, 30, 120, 90]])])
+    item = make_sample(96, 128, [[10, 10, 50, 60], [70, 30, 120, 90]])
+    item[0].image[10:60, 10:50] = torch.tensor([250, 60, 20])
+    item[0].image[30:90, 70:120] = torch.tensor([20, 60, 250])
+    batch = collate_detection([item])
+    net = ResNet(18, None, width=0.25)
+    compute_statistics(net, [net.preprocess(batch.images)], 1)
+    rpn = RPNSettings(hidden=32, scales=(32, 64), keep_border=True, train_post_nms=100, test_post_nms=20)
+    detector = FasterRCNN(net, 4, rpn, HeadSettings(regions=16), frozen_stages=0)
     optimizer = torch.optim.SGD(detector.parameters(), 0.02, momentum=0.9)
     for _ in range(120):
         optimizer.zero_grad()

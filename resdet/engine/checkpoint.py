@@ -54,11 +54,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return state
 
 
-def find_resume(work_dir: Path, resume: str | None) -> Path | None:
-    """The checkpoint to go on from: the one named, or with "auto" the run's last.pth where there is one."""
+def find_resume(work_dir: Path, resume: str | None) -> dict[str, Any] | None:
+    """The checkpoint to go on from: the file named, or with "auto" the run's last.pth where there is one."""
     if resume is None:
         return None
     if resume != "auto":
-        return Path(resume)
+        return read_checkpoint(resume)
     last = work_dir / "last.pth"
-    return last if last.is_file() else None
+    return read_checkpoint(last) if last.is_file() else None

@@ -6,14 +6,18 @@ model = build(cfg.model)
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 
 from resdet.errors import UserError
+
+T = TypeVar("T")
 
 
 def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
@@ -65,15 +69,27 @@ def build(node: Any) -> Any:
     return _resolve(node)
 
 
+def build_call(target: Callable[..., T], node: dict[str, Any], **more: Any) -> T:
+    """Call `target` with a config's values and `more`; arguments that it does not have are a user's mistake."""
+    return _call(target, {**build(node), **more})
+
+
+def require(cfg: Config, what: str, *keys: str) -> None:
+    """Refuse a config that is not one of `what`."""
+    absent = [key for key in keys if key not in cfg]
+    if absent:
+        raise UserError(f"{cfg.filename}: not a config of {what}, it has no '{absent[0]}'; take another one")
+
+
 def _resolve(value: Any) -> Any:
     return value.build() if isinstance(value, LazyObject | LazyAttr) else value
 
 
-def _call(target: Any, values: dict[str, Any]) -> Any:
+def _call(target: Callable[..., T], values: dict[str, Any]) -> T:
     try:
         return target(**values)
     except TypeError as error:
-        raise UserError(f"config: {target.__name__} does not take these arguments: {error}") from error
+        raise UserError(f"config: {target.__name__} cannot be called with these values: {error}") from error
 
 
 def _check_option(cfg: Config, key: str, path: Path) -> None:
@@ -82,7 +98,17 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
         if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
             continue
-        if not isinstance(node, Config | ConfigDict) or part not in node:
-            keys = ", ".join(node.keys()) if isinstance(node, Config | ConfigDict) else "nothing below it"
-            raise UserError(f"--cfg-options {key}: '{part}' is not in {path}; there is {keys}")
-        node = node[part]
+        known = _settings(node)
+        if part not in known:
+            raise UserError(f"--cfg-options {key}: '{part}' is not in {path}; there is {', '.join(known) or 'nothing'}")
+        node = node.get(part)
+
+
+def _settings(node: Any) -> list[str]:
+    """What can be set below a node: its own values, and all arguments of its type."""
+    if not isinstance(node, Config | ConfigDict):
+        return []
+    own = [k for k, v in node.items() if isinstance(v, dict | list | tuple | str | int | float | None)]
+    if "type" not in node:
+        return own
+    return own + [a for a in inspect.signature(_resolve(node["type"])).parameters if a not in own]

@@ -6,6 +6,7 @@ torchrun --nproc-per-node 8 tools/train_det.py CONFIG --launcher pytorch
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 
 import torch
@@ -24,6 +25,8 @@ def join_processes(launcher: str, device: str) -> torch.device:
         launcher: "none", "pytorch" (torchrun's environment) or "slurm" (srun's).
         device: "auto", "cpu", "cuda" or "cuda:1".
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:1")
     wants_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if launcher == "slurm":
         _slurm_environment()

@@ -30,7 +30,6 @@ BACKENDS = {"tensorboard": TensorboardVisBackend, "wandb": WandbVisBackend, "mlf
 
 def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
     """Send the "resdet" logger to the terminal (in colour only there) and to `work_dir`/NAME.log."""
-    work_dir.mkdir(parents=True, exist_ok=True)
     made = MMLogger(name="resdet", log_file=str(work_dir / f"{name}.log"), file_mode="a")
     for handler in made.handlers:
         color = handler.formatter is not None and isinstance(handler, logging.StreamHandler) and _is_terminal(handler)

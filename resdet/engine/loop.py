@@ -72,7 +72,7 @@ class TrainLoop:
         run: Run,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        self.model, self.optimizer, self.steps = model, optimizer, schedule.steps
+        self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, schedule.steps
         self.settings, self.run, self.facts = settings, run, facts or {}
         self.scheduler = LambdaLR(optimizer, schedule)
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
@@ -107,20 +107,30 @@ class TrainLoop:
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint, with the schedule and the optimizer's settings of the present config."""
+        try:
+            self._restore(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"this checkpoint cannot be resumed here ({reason}): it is of another net, optimizer or loop.ema; "
+                "resume it with its own config, or give it as --init-from"
+            ) from error
+        self.scalars.forget_after(self.step)
+        logger.info("resumed at step %d of %d", self.step, self.steps)
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model" if self.ema is None else "raw_model"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         settings = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
-        for group, ours in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(ours)
-        self.scaler.load_state_dict(state["scaler"])
         self.step, self.best = state["step"], state["best"]
-        self.scheduler.last_epoch = self.step - 1
-        self.scheduler.step()
+        self.scheduler.last_epoch = self.step
+        rates = [base * self.schedule(self.step) for base in self.scheduler.base_lrs]
+        for group, ours, rate in zip(self.optimizer.param_groups, settings, rates, strict=True):
+            group.update(ours, lr=rate)
+        self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["rng"])
-        self.scalars.forget_after(self.step)
-        logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def save(self, name: str) -> None:
         """Write a checkpoint that `resume` and load_detector read."""
@@ -179,7 +189,7 @@ class TrainLoop:
         if not window.steps:
             return
         means, speed, a_step = window.read()
-        lr = self.optimizer.param_groups[0]["lr"]
+        lr = float(self.scheduler.base_lrs[0]) * self.schedule(self.step - 1)
         self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed * get_world_size()})
         parts = " ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in means.items() if k != "loss")
         left = (self.steps - self.step) * a_step
@@ -235,6 +245,18 @@ class _Window:
             f"the loss is not finite ({values}) for images {', '.join(image_ids)}; nothing was overwritten: "
             "lower optimizer.lr, add loop.clip or schedule.warmup, or look at these images with inspect_data"
         )
+
+
+def images_a_pass(images: int, accumulate: int) -> int:
+    """Images in one of the passes that make a step, over all processes.
+
+    Raises:
+        UserError: they cannot be shared evenly.
+    """
+    parts = accumulate * get_world_size()
+    if images % parts:
+        raise UserError(f"data.images={images} cannot be shared by {parts} passes (loop.accumulate x processes) evenly")
+    return images // accumulate
 
 
 def clock(seconds: float) -> str:

@@ -16,6 +16,7 @@ import torchvision
 from resdet.engine.distributed import get_rank, join_processes
 from resdet.engine.log import start_logging
 from resdet.engine.precision import Precision, fast_precision
+from resdet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,24 @@ def start_run(
     np.random.seed(seed)
     torch.manual_seed(seed)
     work_dir = Path(work_dir)
+    make_folder(work_dir)
     start_logging(work_dir, log)
     run = Run(work_dir, chosen, precision or fast_precision(chosen), seed, resume, init_from, backends, command)
     facts = ", ".join(f"{k} {v}" for k, v in environment(run).items())
     logging.getLogger("resdet").info("%s", facts)
     return run
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        UserError: there is a file of that name, or no permission.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made ({error.strerror}); choose another folder") from error
 
 
 def environment(run: Run) -> dict[str, str]:

@@ -54,7 +54,7 @@ def freeze_batch_norm(module: nn.Module) -> nn.Module:
 def _frozen_copy(bn: nn.BatchNorm2d) -> FrozenBatchNorm:
     if not bn.affine or bn.running_mean is None or bn.running_var is None:
         raise ValueError("only a BatchNorm2d with affine parameters and running statistics can be frozen")
-    frozen = FrozenBatchNorm(bn.num_features, bn.eps).to(bn.weight.device)
+    frozen = FrozenBatchNorm(bn.num_features, bn.eps).to(bn.weight)
     for name in ("weight", "bias", "running_mean", "running_var"):
         getattr(frozen, name).copy_(getattr(bn, name).detach())
     return frozen

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resdet.boxes.pooling import roi_align
 from resdet.detection.faster_rcnn import BINS, POOLING, STRIDE, FasterRCNN
-from resdet.engine.config import Config, build
+from resdet.engine.config import Config, build, require
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.resnet import ResNet, fold_for_inference
@@ -62,6 +62,7 @@ def benchmark(
         images: a step.
         repeats: counted runs, after one that is not.
     """
+    require(cfg, "a detector", "model")
     model = random_detector(cfg, proposals, mode).to(device)
     batch = random_batch(model.num_classes, size, images).to(device)
     timer = _Timer(device)

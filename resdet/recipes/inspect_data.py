@@ -12,7 +12,7 @@ import numpy as np
 from resdet.data.annotations import DetectionDataset
 from resdet.data.voc import VOC_CLASSES, VOCDataset
 from resdet.data.voc_check import Problem, check_voc
-from resdet.engine.config import Config, build
+from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import SIZE_RANGES
 from resdet.report.drawing import contact_sheet, draw_truth, save_image
@@ -26,6 +26,7 @@ def inspect_data(cfg: Config, out: Path) -> list[Problem]:
 
     Sets that cannot be read at all have no statistics: mend the problems named and look again.
     """
+    require(cfg, "a detector", "model", "data")
     problems: list[Problem] = []
     for name in ("train", "test"):
         found = _problems(cfg.data[name])

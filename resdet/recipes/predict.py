@@ -23,8 +23,10 @@ from resdet.data.loading import collate_detection
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.config import build, load_config
+from resdet.engine.config import build, load_config, require
+from resdet.engine.distributed import join_processes
 from resdet.engine.precision import DTYPES, Precision, fast_precision, precision_context
+from resdet.engine.run import make_folder
 from resdet.errors import UserError
 from resdet.nets.resnet import fold_for_inference
 from resdet.nets.weights import load_weights, read_weights
@@ -73,16 +75,15 @@ def load_detector(
         device: "auto" takes a GPU if there is one.
         precision: None takes bf16 where the device multiplies it faster.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = join_processes("none", device)
     cfg, state = load_config(config), read_checkpoint(checkpoint)
+    require(cfg, "a detector", "model", "data")
     model: FasterRCNN = build(cfg.model)
-    classes = list(state["classes"])
+    classes = list(state.get("classes", ()))
     if len(classes) != model.num_classes:
         counts = f"{checkpoint} has {len(classes)} classes, {config} has {model.num_classes}"
         raise UserError(f"{counts}: give the config that the checkpoint was trained with")
     load_weights(model, read_weights(checkpoint))
-    chosen = torch.device(device)
     return Detector(model, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen))
 
 
@@ -91,7 +92,7 @@ def predict_files(detector: Detector, source: Path, out: Path, threshold: float)
 
     Returns the number of images or frames. Detections below `threshold` are in neither.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if source.suffix.lower() in VIDEOS:
         records = list(_video(detector, source, out / f"{source.stem}.mp4", threshold))
     else:

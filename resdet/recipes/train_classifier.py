@@ -17,10 +17,10 @@ import torch
 from resdet.classification.classifier import Classifier
 from resdet.data.loading import image_eval_loader, image_loader
 from resdet.data.sampling import TrainSampler
-from resdet.engine.checkpoint import find_resume, read_checkpoint
-from resdet.engine.config import Config, build
+from resdet.engine.checkpoint import find_resume
+from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -33,26 +33,28 @@ logger = logging.getLogger("resdet")
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
-    data, settings = build(cfg.data), LoopSettings(**cfg.loop)
+    require(cfg, "a classifier", "net", "data", "optimizer", "schedule", "loop")
+    data, settings = build(cfg.data), build_call(LoopSettings, cfg.loop)
     net = build(cfg.net)
     if run.init_from:
         logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
     classifier = Classifier(net).to(run.device).to(memory_format=torch.channels_last)
-    optimizer = build_sgd(classifier, images=data["images"], **cfg.optimizer)
-    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes)}
+    optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data["images"])
+    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes), "stride_on": net.stride_on}
     loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
-    checkpoint = find_resume(run.work_dir, run.resume)
-    if checkpoint:
-        loop.resume(read_checkpoint(checkpoint))
+    state = find_resume(run.work_dir, run.resume)
+    if state:
+        loop.resume(state)
+    finished = state is not None and "precise_bn" in state and loop.step >= loop.steps
 
     sampler = TrainSampler(
-        len(data["train"]), data["images"] // settings.accumulate, run.seed,
+        len(data["train"]), images_a_pass(data["images"], settings.accumulate), run.seed,
         rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip
     pin = run.device.type == "cuda"
     loader = image_loader(data["train"], data["train_view"], sampler, data["workers"], pin)
     loop(loader, validate=lambda model: test_classifier(cast(Classifier, model), data, run))
-    if cfg.precise_bn and not _has_precise_bn(checkpoint):
+    if cfg.precise_bn and not finished:
         kept = cast(Classifier, loop.averaged)
         loop.facts["precise_bn"] = precise_bn(kept, data, run, cfg.precise_bn)
         loop.figures = test_classifier(kept, data, run)
@@ -85,10 +87,6 @@ def precise_bn(model: Classifier, data: dict[str, Any], run: Run, images: int) -
     batches = (model.net.preprocess(batch.images.to(run.device)) for batch in loader)
     with precision_context(run.precision, run.device):
         return compute_statistics(model.net, batches, min(images, len(data["train"])))
-
-
-def _has_precise_bn(checkpoint: Any) -> bool:
-    return bool(checkpoint) and "precise_bn" in read_checkpoint(checkpoint)
 
 
 def _line(figures: dict[str, float]) -> str:

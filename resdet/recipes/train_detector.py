@@ -15,10 +15,10 @@ from resdet.data.loading import detection_loader
 from resdet.data.sampling import TrainSampler, aspect_groups
 from resdet.data.transforms import build_augmentation
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.checkpoint import find_resume, read_checkpoint
-from resdet.engine.config import Config, build
+from resdet.engine.checkpoint import find_resume
+from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import get_rank, get_world_size, is_main_process
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run
 from resdet.errors import UserError
@@ -32,17 +32,18 @@ logger = logging.getLogger("resdet")
 
 def train_detector(cfg: Config, run: Run) -> VocResult:
     """Train, evaluate on the test set, write the page. Returns the last evaluation."""
-    data, settings = build(cfg.data), LoopSettings(**cfg.loop)
+    require(cfg, "a detector", "model", "data", "optimizer", "schedule", "loop")
+    data, settings = build(cfg.data), build_call(LoopSettings, cfg.loop)
     model = build_detector(cfg, data["train"], run).to(run.device)
-    optimizer = build_sgd(model, images=data["images"], **cfg.optimizer)
-    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes)}
+    optimizer = build_call(build_sgd, cfg.optimizer, model=model, images=data["images"])
+    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes), "stride_on": model.stride_on}
     loop = TrainLoop(model, optimizer, build(cfg.schedule), settings, run, facts)
-    checkpoint = find_resume(run.work_dir, run.resume)
-    if checkpoint:
-        loop.resume(read_checkpoint(checkpoint))
+    state = find_resume(run.work_dir, run.resume)
+    if state:
+        loop.resume(state)
 
     sampler = TrainSampler(
-        len(data["train"]), data["images"] // settings.accumulate, run.seed,
+        len(data["train"]), images_a_pass(data["images"], settings.accumulate), run.seed,
         aspect_groups(data["train"].table.aspect_ratios()),
         get_rank(), get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip

@@ -1,0 +1,27 @@
+# make demo   a virtual environment, the installation, and the main job on the embedded data, start to end
+# make test   the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test install clean-demo
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: install
+	$(BIN)/python tools/train_cls.py --work-dir runs/shapes_cls
+	$(BIN)/python tools/train_det.py --work-dir runs/shapes_det
+	$(BIN)/python tools/predict.py shapes_det runs/shapes_det/last.pth data/shapes/VOCshapes/JPEGImages/test_0000.jpg --out runs/shapes_det/predictions
+	@echo "the page: runs/shapes_det/page.html   the pictures: runs/shapes_det/pictures/sheet.jpg"
+
+test: install
+	$(BIN)/python -m pytest
+
+clean-demo:
+	rm -rf runs/shapes_cls runs/shapes_det data/shapes data/shape_crops

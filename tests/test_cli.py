@@ -1,0 +1,534 @@
+"""The commands as people use them: from files to figures, and one line with exit code 2 for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import resdet
+from resdet.cli import benchmark, eval_voc, inspect_data, predict, train_cls, train_det
+from resdet.data.images import read_image
+from resdet.data.voc import VOC_CLASSES
+from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
+from resdet.engine.config import build, load_config
+from resdet.engine.log import read_scalars
+
+ROOT = Path(__file__).resolve().parents[1]
+ON_CPU = ["--device", "cpu", "--precision", "fp32"]
+Main = Callable[[list[str] | None], None]
+
+
+def refused(main: Main, arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says on stderr when it refuses."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def one_line(main: Main, arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:
+    error = refused(main, arguments, capsys)
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+CLASSIFIER = """
+from resdet.data.imagenet import ImageNetDataset
+from resdet.data.transforms import CenterCrop, TrainCrop
+from resdet.engine.schedule import Cosine
+from resdet.nets.resnet import ResNet
+
+net = dict(type=ResNet, depth=18, num_classes=2, width=0.125)
+data = dict(
+    train=dict(type=ImageNetDataset, root={root!r}, image_set="train"),
+    test=dict(type=ImageNetDataset, root={root!r}, image_set="val"),
+    train_view=dict(type=TrainCrop, size=32), test_view=dict(type=CenterCrop, size=32), images=4, workers=0,
+)
+optimizer = dict(lr=0.1, reference_images=64)
+schedule = dict(type=Cosine, steps=6)
+loop = dict(log_every=2, checkpoint_every=2)
+precise_bn = 12
+"""
+
+DETECTOR = """
+from albumentations import HorizontalFlip
+
+from resdet.data.transforms import Resizer
+from resdet.data.voc import VOCDataset
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.roi_head import HeadSettings
+from resdet.detection.rpn import RPNSettings
+from resdet.engine.schedule import MultiStep
+from resdet.nets.resnet import ResNet
+
+CLASSES = ("apple", "pear")
+model = dict(
+    type=FasterRCNN, num_classes=2, frozen_stages=0,
+    net=dict(type=ResNet, depth=18, num_classes=None, width=0.125),
+    rpn=dict(type=RPNSettings, hidden=8, scales=(16, 32), train_post_nms=50, test_post_nms=20),
+    head=dict(type=HeadSettings, regions=16, score_floor=0.05),
+)
+data = dict(
+    train=dict(type=VOCDataset, root={root!r}, splits=[("tiny", "trainval")], classes=CLASSES),
+    test=dict(type=VOCDataset, root={root!r}, splits=[("tiny", "test")], classes=CLASSES),
+    augment=[dict(type=HorizontalFlip, p=0.5)], resizer=dict(type=Resizer, short=64, long=100),
+    images=2, test_images=1, workers=0, method="area",
+)
+optimizer = dict(lr=0.001, reference_images=2)
+schedule = dict(type=MultiStep, steps=4)
+loop = dict(log_every=1, checkpoint_every=2)
+"""
+
+
+def write_voc(root: Path, sets: dict[str, dict[str, list[tuple]]], year: str = "tiny") -> Path:
+    """A VOC folder. sets: of each image set, of each image the objects (class, xmin, ymin, xmax, ymax[, difficult])."""
+    folder = root / f"VOC{year}"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for image_set, images in sets.items():
+        (folder / "ImageSets/Main" / f"{image_set}.txt").write_text("".join(f"{i}\n" for i in images))
+        for image_id, objects in images.items():
+            xml = "".join(
+                f"<object><name>{name}</name><difficult>{int(bool(difficult))}</difficult><bndbox><xmin>{x1}</xmin>"
+                f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+                for name, x1, y1, x2, y2, *difficult in objects
+            )
+            size = "<size><width>100</width><height>80</height><depth>3</depth></size>"
+            (folder / "Annotations" / f"{image_id}.xml").write_text(f"<annotation>{size}{xml}</annotation>")
+            pixels = random.integers(0, 256, (80, 100, 3)).astype(np.uint8)
+            cv2.imwrite(str(folder / "JPEGImages" / f"{image_id}.jpg"), pixels)
+    return folder
+
+
+@pytest.fixture
+def cls_config(tmp_path: Path, class_folders: Path) -> Path:
+    path = tmp_path / "tiny_cls.py"
+    path.write_text(CLASSIFIER.format(root=str(class_folders)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def det_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("det")
+    write_voc(
+        folder / "devkit",
+        {
+            "trainval": {
+                "a": [("apple", 10, 10, 40, 50), ("pear", 50, 20, 90, 70)],
+                "b": [],
+                "c": [("pear", 1, 1, 100, 80)],
+            },
+            "test": {"d": [("apple", 20, 20, 60, 60)], "e": [("pear", 30, 5, 70, 75), ("apple", 1, 1, 20, 20, True)]},
+        },
+    )
+    path = folder / "tiny_det.py"
+    path.write_text(DETECTOR.format(root=str(folder / "devkit")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(det_config: Path) -> Path:
+    """A detector with random weights."""
+    torch.manual_seed(0)
+    model = build(load_config(det_config).model)
+    path = det_config.parent / "random.pth"
+    save_checkpoint(path, {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    return path
+
+
+# Training ------------------------------------------------------------------------------------------------------------
+
+
+def test_train_cls_trains_prints_figures_and_resumes(
+    tmp_path: Path, cls_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_dir, figures = tmp_path / "run", tmp_path / "out" / "figures.json"
+    arguments = [str(cls_config), "--work-dir", str(work_dir), *ON_CPU]
+    train_cls.main([*arguments, "--cfg-options", "schedule.steps=4", "--json", str(figures)])
+    printed = capsys.readouterr().out
+    written = json.loads(figures.read_text())
+    assert f"test/top1_error {written['test/top1_error']:.2f}" in printed
+    assert f"checkpoint {work_dir / 'last.pth'}" in printed
+    state = read_checkpoint(work_dir / "last.pth")
+    assert (state["step"], state["classes"], state["precise_bn"]) == (4, ["dark", "light"], 12)
+    assert "steps=4" in state["config"]
+    assert [r["step"] for r in read_scalars(work_dir / "scalars.json") if "loss" in r] == [2, 4]
+
+    train_cls.main([*arguments, "--resume"])
+    assert "resumed at step 4 of 6" in (work_dir / "run.log").read_text()
+    state = read_checkpoint(work_dir / "last.pth")
+    assert (state["step"], state["precise_bn"]) == (6, 12)  # the statistics are computed anew after more steps
+    assert [r["step"] for r in read_scalars(work_dir / "scalars.json") if "loss" in r] == [2, 4, 6]
+
+
+def test_train_cls_starts_from_another_run_s_weights(tmp_path: Path, cls_config: Path) -> None:
+    once = [*ON_CPU, "--cfg-options", "schedule.steps=1", "precise_bn=0"]
+    train_cls.main([str(cls_config), "--work-dir", str(tmp_path / "a"), *once])
+    start = str(tmp_path / "a" / "last.pth")
+    train_cls.main([str(cls_config), "--work-dir", str(tmp_path / "b"), "--init-from", start, *once, "optimizer.lr=0"])
+    models = [read_checkpoint(tmp_path / n / "last.pth")["model"] for n in "ab"]
+    weights = [n for n in models[0] if n.endswith(("conv.weight", "bn.bias"))]
+    assert weights
+    assert all(torch.equal(models[0][n], models[1][n]) for n in weights)
+
+
+def test_train_det_trains_evaluates_and_its_comp4_files_score_the_same(
+    tmp_path: Path, det_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_dir, comp4 = tmp_path / "run", tmp_path / "comp4"
+    train_det.main([str(det_config), "--work-dir", str(work_dir), *ON_CPU, "--json", str(tmp_path / "train.json")])
+    printed = capsys.readouterr().out
+    assert "mAP@.5" in printed
+    assert read_checkpoint(work_dir / "last.pth")["step"] == 4
+    assert (work_dir / "page.html").is_file()
+    records = [r for r in read_scalars(work_dir / "scalars.json") if "loss" in r]
+    assert [r["step"] for r in records] == [1, 2, 3, 4]
+    assert {"loss_rpn_objectness", "loss_rpn_box", "loss_class", "loss_box"} <= records[0].keys()
+
+    last = str(work_dir / "last.pth")
+    low = ["--cfg-options", "model.head.score_floor=0.0", "--write-detections", str(comp4)]
+    eval_voc.main([str(det_config), "--checkpoint", last, *ON_CPU, *low, "--json", str(tmp_path / "a.json")])
+    files = ["--detections", str(comp4), "--voc-root", str(det_config.parent / "devkit"), "--year", "tiny"]
+    eval_voc.main([*files, "--image-set", "test", "--json", str(tmp_path / "b.json")])
+    a, b = (json.loads((tmp_path / n).read_text()) for n in ("a.json", "b.json"))
+    assert a == b
+    assert (a["images"], list(a["per_class"])) == (2, ["apple", "pear"])
+    assert a["detections"] > 0
+
+
+# Scoring -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> list[str]:
+    """Two cats to find and a difficult one, a dog that nothing finds; five detections of cats."""
+    write_voc(
+        tmp_path,
+        {
+            "val": {
+                "one": [("cat", 11, 11, 50, 50), ("dog", 60, 10, 90, 40)],
+                "two": [("cat", 1, 1, 40, 40), ("cat", 61, 1, 100, 40, True)],
+                "three": [],
+            }
+        },
+    )
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "comp4_det_val_cat.txt").write_text(
+        "two 0.95 61 1 100 40\n"  # the difficult one: neither hit nor miss
+        "one 0.9 11 11 50 50\n"  # hit
+        "three 0.8 1 1 30 30\n"  # miss
+        "two 0.7 1 1 40 20\n"  # 800 of 1600 pixels, IoU exactly .5: hit
+        "one 0.6 12 11 50 50\n"  # found already: miss
+    )
+    (folder / "comp4_det_val_dog.txt").write_text("")
+    return ["--detections", str(folder), "--voc-root", str(tmp_path), "--year", "tiny", "--image-set", "val"]
+
+
+@pytest.mark.parametrize(
+    ("method", "cat"),
+    [
+        ("area", 1 / 2 * 1 + 1 / 2 * 2 / 3),  # precision 1 up to recall 1/2, then 2/3
+        ("11-point", (6 * 1 + 5 * 2 / 3) / 11),  # six levels up to .5, five above
+    ],
+)
+def test_eval_voc_prints_the_hand_worked_map(
+    method: str, cat: float, scored: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eval_voc.main([*scored, "--method", method, "--json", str(tmp_path / "figures.json")])
+    assert f"mAP@.5 {cat / 2:.4f} ({method})" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["mAP50"] == pytest.approx(cat / 2)
+    assert figures["per_class"] == {"cat": pytest.approx(cat), "dog": 0}
+    assert (figures["images"], figures["detections"]) == (3, 5)
+
+
+def test_eval_voc_takes_area_by_default_and_vocs_classes_for_a_year(
+    scored: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eval_voc.main(scored)
+    assert "mAP@.5 0.4167 (area)" in capsys.readouterr().out
+    write_voc(tmp_path, {"val": {"one": [("cat", 11, 11, 50, 50)]}}, year="2012")
+    folder = tmp_path / "of2012"
+    folder.mkdir()
+    for name in VOC_CLASSES:
+        hit = "one 0.5 11 11 50 50\n" if name == "cat" else ""
+        (folder / f"comp4_det_val_{name}.txt").write_text(hit)
+    eval_voc.main(
+        ["--detections", str(folder), "--voc-root", str(tmp_path), "--year", "2012", "--image-set", "val"]
+    )  # nineteen classes have nothing to find and are left out of the mean
+    assert "mAP@.5 1.0000" in capsys.readouterr().out
+
+
+def test_eval_voc_says_what_lacks(
+    scored: list[str], tmp_path: Path, det_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--detections needs --voc-root" in one_line(eval_voc.main, scored[:2], capsys)
+    assert "--image-set" in one_line(eval_voc.main, scored[:-2], capsys)
+    assert "comp4_det_val_bird.txt" in one_line(eval_voc.main, [*scored, "--classes", "cat", "dog", "bird"], capsys)
+    assert "which weights?" in one_line(eval_voc.main, [det_config], capsys)
+    missing = one_line(eval_voc.main, [det_config, "--checkpoint", tmp_path / "none.pth"], capsys)
+    assert "none.pth: no such checkpoint" in missing
+
+
+def test_eval_voc_without_a_run_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "python tools/train_det.py" in one_line(eval_voc.main, [], capsys)
+
+
+# Mistakes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("main", [train_cls.main, train_det.main, inspect_data.main, benchmark.main])
+def test_an_unknown_config_is_one_line(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
+    error = one_line(main, ["voc08_r50"], capsys)
+    assert "no config 'voc08_r50'" in error
+    assert "voc07_r50" in error
+
+
+def test_tools_end_with_code_2_and_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "tools" / "train_cls.py"), "nothing_of_this_name"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no config 'nothing_of_this_name'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_flag_ends_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for main in (train_cls.main, train_det.main, eval_voc.main):
+        error = refused(main, ["shapes_cls", "--wrok-dir", "x"], capsys)
+        assert error.strip().endswith("unrecognized arguments: --wrok-dir x")
+
+
+def test_an_unknown_option_is_one_line(cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [cls_config, "--work-dir", tmp_path / "run", "--cfg-options", "schedule.stepz=3"]
+    assert "--cfg-options schedule.stepz: 'stepz' is not in" in one_line(train_cls.main, arguments, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", ["--resume", "--init-from"])
+def test_an_unreadable_checkpoint_is_one_line(
+    option: str, cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.pth").write_text("hello world")
+    arguments = [cls_config, "--work-dir", tmp_path / "run", *ON_CPU, option, tmp_path / "bad.pth"]
+    assert "bad.pth" in one_line(train_cls.main, arguments, capsys)
+    arguments[-1] = tmp_path / "none.pth"
+    assert "none.pth" in one_line(train_cls.main, arguments, capsys)
+
+
+def test_predict_names_an_unreadable_checkpoint_and_the_wrong_config(
+    det_config: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.pth").write_bytes(checkpoint.read_bytes()[:5000])
+    assert "bad.pth" in one_line(predict.main, [det_config, tmp_path / "bad.pth", tmp_path], capsys)
+    error = one_line(predict.main, ["shapes_det", checkpoint, tmp_path], capsys)
+    assert "has 2 classes" in error
+    assert "has 8" in error
+
+
+def test_fp16_on_a_cpu_is_one_line(cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [cls_config, "--work-dir", tmp_path / "run", "--device", "cpu", "--precision", "fp16"]
+    assert "--precision fp16 needs a GPU" in one_line(train_cls.main, arguments, capsys)
+
+
+def test_a_head_with_other_classes_than_the_data_is_one_line(
+    det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [det_config, "--work-dir", tmp_path / "run", *ON_CPU, "--cfg-options", "model.num_classes=3"]
+    assert "set model.num_classes=2" in one_line(train_det.main, arguments, capsys)
+
+
+# Looking at data -----------------------------------------------------------------------------------------------------
+
+
+def test_inspect_data_names_every_problem_in_one_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [("apple", 10, 10, 40, 50)]
+    folder = write_voc(
+        tmp_path / "devkit",
+        {
+            "trainval": {
+                "fine": good,
+                "noimage": good,
+                "unknown": [("plum", 1, 1, 5, 5)],
+                "outside": [*good, ("pear", 90, 70, 130, 80)],
+                "reversed": [("pear", 50, 20, 40, 60)],
+                "twice": good,
+            },
+            "test": {"last": good},
+        },
+    )
+    (folder / "JPEGImages" / "noimage.jpg").unlink()
+    (folder / "JPEGImages" / "fine.jpg").write_bytes(b"no picture")
+    with (folder / "ImageSets/Main/trainval.txt").open("a") as file:
+        file.write("twice\n")
+    config = tmp_path / "broken.py"
+    config.write_text(DETECTOR.format(root=str(tmp_path / "devkit")))
+    with pytest.raises(SystemExit) as caught:
+        inspect_data.main([str(config), "--out", str(tmp_path / "pictures")])
+    assert caught.value.code == 2
+    lines = capsys.readouterr().out.splitlines()
+
+    def found(*words: str) -> int:
+        return sum(all(w in line for w in words) for line in lines)
+
+    assert found("train: refused", "noimage.jpg", "no such image")
+    assert found("train: refused", "fine.jpg", "not an image")
+    assert found("train: refused", "unknown.xml", "'plum'")
+    assert found("train: repaired", "outside.xml, object 2", "90 70 130 80", "clipped")
+    assert found("train: repaired", "reversed.xml, object 1", "50 20 40 60", "dropped")
+    assert found("train: refused", "twice.xml", "keep one")
+    assert found("4 problems to mend, 2 repaired")
+    assert (tmp_path / "pictures" / "test.jpg").is_file()
+
+
+def test_inspect_data_describes_a_sound_set(
+    det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inspect_data.main([str(det_config), "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "0 problems to mend, 0 repaired" in printed
+    assert "images without objects 1; objects an image 1.0, most 2" in printed
+    assert "width 100..100, height 80..80, portraits 0 %" in printed
+    assert all(read_image(tmp_path / f"{name}.jpg").size for name in ("train", "test"))
+
+
+# Predicting ----------------------------------------------------------------------------------------------------------
+
+
+def predictions(out: Path) -> list[dict]:
+    written = json.loads((out / "detections.json").read_text())
+    assert written["classes"] == ["apple", "pear"]
+    for record in written["images"]:
+        assert len(record["boxes"]) == len(record["scores"]) == len(record["labels"])
+        assert set(record["labels"]) <= {0, 1}
+        assert record["scores"] == sorted(record["scores"], reverse=True)
+    return written["images"]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    random = np.random.default_rng(1)
+    for name, (height, width) in {"wide.png": (60, 90), "deep/tall.jpg": (90, 50)}.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), random.integers(0, 256, (height, width, 3)).astype(np.uint8))
+    (tmp_path / "photos" / "notes.txt").write_text("not a photo")
+    return tmp_path / "photos"
+
+
+def test_predict_on_an_image(det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    arguments = [str(det_config), str(checkpoint), str(photos / "wide.png"), "--out", str(tmp_path / "out"), *ON_CPU]
+    predict.main([*arguments, "--threshold", "0.05"])
+    (record,) = predictions(tmp_path / "out")
+    assert (record["file"], record["size"]) == (str(photos / "wide.png"), [60, 90])
+    assert record["boxes"]
+    boxes = np.array(record["boxes"])
+    assert boxes.min() >= 0
+    assert (boxes <= [90, 60, 90, 60]).all()
+    assert read_image(tmp_path / "out" / "wide.jpg").size
+    predict.main([*arguments, "--threshold", "1.01"])
+    assert predictions(tmp_path / "out")[0]["boxes"] == []
+
+
+def test_predict_on_a_folder(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict.main([str(det_config), str(checkpoint), str(photos), "--out", str(tmp_path / "out"), *ON_CPU])
+    records = predictions(tmp_path / "out")
+    assert [Path(r["file"]).name for r in records] == ["tall.jpg", "wide.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["detections.json", "tall.jpg", "wide.jpg"]
+    assert "2 pictures in" in capsys.readouterr().out
+
+
+def test_predict_on_a_video(det_config: Path, checkpoint: Path, tmp_path: Path) -> None:
+    source = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (96, 64))
+    random = np.random.default_rng(2)
+    for _ in range(4):
+        writer.write(random.integers(0, 256, (64, 96, 3)).astype(np.uint8))
+    writer.release()
+    arguments = [str(det_config), str(checkpoint), str(source), "--out", str(tmp_path / "out"), *ON_CPU]
+    predict.main([*arguments, "--threshold", "0.05"])
+    records = predictions(tmp_path / "out")
+    assert [r["frame"] for r in records] == [0, 1, 2, 3]
+    assert [r["second"] for r in records] == pytest.approx([0, 0.2, 0.4, 0.6])
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
+    assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (4, 5)
+    drawn.release()
+
+
+def test_predict_says_when_there_is_nothing_to_look_at(
+    det_config: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    out = ["--out", tmp_path / "out", *ON_CPU]
+    for source in (tmp_path / "empty", tmp_path / "missing"):
+        assert "no image or video" in one_line(predict.main, [det_config, checkpoint, source, *out], capsys)
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    error = one_line(predict.main, [det_config, checkpoint, tmp_path / "clip.mp4", *out], capsys)
+    assert "clip.mp4: OpenCV cannot open this video" in error
+
+
+def test_a_detector_in_three_lines(det_config: Path, checkpoint: Path, photos: Path) -> None:
+    detector = resdet.load_detector(det_config, checkpoint, device="cpu", precision="fp32")
+    detections = detector(photos / "wide.png")
+    assert detections.boxes.shape == (len(detections), 4)
+    assert len(detections) > 0
+    assert {detector.classes[k] for k in detections.labels} <= {"apple", "pear"}
+    assert (detections.scores.diff() <= 0).all()
+
+    pixels = read_image(photos / "wide.png")
+    for same in (pixels, torch.from_numpy(pixels), str(photos / "wide.png")):
+        assert torch.equal(detector(same).boxes, detections.boxes)
+    together = detector.detect([photos / "deep" / "tall.jpg", pixels])  # one is padded beside the other
+    torch.testing.assert_close(together[1].boxes, detections.boxes, rtol=1e-3, atol=1e-2)
+    with pytest.raises(resdet.errors.UserError, match=r"expected uint8 \[H, W, 3\]"):
+        detector(pixels.astype(np.float32))
+
+
+# Speed ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "stages"),
+    [
+        (
+            "infer",
+            ["trunk", "RPN", "proposals (NMS)", "pooling", "conv5", "siblings", "detections (NMS)"],
+        ),
+        ("train", ["forward", "backward", "update"]),
+    ],
+)
+def test_benchmark_prints_the_stages(
+    mode: str, stages: list[str], det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--mode", mode, "--size", "64x96", "--proposals", "8", "--repeats", "2", *ON_CPU]
+    benchmark.main([str(det_config), *options, "--json", str(tmp_path / "speed.json")])
+    printed = capsys.readouterr().out
+    assert all(stage in printed for stage in stages)
+    assert "s an image" in printed
+    figures = json.loads((tmp_path / "speed.json").read_text())
+    assert list(figures["stages"]) == stages
+    assert figures["seconds"] > 0
+    assert figures["gflop"] > 0
+    assert (figures["mode"], figures["precision"]) == (mode, "fp32")
+
+
+def test_benchmark_refuses_a_size_that_is_none(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--size 600: give height x width" in one_line(benchmark.main, [det_config, "--size", "600"], capsys)

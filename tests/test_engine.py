@@ -1,0 +1,498 @@
+"""How a run runs: learning rates, checkpoints that survive, configs that name mistakes, steps that can be repeated."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from resdet.classification.classifier import Classifier
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.engine.checkpoint import find_resume, read_checkpoint, save_checkpoint
+from resdet.engine.config import build, load_config
+from resdet.engine.log import Scalars, read_scalars
+from resdet.engine.loop import LoopSettings, TrainLoop, clock
+from resdet.engine.optimizer import build_sgd
+from resdet.engine.run import Run
+from resdet.engine.schedule import Cosine, MultiStep
+from resdet.errors import UserError
+from resdet.nets.frozen_bn import freeze_batch_norm
+from resdet.nets.resnet import ResNet
+from resdet.recipes.train_classifier import train_classifier
+from resdet.structures import LabelledImages
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CPU = torch.device("cpu")
+
+
+def run_in(work_dir: Path, **options: object) -> Run:
+    return Run(work_dir, CPU, "fp32", **options)  # type: ignore[arg-type]
+
+
+# Learning rate -------------------------------------------------------------------------------------------------------
+
+
+def test_multi_step_divides_by_ten_from_each_milestone_on() -> None:
+    schedule = MultiStep(steps=100, milestones=(60, 80))
+    factors = [schedule(s) for s in (0, 59, 60, 79, 80, 99)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert MultiStep(steps=10)(9) == 1
+
+
+@pytest.mark.parametrize("schedule", [MultiStep(steps=100, warmup=20), Cosine(steps=10**9, warmup=20)])
+def test_warm_up_is_linear_from_a_tenth_to_the_whole_rate(schedule: MultiStep | Cosine) -> None:
+    assert [schedule(s) for s in (0, 5, 10, 15, 20, 21)] == pytest.approx([0.1, 0.325, 0.55, 0.775, 1, 1])
+
+
+def test_warm_up_multiplies_what_the_schedule_says() -> None:
+    assert MultiStep(steps=100, milestones=(5,), warmup=10, warmup_factor=0.5)(5) == pytest.approx(0.1 * 0.75)
+
+
+def test_cosine_goes_from_one_to_zero() -> None:
+    schedule = Cosine(steps=60)
+    assert [schedule(s) for s in (0, 20, 30, 40, 60)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+def layers() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
+
+
+def rates(optimizer: torch.optim.Optimizer) -> dict[int, tuple[float, float]]:
+    return {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+
+
+def test_the_rate_follows_the_images_of_a_step() -> None:
+    model = layers()
+    optimizer = build_sgd(model, lr=0.1, images=64, reference_images=256, momentum=0.8, weight_decay=1e-3)
+    assert set(rates(optimizer).values()) == {(0.025, 1e-3)}
+    assert len(rates(optimizer)) == len(list(model.parameters()))
+    assert {g["momentum"] for g in optimizer.param_groups} == {0.8}
+
+
+def test_caffe_doubles_the_rate_of_biases_and_does_not_decay_them() -> None:
+    conv, bn, linear = model = layers()
+    found = rates(build_sgd(model, lr=0.1, images=1, reference_images=1, double_bias_lr=True))
+    for bias in (conv.bias, linear.bias):
+        assert found[id(bias)] == (0.2, 0)
+    for other in (conv.weight, linear.weight, bn.weight, bn.bias):  # BN's bias is no bias of Caffe's convolutions
+        assert found[id(other)] == (0.1, 1e-4)
+
+
+def test_bn_without_decay_and_frozen_parameters_left_out() -> None:
+    conv, bn, linear = model = layers()
+    conv.requires_grad_(False)
+    found = rates(build_sgd(model, lr=0.1, images=1, reference_images=1, decay_bn=False))
+    assert found.keys() == {id(p) for p in (bn.weight, bn.bias, linear.weight, linear.bias)}
+    assert found[id(bn.weight)] == found[id(bn.bias)] == (0.1, 0)
+    assert found[id(linear.bias)] == (0.1, 1e-4)
+
+
+# Checkpoints ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.pth"
+    save_checkpoint(path, {"step": 3, "model": {"w": torch.arange(3.0)}, "best": -math.inf, "classes": ["a"]})
+    state = read_checkpoint(path)
+    assert (state["format"], state["step"], state["best"], state["classes"]) == ("resdet", 3, -math.inf, ["a"])
+    assert state["model"]["w"].tolist() == [0, 1, 2]
+    assert [p.name for p in path.parent.iterdir()] == ["last.pth"]
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    path = tmp_path / "last.pth"
+    save_checkpoint(path, {"step": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # the system refuses to write more than that
+    try:
+        with pytest.raises(UserError, match=r"last\.pth cannot be written: .*File too large") as caught:
+            save_checkpoint(path, {"step": 2, "model": torch.zeros(500_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert read_checkpoint(path)["step"] == 1
+    assert os.listdir(tmp_path) == ["last.pth"]
+
+
+def test_a_state_that_cannot_be_saved_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    path = tmp_path / "last.pth"
+    save_checkpoint(path, {"step": 1})
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        save_checkpoint(path, {"step": 2, "broken": lambda: None})
+    assert read_checkpoint(path)["step"] == 1
+    assert os.listdir(tmp_path) == ["last.pth"]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UserError, match=r"run/last\.pth cannot be written"):
+        save_checkpoint(tmp_path / "run" / "last.pth", {"step": 1})
+
+
+def test_truncated_checkpoints_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pth"
+    for zipped in (True, False):
+        torch.save({"format": "resdet", "w": torch.ones(4)}, path, _use_new_zipfile_serialization=zipped)
+        whole = path.read_bytes()
+        for length in range(0, len(whole) - 1, max(1, len(whole) // 40)):
+            path.write_bytes(whole[:length])
+            with pytest.raises(UserError, match=r"last\.pth") as caught:
+                read_checkpoint(path)
+            assert "\n" not in str(caught.value)
+
+
+class _Malicious:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.target),)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    torch.save({"format": "resdet", "model": _Malicious(tmp_path / "owned")}, tmp_path / "bad.pth")
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"format": "resdet", "model": _Malicious(tmp_path / "owned")}))
+    for name in ("bad.pth", "bad.pkl"):
+        with pytest.raises(UserError, match="read safely"):
+            read_checkpoint(tmp_path / name)
+    assert not (tmp_path / "owned").exists()
+    pickle.loads((tmp_path / "bad.pkl").read_bytes())
+    assert (tmp_path / "owned").exists()  # what an unsafe reader would have done
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_text("hello world"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(bytes(range(256))),
+        lambda path: torch.save({"state_dict": {"w": torch.ones(2)}}, path),
+        lambda path: torch.save([1, 2], path),
+    ],
+)
+def test_foreign_files_are_refused(tmp_path: Path, write: object) -> None:
+    path = tmp_path / "other.pth"
+    write(path)  # type: ignore[operator]
+    with pytest.raises(UserError, match=r"other\.pth is not"):
+        read_checkpoint(path)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.pth: no such checkpoint"):
+        read_checkpoint(tmp_path / "none.pth")
+    assert find_resume(tmp_path, None) is None
+    assert find_resume(tmp_path, "auto") is None
+    with pytest.raises(UserError, match=r"other\.pth: no such checkpoint"):
+        find_resume(tmp_path, str(tmp_path / "other.pth"))
+    save_checkpoint(tmp_path / "last.pth", {"step": 7})
+    state = find_resume(tmp_path, "auto")
+    assert state is not None
+    assert state["step"] == 7
+
+
+# Configs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["voc07_r50", "voc07_r50.py", "configs/voc07_r50.py"])
+def test_packaged_configs_resolve_from_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(name)
+    assert cfg.schedule.steps == 80_000
+    assert cfg.model.num_classes == 20
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem)
+def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
+    cfg = load_config(path)
+    detector = "model" in cfg
+    with torch.device("meta"):
+        model = build(cfg.model if detector else cfg.net)
+    classes = {"coco": 80, "fruit": 3, "shapes": 8, "tiny": 50, "voc07": 20, "voc12": 20}[
+        path.stem.partition("_")[0].removesuffix("imagenet50")
+    ]
+    net = model.net if detector else model
+    if detector:
+        assert isinstance(model, FasterRCNN)
+        assert (model.num_classes, model.head.scores.out_features, net.fc) == (classes, classes + 1, None)
+    else:
+        assert net.fc.out_features == classes
+    depth = path.stem.rpartition("_r")[2]
+    assert net.depth == (int(depth) if depth.isdigit() else 18)
+    assert callable(build(cfg.schedule))
+    assert set(cfg.loop) <= set(LoopSettings.__dataclass_fields__)
+    build_sgd(layers(), images=cfg.data.images, **cfg.optimizer)
+    assert "type" in cfg.pretty_text
+
+
+def test_a_config_does_not_change_the_one_it_reads() -> None:
+    depths = [load_config(name).model.net.depth for name in ("voc07_r50", "voc07_r101", "voc12_r101", "voc07_r50")]
+    assert depths == [50, 101, 101, 50]
+
+
+def test_options_replace_values_also_in_lists() -> None:
+    cfg = load_config("voc07_r50", {"schedule.steps": 7, "model.net.depth": 34, "data.augment.0.p": 0.25})
+    assert (cfg.schedule.steps, cfg.model.net.depth, cfg.data.augment[0].p) == (7, 34, 0.25)
+    assert cfg.schedule.milestones == (60_000,)
+
+
+def test_an_unknown_config_lists_those_there_are() -> None:
+    with pytest.raises(UserError, match=r"no config 'voc08_r50'.*shapes_det.*voc07_r50"):
+        load_config("voc08_r50")
+
+
+@pytest.mark.parametrize(
+    ("key", "part"), [("schedule.stepz", "stepz"), ("sched.steps", "sched"), ("data.augment.3.p", "3")]
+)
+def test_an_unknown_option_is_named(key: str, part: str) -> None:
+    with pytest.raises(UserError, match=rf"--cfg-options {key}: '{part}' is not in .*voc07_r50"):
+        load_config("voc07_r50", {key: 1})
+
+
+def test_a_config_with_an_error_is_named(tmp_path: Path) -> None:
+    for text, error in (("x = = 1\n", "SyntaxError"), ("x = 1 / 0\n", "ZeroDivisionError")):
+        (tmp_path / "mine.py").write_text(text)
+        with pytest.raises(UserError, match=rf"mine\.py: the config cannot be read: {error}"):
+            load_config(tmp_path / "mine.py")
+
+
+def test_build_names_arguments_that_a_class_does_not_take() -> None:
+    assert build({"type": MultiStep, "steps": 3}) == MultiStep(steps=3)
+    assert build({"a": [{"type": Cosine, "steps": 2}], "b": (1, "x")}) == {"a": [Cosine(2)], "b": (1, "x")}
+    with pytest.raises(UserError, match=r"MultiStep .*'step'"):
+        build({"type": MultiStep, "step": 3})
+
+
+# The loop ------------------------------------------------------------------------------------------------------------
+
+
+class Scale(nn.Module):
+    """loss = w * mean of the pixels / their maximum: the gradient can be told, and black images give a NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, batch: LabelledImages) -> dict[str, Tensor]:
+        pixels = batch.images.float()
+        return {"loss_scale": self.w * pixels.mean() / pixels.max(), "pixels": pixels.mean()}
+
+
+def grey(level: int, name: str = "grey", count: int = 2) -> LabelledImages:
+    images = torch.full((count, 3, 2, 2), level, dtype=torch.uint8)
+    return LabelledImages(images, torch.zeros(count, dtype=torch.int64), [f"{name}{i}" for i in range(count)])
+
+
+def scale_loop(work_dir: Path, steps: int, **settings: object) -> TrainLoop:
+    model = Scale()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.125)
+    return TrainLoop(model, sgd, MultiStep(steps), LoopSettings(**settings), run_in(work_dir))  # type: ignore[arg-type]
+
+
+def weight(path: Path, key: str = "model") -> float:
+    return read_checkpoint(path)[key]["w"].item()
+
+
+def test_only_losses_are_minimised(tmp_path: Path) -> None:
+    model = scale_loop(tmp_path, 4)([grey(9)] * 4)
+    assert isinstance(model, Scale)
+    assert model.w.item() == 2 - 4 * 0.125  # the gradient of the loss alone is 1
+
+
+def test_scalars_hold_the_means_since_the_last_line(tmp_path: Path) -> None:
+    scale_loop(tmp_path, 5, log_every=2)([grey(level) for level in (10, 30, 50, 70, 90)])
+    records = read_scalars(tmp_path / "scalars.json")
+    assert [r["step"] for r in records] == [2, 4, 5]
+    assert [r["iteration"] for r in records] == [2, 4, 5]
+    assert [r["pixels"] for r in records] == [20, 60, 90]
+    assert [r["loss"] for r in records] == [(2 + 1.875) / 2, (1.75 + 1.625) / 2, 1.5]
+    assert all(r["loss"] == r["loss_scale"] for r in records)
+    assert {r["lr"] for r in records} == {0.125}
+    assert all(r["images_per_second"] > 0 for r in records)
+
+
+def test_a_loss_that_is_not_finite_names_its_images_and_saves_nothing(tmp_path: Path) -> None:
+    batches = [grey(9, "fine"), grey(9, "good"), grey(0, "black"), grey(9, "late")]
+    with pytest.raises(UserError, match=r"not finite .*nan.* for images black0, black1; .*optimizer\.lr") as caught:
+        scale_loop(tmp_path, 4, checkpoint_every=2)(batches)
+    assert "\n" not in str(caught.value)
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
+    assert weight(tmp_path / "last.pth") == 1.75
+
+
+def test_a_loss_that_is_not_finite_does_not_reach_a_first_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="black0"):
+        scale_loop(tmp_path, 1)([grey(0, "black")])
+    assert not (tmp_path / "last.pth").exists()
+
+
+def test_clip_bounds_the_step(tmp_path: Path) -> None:
+    model = scale_loop(tmp_path, 1, clip=0.5)([grey(9)])
+    assert model.w.item() == pytest.approx(2 - 0.125 * 0.5, abs=1e-6)  # type: ignore[union-attr]
+    model = scale_loop(tmp_path, 1, clip=3.0)([grey(9)])
+    assert model.w.item() == 2 - 0.125  # type: ignore[union-attr]
+
+
+def test_ema_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+    seen = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        seen.append(model.w.item())  # type: ignore[union-attr]
+        return {"val/w": seen[-1]}
+
+    scale_loop(tmp_path, 3, ema=0.5)([grey(9)] * 3, validate)
+    average = 1.875  # w is 1.875, 1.75, 1.625; the average starts at the first
+    for w in (1.75, 1.625):
+        average = 0.5 * average + 0.5 * w
+    assert seen == [average]
+    assert weight(tmp_path / "last.pth") == average
+    assert weight(tmp_path / "last.pth", "raw_model") == 1.625
+
+
+def test_best_is_the_highest_figure(tmp_path: Path) -> None:
+    figures = iter([0.3, 0.7, math.nan, 0.5])
+    loop = scale_loop(tmp_path, 4, validate_every=1, best="val/x")
+    loop([grey(9)] * 4, lambda _: {"val/x": next(figures)})
+    best = read_checkpoint(tmp_path / "best.pth")
+    assert (best["step"], best["best"], best["figures"]) == (2, 0.7, {"val/x": 0.7})
+    assert read_checkpoint(tmp_path / "last.pth")["best"] == 0.7
+    assert [r["step"] for r in read_scalars(tmp_path / "scalars.json") if "val/x" in r] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_an_interrupted_run_saves_and_goes_on_exactly(tmp_path: Path, ema: float | None) -> None:
+    levels = [10, 30, 50, 70, 90, 110]
+
+    def interrupted() -> Iterator[LabelledImages]:
+        yield from map(grey, levels[:3])
+        raise KeyboardInterrupt
+
+    scale_loop(tmp_path / "a", 6, log_every=1, ema=ema)(map(grey, levels))
+    with pytest.raises(UserError, match=r"stopped at step 3; go on with --work-dir .*b --resume"):
+        scale_loop(tmp_path / "b", 6, log_every=1, ema=ema)(interrupted())
+    loop = scale_loop(tmp_path / "b", 6, log_every=1, ema=ema)
+    loop.resume(read_checkpoint(tmp_path / "b" / "last.pth"))
+    assert loop.step == 3
+    loop(map(grey, levels[3:]))
+    assert weight(tmp_path / "a" / "last.pth") == weight(tmp_path / "b" / "last.pth")
+    losses = [[(r["step"], r["loss"]) for r in read_scalars(tmp_path / n / "scalars.json")] for n in "ab"]
+    assert losses[0] == losses[1]
+
+
+def test_a_resumed_run_follows_the_present_config(tmp_path: Path) -> None:
+    scale_loop(tmp_path, 2)([grey(9)] * 2)
+    model = Scale()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.5, weight_decay=0.5)
+    loop = TrainLoop(model, sgd, MultiStep(4, milestones=(3,), gamma=0.5), LoopSettings(), run_in(tmp_path))
+    loop.resume(read_checkpoint(tmp_path / "last.pth"))
+    assert sgd.param_groups[0]["lr"] == 0.5
+    loop([grey(9)] * 2)
+    w = 1.75
+    for lr in (0.5, 0.25):
+        w -= lr * (1 + 0.5 * w)
+    assert model.w.item() == w
+
+
+def test_records_after_the_checkpoint_are_forgotten_when_resuming(tmp_path: Path) -> None:
+    scalars = Scalars(tmp_path)
+    for step in (1, 2, 3, 4):
+        scalars.add(step, {"loss": float(step)})
+    with (tmp_path / "scalars.json").open("a") as file:
+        file.write('{"loss": 5')  # killed while writing
+    scalars.forget_after(2)
+    scalars.add(3, {"loss": 30.0})
+    assert [r["loss"] for r in read_scalars(tmp_path / "scalars.json")] == [1, 2, 30]
+
+
+def test_an_unknown_log_back_end_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'neptune' is unknown; .*tensorboard"):
+        Scalars(tmp_path, ["neptune"])
+
+
+def test_clock() -> None:
+    assert [clock(s) for s in (0, 9.6, 61, 3600, 3723)] == ["0:00", "0:10", "1:01", "1:00:00", "1:02:03"]
+
+
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    net = ResNet(18, num_classes=3, width=1 / 8)
+    return Classifier(freeze_batch_norm(net))  # type: ignore[arg-type]
+
+
+def test_two_half_batches_accumulated_are_one_batch(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (8, 3, 32, 32), generator=random).to(torch.uint8)
+    labels, ids = torch.arange(8) % 3, [str(i) for i in range(8)]
+    whole = [LabelledImages(images, labels, ids)] * 2
+    halves = [LabelledImages(images[i : i + 4], labels[i : i + 4], ids[i : i + 4]) for i in (0, 4)] * 2
+    trained = []
+    for accumulate, batches in ((1, whole), (2, halves)):
+        model = classifier()
+        optimizer = build_sgd(model, lr=1e-3, images=8, reference_images=8)
+        settings = LoopSettings(accumulate=accumulate, log_every=1)
+        loop = TrainLoop(model, optimizer, MultiStep(2), settings, run_in(tmp_path / str(accumulate)))
+        loop(batches)
+        trained.append(dict(model.named_parameters()))
+    start = dict(classifier().named_parameters())
+    for name, parameter in trained[0].items():
+        moved = (parameter - start[name]).abs().max().item()
+        assert moved > 0, name
+        torch.testing.assert_close(trained[1][name], parameter, rtol=0, atol=max(1e-3 * moved, 1e-7))
+    losses = [[r["loss"] for r in read_scalars(tmp_path / n / "scalars.json")] for n in "12"]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+CLASSIFIER = """
+from resdet.data.imagenet import ImageNetDataset
+from resdet.data.transforms import CenterCrop, TrainCrop
+from resdet.engine.schedule import MultiStep
+from resdet.nets.resnet import ResNet
+
+net = dict(type=ResNet, depth=18, num_classes=2, width=0.125)
+data = dict(
+    train=dict(type=ImageNetDataset, root={root!r}, image_set="train"),
+    test=dict(type=ImageNetDataset, root={root!r}, image_set="val"),
+    train_view=dict(type=TrainCrop, size=32), test_view=dict(type=CenterCrop, size=32), images=4, workers=0,
+)
+optimizer = dict(lr=0.1, reference_images=256)
+schedule = dict(type=MultiStep, steps={steps}, milestones=(4,))
+loop = dict(log_every=1, ema={ema})
+precise_bn = 0
+"""
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_six_steps_are_three_and_three_more_to_the_last_bit(tmp_path: Path, class_folders: Path, ema: object) -> None:
+    def config(steps: int) -> Config:
+        path = tmp_path / f"cls{steps}.py"
+        path.write_text(CLASSIFIER.format(root=str(class_folders), steps=steps, ema=ema))
+        return load_config(path)
+
+    def train(steps: int, work_dir: Path, resume: str | None = None) -> None:
+        torch.manual_seed(1 if resume is None else 2)  # a resumed run must not depend on its new start
+        train_classifier(config(steps), run_in(work_dir, resume=resume))
+
+    train(6, tmp_path / "straight")
+    train(3, tmp_path / "parts")
+    train(6, tmp_path / "parts", resume="auto")
+    straight, parts = (read_checkpoint(tmp_path / n / "last.pth") for n in ("straight", "parts"))
+    assert parts["step"] == straight["step"] == 6
+    assert parts["model"].keys() == straight["model"].keys()
+    for name, value in straight["model"].items():
+        assert torch.equal(parts["model"][name], value), name
+    losses = [
+        [(r["step"], r["loss"], r["lr"]) for r in read_scalars(tmp_path / n / "scalars.json") if "loss" in r]
+        for n in ("straight", "parts")
+    ]
+    assert [step for step, *_ in losses[0]] == [1, 2, 3, 4, 5, 6]
+    assert losses[0] == losses[1]
+    assert straight["classes"] == ["dark", "light"]
+    assert "steps=6" in straight["config"]
+    assert set(straight["figures"]) == {"test/top1_error"}

@@ -1,0 +1,284 @@
+"""The networks of Section 3: sizes and costs as printed, padding that changes nothing, BN as a constant."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from resdet.errors import UserError
+from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
+from resdet.nets.precise_bn import compute_statistics
+from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from resdet.nets.resnet import ResNet, fold_for_inference
+
+PARAMETERS = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
+GMAC = {  # the paper prints 1.8 3.6 3.8 7.6 11.3 for its stride on the 1x1
+    (18, "1x1"): 1.814,
+    (34, "1x1"): 3.664,
+    (50, "1x1"): 3.858,
+    (101, "1x1"): 7.570,
+    (152, "1x1"): 11.282,
+    (50, "3x3"): 4.089,
+    (101, "3x3"): 7.801,
+}
+
+
+def meta_net(depth: int, **options: object) -> ResNet:
+    """A net of shapes alone: nothing is computed or initialised."""
+    with torch.device("meta"):
+        return ResNet(depth, **options).eval()  # type: ignore[arg-type]
+
+
+def macs(net: ResNet, side: int = 224) -> float:
+    with FlopCounterMode(display=False) as counter:
+        net(torch.empty(1, 3, side, side, device="meta"))
+    return counter.get_total_flops() / 2
+
+
+def randomised(net: ResNet, seed: int = 0) -> ResNet:
+    """Statistics and affine of every BN such as training leaves them: none is zero or one."""
+    random = torch.Generator().manual_seed(seed)
+    for bn in net.modules():
+        if isinstance(bn, nn.BatchNorm2d):
+            shape = bn.weight.shape
+            bn.weight.data = 0.5 + torch.rand(shape, generator=random)
+            bn.bias.data = torch.randn(shape, generator=random) / 4
+            bn.running_mean = torch.randn(shape, generator=random) / 4
+            bn.running_var = 0.5 + torch.rand(shape, generator=random)
+    return net
+
+
+def small_net(depth: int = 18, **options: object) -> ResNet:
+    torch.manual_seed(depth)
+    return randomised(ResNet(depth, num_classes=5, width=1 / 8, **options)).eval()  # type: ignore[arg-type]
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randint(256, shape, generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+# Table 1 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", PARAMETERS)
+@pytest.mark.parametrize("stride_on", ["1x1", "3x3"])
+def test_parameters_are_those_of_option_b(depth: int, stride_on: str) -> None:
+    assert sum(p.numel() for p in meta_net(depth, stride_on=stride_on).parameters()) == PARAMETERS[depth]
+
+
+@pytest.mark.parametrize(("depth", "stride_on"), GMAC)
+def test_multiply_adds_at_224(depth: int, stride_on: str) -> None:
+    assert macs(meta_net(depth, stride_on=stride_on)) / 1e9 == pytest.approx(GMAC[depth, stride_on], abs=5e-4)
+
+
+def test_half_the_width_is_a_quarter_of_the_cost_but_for_the_first_and_last_layer() -> None:
+    whole, half = meta_net(18), meta_net(18, width=0.5)
+    assert (half.trunk_channels, half.channels) == (128, 256)
+    ends = 112 * 112 * 64 * 3 * 49 + 512 * 1000  # conv1 and fc have one side that does not shrink
+    assert macs(half) == (macs(whole) - ends) / 4 + ends / 2
+
+
+@pytest.mark.parametrize(
+    ("pool1", "size", "cells"),
+    [
+        ("pad", (224, 224), (14, 14)),
+        ("pad", (600, 1000), (38, 63)),
+        ("pad", (602, 1001), (38, 63)),
+        ("ceil", (600, 1000), (38, 63)),
+        ("ceil", (33, 130), (2, 8)),  # 17 and 65 after conv1: Caffe's pooling gives 8 and 32, torchvision's 9 and 33
+        ("pad", (33, 130), (3, 9)),
+    ],
+)
+def test_trunk_has_stride_16(pool1: str, size: tuple[int, int], cells: tuple[int, int]) -> None:
+    net = meta_net(50, pool1=pool1, num_classes=None)
+    assert net.trunk(torch.empty(1, 3, *size, device="meta")).shape == (1, 1024, *cells)
+    assert tuple(net.trunk_cells(torch.tensor(size)).tolist()) == cells
+
+
+def test_head_reads_14x14_regions_and_gives_one_vector_each() -> None:
+    net = meta_net(50, num_classes=None)
+    assert net.head(torch.empty(6, 1024, 14, 14, device="meta")).shape == (6, 2048)
+
+
+def test_forward_is_head_of_trunk_and_fc() -> None:
+    net = small_net(50)
+    x = net.preprocess(noise(2, 3, 64, 64))
+    assert net.fc is not None
+    torch.testing.assert_close(net(x), net.fc(net.head(net.trunk(x))))
+    without_fc = ResNet(18, num_classes=None, width=1 / 8).eval()
+    assert without_fc(x).shape == (2, without_fc.channels)
+
+
+def test_convolutions_start_as_he_et_al_say() -> None:
+    net = ResNet(18, width=0.5)
+    conv = net.conv4[0].b.conv.weight  # type: ignore[union-attr, index]
+    assert conv.std().item() == pytest.approx((2 / (conv.shape[0] * 9)) ** 0.5, rel=0.02)  # fan-out
+    assert all(bn.weight.eq(1).all() for bn in net.modules() if isinstance(bn, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("depth", [0, 20, 56, 110])
+def test_depths_outside_of_table_1_are_refused(depth: int) -> None:
+    with pytest.raises(UserError, match=f"ResNet-{depth} .*18, 34, 50, 101, 152"):
+        ResNet(depth)
+
+
+# Padding -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("depth", "stride_on", "pool1"), list(itertools.product((18, 50), ("1x1", "3x3"), ("pad", "ceil")))
+)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_image_in_a_padded_batch_is_the_image_alone(depth: int, stride_on: str, pool1: str, frozen: bool) -> None:
+    net = small_net(depth, stride_on=stride_on, pool1=pool1)
+    if frozen:
+        freeze_batch_norm(net)
+    net.double()  # so that a wrong border cannot hide in rounding
+    sizes = torch.tensor([[64, 96], [50, 81], [61, 33], [33, 96]])
+    images = noise(4, 3, 64, 96)  # the padding is noise too: nothing outside may be read
+    with torch.no_grad():
+        together = net.trunk(net.preprocess(images, sizes).double(), sizes)
+        cells = net.trunk_cells(sizes)
+        for i, (height, width) in enumerate(sizes.tolist()):
+            alone = net.trunk(net.preprocess(images[i : i + 1, :, :height, :width]).double())
+            h, w = cells[i].tolist()
+            assert alone.shape[2:] == (h, w)
+            torch.testing.assert_close(together[i : i + 1, :, :h, :w], alone, rtol=1e-9, atol=1e-9)
+            assert not together[i, :, h:].any()
+            assert not together[i, :, :, w:].any()
+
+
+def test_preprocess_normalises_and_then_pads_with_zeros() -> None:
+    images = noise(2, 3, 4, 6)
+    out = Preprocess()(images, torch.tensor([[4, 6], [3, 2]]))
+    expected = (images[1, :, :3, :2].float() - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[
+        :, None, None
+    ]
+    torch.testing.assert_close(out[1, :, :3, :2], expected)
+    assert not out[1, :, 3:].any()
+    assert not out[1, :, :, 2:].any()
+    torch.testing.assert_close(out[:1], Preprocess()(images[:1]))
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_mean_and_std_travel_with_the_weights() -> None:
+    caffe = Preprocess((1.0, 2.0, 3.0), (1.0, 1.0, 1.0))
+    other = Preprocess()
+    other.load_state_dict(caffe.state_dict())
+    assert other(torch.full((1, 3, 1, 1), 5, dtype=torch.uint8)).flatten().tolist() == [4, 3, 2]
+
+
+# Frozen BN -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_frozen_bn_is_batch_norm_at_test_time_in_output_and_gradient(depth: int) -> None:
+    net = small_net(depth)
+    frozen = cast(ResNet, freeze_batch_norm(copy.deepcopy(net)).train().double())  # train() must not matter
+    net.double()
+    x = net.preprocess(noise(2, 3, 64, 64)).double()
+    outputs = [n.trunk(x) for n in (net, frozen)]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for output in outputs:
+        output.square().sum().backward()
+    theirs, ours = dict(net.named_parameters()), dict(frozen.named_parameters())
+    assert ours.keys() == {n for n in theirs if ".bn." not in n}
+    for name, parameter in ours.items():
+        torch.testing.assert_close(parameter.grad, theirs[name].grad)
+
+
+def test_a_frozen_bn_alone_computes_what_it_froze() -> None:
+    bn = nn.Sequential(nn.BatchNorm2d(3)).eval()
+    bn[0].running_mean, bn[0].running_var = torch.tensor([1.0, 2, 3]), torch.tensor([4.0, 1, 0.25])
+    x = torch.randn(2, 3, 5, 5)
+    expected = bn(x)
+    freeze_batch_norm(bn)
+    assert isinstance(bn[0], FrozenBatchNorm)
+    torch.testing.assert_close(bn(x), expected)
+    assert list(bn.parameters()) == []
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_folding_changes_no_output(frozen: bool) -> None:
+    net = small_net(50)
+    if frozen:
+        freeze_batch_norm(net)
+    folded = cast(ResNet, fold_for_inference(copy.deepcopy(net)))
+    x = net.preprocess(noise(2, 3, 64, 64))
+    with torch.no_grad():
+        expected = net.trunk(x)
+        torch.testing.assert_close(folded.trunk(x), expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item())
+    assert not any(isinstance(m, nn.BatchNorm2d | FrozenBatchNorm) for m in folded.modules())
+
+
+def test_folding_casts_the_convolutions() -> None:
+    folded = fold_for_inference(small_net(), torch.bfloat16)
+    assert {m.weight.dtype for m in folded.modules() if isinstance(m, nn.Conv2d)} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("depth", "stride_on", "even"), [(18, "1x1", False), (50, "1x1", True), (50, "3x3", False), (101, "1x1", True)]
+)
+def test_only_bottlenecks_with_the_stride_on_the_1x1_read_even_cells_alone(
+    depth: int, stride_on: str, even: bool
+) -> None:
+    assert meta_net(depth, stride_on=stride_on).reads_even_cells is even
+
+
+def test_even_cells_are_all_that_conv5_reads() -> None:
+    net = small_net(50)
+    regions = torch.randn(3, net.trunk_channels, 14, 14)
+    with torch.no_grad():
+        torch.testing.assert_close(net.head(regions[..., ::2, ::2], subsampled=True), net.head(regions))
+
+
+# BN statistics (App. A) ----------------------------------------------------------------------------------------------
+
+
+def test_statistics_of_the_first_layer_are_the_mean_and_variance_over_all_images() -> None:
+    net = small_net()
+    x = net.preprocess(noise(12, 3, 32, 32))
+    with torch.no_grad():
+        y = net.conv1.conv(x).double()
+    seen = compute_statistics(net, x.split(5), images=12)
+    assert seen == 12
+    bn = net.conv1.bn
+    assert isinstance(bn, nn.BatchNorm2d)
+    torch.testing.assert_close(bn.running_mean, y.mean((0, 2, 3)).float())
+    torch.testing.assert_close(bn.running_var, y.var((0, 2, 3), correction=0).float())
+
+
+def test_statistics_of_the_first_layer_do_not_move_with_the_batch_size() -> None:
+    x = noise(12, 3, 32, 32)
+    found = []
+    for size in (2, 5, 12):
+        net = small_net()
+        compute_statistics(net, net.preprocess(x).split(size), images=12)
+        found.append((net.conv1.bn.running_mean, net.conv1.bn.running_var))
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
+
+
+def test_statistics_normalise_what_training_normalised() -> None:
+    net = small_net().train()
+    x = net.preprocess(noise(16, 3, 64, 64))
+    compute_statistics(net, [x], images=16)
+    assert net.training
+    assert net.conv1.bn.momentum == 0.1
+    with torch.no_grad():
+        in_training = net(x)
+        torch.testing.assert_close(net.eval()(x), in_training, rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_stop_at_the_number_of_images_asked_for_and_need_one() -> None:
+    net = small_net()
+    batches = net.preprocess(noise(12, 3, 32, 32)).split(4)
+    assert compute_statistics(net, batches, images=5) == 8
+    with pytest.raises(ValueError, match="no images"):
+        compute_statistics(net, [], images=5)

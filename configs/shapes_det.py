@@ -16,23 +16,23 @@ model.update(num_classes=8, frozen_stages=0)
 model["net"].update(depth=18, width=0.5)
 model["rpn"].update(
     hidden=128,
-    scales=(24, 48, 96),
+    scales=(32, 64, 128),
     keep_border=True,
     train_pre_nms=1000,
     train_post_nms=300,
     test_pre_nms=1000,
     test_post_nms=100,
 )
-model["head"].update(pooling="align", regions=32, foreground_fraction=0.5)
+model["head"].update(pooling="align", regions=24)
 data.update(
     train=dict(type=ShapesDataset, image_set="trainval", keep_difficult=False),
     test=dict(type=ShapesDataset, image_set="test"),
-    resizer=dict(type=Resizer, short=240, long=400),
+    resizer=dict(type=Resizer, short=352, long=480),
     images=4,
     test_images=4,
     workers=1,
 )
-schedule = dict(type=Cosine, steps=900, warmup=50)
+schedule = dict(type=Cosine, steps=700, warmup=50)
 optimizer.update(lr=0.02, reference_images=4, weight_decay=1e-4)
 loop.update(clip=10.0, checkpoint_every=300)
 init_from = "runs/shapes_cls/last.pth"  # python tools/train_cls.py

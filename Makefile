@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	$(BIN)/python tools/train_cls.py --work-dir runs/shapes_cls
 	$(BIN)/python tools/train_det.py --work-dir runs/shapes_det
-	$(BIN)/python tools/predict.py shapes_det runs/shapes_det/last.pth data/shapes/VOCshapes/JPEGImages/test_0000.jpg --out runs/shapes_det/predictions
+	$(BIN)/python tools/predict.py shapes_det runs/shapes_det/last.pth data/shapes/VOCshapes/JPEGImages/test_00000.jpg --out runs/shapes_det/predictions
 	@echo "the page: runs/shapes_det/page.html   the pictures: runs/shapes_det/pictures/sheet.jpg"
 
 test: install

@@ -27,7 +27,7 @@ model["rpn"].update(
     test_pre_nms=2000,
     test_post_nms=100,
 )
-model["head"].update(pooling="align", regions=32)
+model["head"].update(pooling="align", regions=40, foreground_fraction=0.4, beta=1 / 9)
 data.update(
     train=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "trainval")], classes=CLASSES, keep_difficult=False),
     test=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "test")], classes=CLASSES),
@@ -35,5 +35,5 @@ data.update(
     workers=1,
 )
 schedule = dict(type=Cosine, steps=1200, warmup=100)
-optimizer.update(lr=0.01, reference_images=2)
+optimizer.update(lr=0.02, reference_images=2)
 loop.update(validate_every=400, checkpoint_every=200, clip=10.0)

@@ -13,26 +13,26 @@ with read_base():
     from ._base_.faster_rcnn import *
 
 model.update(num_classes=8, frozen_stages=0)
-model["net"].update(depth=18, width=0.5)
+model["net"].update(depth=18, width=0.25)
 model["rpn"].update(
     hidden=128,
-    scales=(32, 64, 128),
+    scales=(48, 96, 192),
     keep_border=True,
     train_pre_nms=1000,
     train_post_nms=300,
     test_pre_nms=1000,
     test_post_nms=100,
 )
-model["head"].update(pooling="align", regions=24)
+model["head"].update(pooling="align", regions=32, foreground_fraction=0.5, beta=1 / 9)
 data.update(
     train=dict(type=ShapesDataset, image_set="trainval", keep_difficult=False),
     test=dict(type=ShapesDataset, image_set="test"),
-    resizer=dict(type=Resizer, short=352, long=480),
+    resizer=dict(type=Resizer, short=480, long=640),
     images=4,
     test_images=4,
     workers=1,
 )
-schedule = dict(type=Cosine, steps=700, warmup=50)
-optimizer.update(lr=0.02, reference_images=4, weight_decay=1e-4)
+schedule = dict(type=Cosine, steps=1000, warmup=100)
+optimizer.update(lr=0.04, reference_images=4, weight_decay=1e-4)
 loop.update(clip=10.0, checkpoint_every=300)
 init_from = "runs/shapes_cls/last.pth"  # python tools/train_cls.py

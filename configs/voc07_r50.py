@@ -21,5 +21,5 @@ data.update(
     method="11-point",
 )
 schedule = dict(type=MultiStep, steps=80_000, milestones=(60_000,))
-loop.update(validate_every=20_000, checkpoint_every=2_000)
+loop.update(validate_every=20_000, checkpoint_every=2_000, best="")  # no choice of a checkpoint on the test set
 init_from = "data/weights/R-50.pkl"  # MSRA's ImageNet weights, see data/README.md

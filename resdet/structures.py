@@ -1,4 +1,4 @@
-"""The three shapes of data that travel through the house. Plain dataclasses, no dependency but torch.
+"""The shapes of data that travel through the house. Plain dataclasses, no dependency but torch.
 
 ONE convention of boxes everywhere inside resdet: float ``(x1, y1, x2, y2)`` in pixels, continuous, so that
 ``x2 - x1`` is the width. Only the readers and writers of a file format know of its own convention.

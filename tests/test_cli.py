@@ -288,7 +288,7 @@ def test_eval_voc_without_a_run_says_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "python tools/train_det.py" in one_line(eval_voc.main, [], capsys)
+    assert "make demo" in one_line(eval_voc.main, [], capsys)
 
 
 # Mistakes ------------------------------------------------------------------------------------------------------------
@@ -441,9 +441,16 @@ def test_predict_on_an_image(det_config: Path, checkpoint: Path, photos: Path, t
     boxes = np.array(record["boxes"])
     assert boxes.min() >= 0
     assert (boxes <= [90, 60, 90, 60]).all()
-    assert read_image(tmp_path / "out" / "wide.jpg").size
+    assert read_image(tmp_path / "out" / "wide.png").size
     predict.main([*arguments, "--threshold", "1.01"])
     assert predictions(tmp_path / "out")[0]["boxes"] == []
+
+
+def test_predict_never_overwrites_its_source(
+    det_config: Path, checkpoint: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(det_config), str(checkpoint), str(photos), "--out", str(photos), *ON_CPU]
+    assert "would overwrite" in one_line(predict.main, arguments, capsys)
 
 
 def test_predict_on_a_folder(
@@ -452,7 +459,8 @@ def test_predict_on_a_folder(
     predict.main([str(det_config), str(checkpoint), str(photos), "--out", str(tmp_path / "out"), *ON_CPU])
     records = predictions(tmp_path / "out")
     assert [Path(r["file"]).name for r in records] == ["tall.jpg", "wide.png"]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["detections.json", "tall.jpg", "wide.jpg"]
+    assert (tmp_path / "out" / "wide.png").is_file()
+    assert (tmp_path / "out" / "deep" / "tall.jpg").is_file()
     assert "2 pictures in" in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -371,8 +372,9 @@ def test_an_interrupted_run_saves_and_goes_on_exactly(tmp_path: Path, ema: float
     levels = [10, 30, 50, 70, 90, 110]
 
     def interrupted() -> Iterator[LabelledImages]:
-        yield from map(grey, levels[:3])
-        raise KeyboardInterrupt
+        yield from map(grey, levels[:2])
+        os.kill(os.getpid(), signal.SIGINT)  # while step 3 is under way: it is finished first
+        yield from map(grey, levels[2:])
 
     scale_loop(tmp_path / "a", 6, log_every=1, ema=ema)(map(grey, levels))
     with pytest.raises(UserError, match=r"stopped at step 3; go on with --work-dir .*b --resume"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def run_command(command: Callable[[list[str] | None], None], arguments: list[str
     try:
         command(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -96,6 +97,21 @@ def write_json(path: Path | None, figures: dict[str, Any]) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        path.write_text(json.dumps(_finite(figures), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise UserError(f"--json {path} cannot be written: {error.strerror}") from error
+
+
+def _one_line(error: UserError) -> str:
+    """The message; of an error that a loader's worker raised, without the worker's traceback."""
+    text = str(error)
+    if not text.startswith("Caught UserError in DataLoader worker"):
+        return text
+    return text.strip().splitlines()[-1].partition("UserError: ")[2]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: None stands for a figure that is not defined."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,11 +14,13 @@ from typing import get_args
 from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
 from resdet.data.voc import write_comp4
 from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.config import build, load_config
+from resdet.engine.config import build, load_config, require
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import start_run
+from resdet.engine.precision import DTYPES
+from resdet.engine.run import same_classes, start_run
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import Method
+from resdet.nets.resnet import fold_for_inference
 from resdet.nets.weights import load_weights, read_weights
 from resdet.recipes.evaluate_voc import all_figures, detect_all, print_result, score, score_files
 from resdet.recipes.train_detector import build_detector
@@ -56,26 +58,30 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     if checkpoint is None:
         raise UserError("which weights? give --checkpoint runs/.../best.pth")
     cfg = load_config(args.config or DEFAULT_CONFIG, args.cfg_options)
-    read_checkpoint(checkpoint)
-    run = start_run(checkpoint.parent, args.device, args.precision, args.seed, args.launcher, resume="auto", log="eval")
-    data = build(cfg.data)
-    model = build_detector(cfg, data["test"], run)
-    load_weights(model, read_weights(checkpoint))
+    require(cfg, "a detector", "model", "data.test")
+    state = read_checkpoint(checkpoint)
+    run = start_run(checkpoint.parent, args.device, args.precision, args.seed, args.launcher, log="eval")
+    data = build({key: value for key, value in cfg.data.items() if key != "train"})
     dataset, method = data["test"], args.method or data["method"]
+    same_classes(state.get("classes", ()), dataset.classes, f"{checkpoint} and data.test")
+    model = build_detector(cfg, dataset.classes)
+    load_weights(model, read_weights(checkpoint))
+    fold_for_inference(model, DTYPES[run.precision])
     detections = detect_all(model.to(run.device), dataset, data["resizer"], run, data["test_images"], data["workers"])
     if not is_main_process():
         return
     result = score(detections, dataset, method)
     print_result(result, dataset, detections, method)
     if args.write_detections:
-        image_set = cfg.data.test.get("image_set", "test")
+        splits = cfg.data.test.get("splits")
+        image_set = splits[-1][1] if splits else cfg.data.test.image_set
         write_comp4(args.write_detections, image_set, dataset.classes, dataset.table.ids.tolist(), detections)
     write_json(args.json, all_figures(result, dataset, detections))
 
 
 def _newest() -> Path:
     if not DEFAULT_RUN.is_file():
-        raise UserError(f"{DEFAULT_RUN} is not there yet: run 'python tools/train_det.py' first, or give a CONFIG")
+        raise UserError(f"{DEFAULT_RUN} is not there yet: run 'make demo', or give a CONFIG and --checkpoint")
     return DEFAULT_RUN
 
 

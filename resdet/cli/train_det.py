@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from resdet.cli.common import add_run_arguments, config_and_run, run_command, write_json
+from resdet.errors import UserError
 from resdet.recipes.evaluate_voc import figures_of
 from resdet.recipes.train_detector import train_detector
+
+TRUNK = Path("runs/shapes_cls/last.pth")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,6 +23,10 @@ def _train(arguments: list[str] | None) -> None:
     parser.add_argument("config", nargs="?", help="a config file or the name of one (default: shapes_det)")
     add_run_arguments(parser)
     args = parser.parse_args(arguments)
+    if args.config is None and not (args.init_from or args.resume or TRUNK.is_file()):
+        raise UserError(
+            f"the embedded set's trunk, {TRUNK}, is not there: run tools/train_cls.py first, about a minute"
+        )
     cfg, run = config_and_run(args, "shapes_det")
     result = train_detector(cfg, run)
     write_json(args.json, figures_of(result))

@@ -48,6 +48,7 @@ class VOCDataset(DetectionDataset):
         classes: names in the order of their labels; None takes the sorted names found in the annotations.
         keep_difficult: False leaves out the objects marked difficult (the authors' training; at test keep them, they
             are neither hit nor miss).
+        annotated: False for sets whose answers only a server has (VOC 2012 test): no xml is read, no image has objects.
 
     Sizes missing from an annotation are read from the image's header, boxes are clipped to the image and those without
     area are dropped; each is counted in one warning of the logger "resdet".
@@ -62,8 +63,10 @@ class VOCDataset(DetectionDataset):
         splits: Sequence[tuple[str, str]],
         classes: Sequence[str] | None = VOC_CLASSES,
         keep_difficult: bool = True,
+        annotated: bool = True,
     ) -> None:
-        records = [record for year, image_set in splits for record in _read_split(Path(root), year, image_set)]
+        root = Path(root)
+        records = [r for year, image_set in splits for r in _read_split(root, year, image_set, annotated)]
         _refuse_repeated_ids(records)
         if classes is None:
             classes = sorted({name for record in records for name in record.names})
@@ -206,7 +209,7 @@ class _Record:
     difficult: np.ndarray  # bool [G]
 
 
-def _read_split(root: Path, year: str, image_set: str) -> list[_Record]:
+def _read_split(root: Path, year: str, image_set: str, annotated: bool) -> list[_Record]:
     folder = root / f"VOC{year}"
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; the root must hold VOC{year}/{{Annotations,JPEGImages,ImageSets}}")
@@ -217,9 +220,13 @@ def _read_split(root: Path, year: str, image_set: str) -> list[_Record]:
         if image_id not in images:
             listed = f"listed in ImageSets/Main/{image_set}.txt"
             raise UserError(f"{folder / 'JPEGImages' / image_id}.jpg: no such image, but it is {listed}; restore it")
-        record = _parse(folder / "Annotations" / f"{image_id}.xml")
-        records.append(replace(record, filename=str(images[image_id])))
+        xml, image = folder / "Annotations" / f"{image_id}.xml", images[image_id]
+        records.append(replace(_parse(xml), filename=str(image)) if annotated else _without_answers(xml, image))
     return records
+
+
+def _without_answers(xml: Path, image: Path) -> _Record:
+    return _Record(xml, str(image), image_size(image), [], np.zeros((0, 4)), np.zeros(0, bool))
 
 
 def images_by_id(folder: Path) -> dict[str, Path]:

@@ -54,6 +54,8 @@ class FasterRCNN(nn.Module):
         super().__init__()
         self.net = net
         freeze_batch_norm(net)
+        if not 0 <= frozen_stages <= 5:
+            raise UserError(f"frozen_stages is {frozen_stages}: the net has conv1 to conv5")
         for stage in range(1, frozen_stages + 1):
             getattr(net, f"conv{stage}").requires_grad_(False)
         self.num_classes = num_classes
@@ -90,11 +92,14 @@ class FasterRCNN(nn.Module):
 
     def embed(self, features: Features, regions: Tensor) -> Tensor:
         """One vector for each region: regions [N, R, 4] in image pixels -> float32 [N, R, C]."""
+        vectors = self.net.head(self.pool(features, regions), subsampled=self.net.reads_even_cells)
+        return vectors.unflatten(0, regions.shape[:2])
+
+    def pool(self, features: Features, regions: Tensor) -> Tensor:
+        """What conv5 reads of each region: [N * R, C, 14, 14], or the even bins [N * R, C, 7, 7] where they suffice."""
+        pool, scaled = POOLING[self.head.settings.pooling], regions * features.scale[:, None]
         even = self.net.reads_even_cells
-        pool = POOLING[self.head.settings.pooling]
-        scaled = regions * features.scale[:, None]
-        pooled = pool(features.map, scaled, BINS, STRIDE, even=even, cells=features.cells)
-        return self.net.head(pooled, subsampled=even).unflatten(0, regions.shape[:2])
+        return pool(features.map, scaled, BINS, STRIDE, even=even, cells=features.cells)
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Class probabilities [N, R, K+1] and boxes [N, R, K, 4] of regions [N, R, 4]."""

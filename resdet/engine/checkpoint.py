@@ -6,6 +6,7 @@ ema, best.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -61,4 +62,7 @@ def find_resume(work_dir: Path, resume: str | None) -> dict[str, Any] | None:
     if resume != "auto":
         return read_checkpoint(resume)
     last = work_dir / "last.pth"
-    return read_checkpoint(last) if last.is_file() else None
+    if last.is_file():
+        return read_checkpoint(last)
+    logging.getLogger("resdet").warning("--resume: there is no %s, the run starts at step 0", last)
+    return None

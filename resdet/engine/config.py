@@ -44,17 +44,21 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
 def find_config(path: str | Path) -> Path:
     """The file itself, or the packaged config of that name."""
-    given = Path(path)
+    given, folder = Path(path), packaged_configs()
     if given.is_file():
         return given
-    packaged = Path(str(resources.files("resdet"))) / "configs" / f"{given.stem}.py"
-    beside = Path(str(resources.files("resdet"))).parent / "configs" / f"{given.stem}.py"
-    for candidate in (packaged, beside):
-        if candidate.is_file():
-            return candidate
-    folder = beside.parent if beside.parent.is_dir() else packaged.parent
+    named = folder / f"{given.stem}.py"
+    if str(given.parent) in (".", "configs") and named.is_file():
+        return named
     names = ", ".join(sorted(p.stem for p in folder.glob("[!_]*.py")))
     raise UserError(f"no config '{path}': give a file, or one of {names}")
+
+
+def packaged_configs() -> Path:
+    """The folder of the configs that come with resdet: inside the package once installed, beside it in a checkout."""
+    package = Path(str(resources.files("resdet")))
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
 
 
 def build(node: Any) -> Any:
@@ -75,10 +79,13 @@ def build_call(target: Callable[..., T], node: dict[str, Any], **more: Any) -> T
 
 
 def require(cfg: Config, what: str, *keys: str) -> None:
-    """Refuse a config that is not one of `what`."""
-    absent = [key for key in keys if key not in cfg]
-    if absent:
-        raise UserError(f"{cfg.filename}: not a config of {what}, it has no '{absent[0]}'; take another one")
+    """Refuse a config that is not one of `what`, because it lacks one of `keys`; "data.train" looks below data."""
+    for key in keys:
+        node: Any = cfg
+        for part in key.split("."):
+            if part not in node:
+                raise UserError(f"{cfg.filename}: '{key}' is not set, as in a config of {what}; set it or take another")
+            node = node[part]
 
 
 def _resolve(value: Any) -> Any:

@@ -28,6 +28,8 @@ def join_processes(launcher: str, device: str) -> torch.device:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:1")
     wants_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if wants_gpu and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
     if launcher == "slurm":
         _slurm_environment()
     if launcher != "none":
@@ -36,9 +38,10 @@ def join_processes(launcher: str, device: str) -> torch.device:
         dist.init_process_group("nccl" if wants_gpu else "gloo")
     if not wants_gpu:
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
-    chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) if ":" not in device else int(device[5:]))
+    index = int(device[5:]) if ":" in device else int(os.environ.get("LOCAL_RANK", 0))
+    if torch.cuda.device_count() == 1:  # SLURM's --gpus-per-task 1 shows each process its own alone
+        index = 0
+    chosen = torch.device("cuda", index)
     torch.cuda.set_device(chosen)
     return chosen
 
@@ -65,6 +68,13 @@ def _slurm_environment() -> None:
         os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
     except KeyError as error:
         raise UserError(f"--launcher slurm: {error} is not set; start with srun") from error
-    first = subprocess.run(["scontrol", "show", "hostnames", node_list], capture_output=True, text=True, check=True)
-    os.environ.setdefault("MASTER_ADDR", first.stdout.split()[0])
-    os.environ.setdefault("MASTER_PORT", "29500")
+    if "MASTER_ADDR" not in os.environ:
+        try:
+            hosts = subprocess.run(
+                ["scontrol", "show", "hostnames", node_list], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError("--launcher slurm: scontrol does not answer; set MASTER_ADDR to the first host") from error
+        os.environ["MASTER_ADDR"] = hosts.stdout.split()[0]
+    # Two jobs on one machine must not meet at one port.
+    os.environ.setdefault("MASTER_PORT", str(20_000 + int(os.environ.get("SLURM_JOB_ID", 9500)) % 20_000))

@@ -52,7 +52,7 @@ class Scalars:
         if unknown:
             raise UserError(f"log back end '{unknown[0]}' is unknown; there are local, {', '.join(BACKENDS)}")
         self.backends = [LocalVisBackend(str(work_dir), scalar_save_file=self.path.name)]
-        self.backends += [BACKENDS[b](str(work_dir)) for b in backends if b != "local"]
+        self.backends += [_start_backend(b, work_dir) for b in backends if b != "local"]
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Record `values` at `step`."""
@@ -60,7 +60,7 @@ class Scalars:
             backend.add_scalars({"iteration": step, **values}, step)
 
     def forget_after(self, step: int) -> None:
-        """Drop what a killed run recorded after its last checkpoint: the resumed one records it again."""
+        """Drop what another run in this folder, or this one before it was killed, recorded after `step`."""
         if not self.backends or not self.path.is_file():
             return
         kept = [r for r in read_scalars(self.path) if r["iteration"] <= step]
@@ -70,6 +70,15 @@ class Scalars:
         """Let back ends that send over a network finish."""
         for backend in self.backends:
             backend.close()
+
+
+def _start_backend(name: str, work_dir: Path) -> BaseVisBackend:
+    backend = BACKENDS[name](str(work_dir))
+    try:
+        _ = backend.experiment  # mmengine imports the package here
+    except ImportError as error:
+        raise UserError(f"log back end '{name}' needs its package: pip install resdet[{name}]") from error
+    return backend
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +28,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resdet.engine.checkpoint import save_checkpoint
-from resdet.engine.distributed import get_world_size, is_main_process
+from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
 from resdet.engine.log import Scalars
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -48,7 +50,8 @@ class LoopSettings:
         accumulate: forward and backward passes for one optimizer step.
         clip: largest norm of the gradient; None: not clipped.
         ema: decay of an exponential moving average of the weights, which is then validated and saved; None: off.
-        best: which of the validation's figures decides about best.pth; the higher the better.
+        best: which of the validation's figures decides about best.pth: the highest, of an "..error" the lowest.
+            Empty: there is no best.pth. Chosen on the test set, it is no result to report: report last.pth.
     """
 
     log_every: int = 20
@@ -58,6 +61,11 @@ class LoopSettings:
     clip: float | None = None
     ema: float | None = None
     best: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "checkpoint_every", "accumulate"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise UserError(f"loop.{name} is {getattr(self, name)!r}: give a number of steps, 1 or more")
 
 
 class TrainLoop:
@@ -90,18 +98,18 @@ class TrainLoop:
         model = self.model
         if get_world_size() > 1:
             ids = [self.run.device.index] if self.run.device.type == "cuda" else None
-            model = DistributedDataParallel(self.model, device_ids=ids)
+            live = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+            model = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=live)
+        self.scalars.forget_after(self.step)
         window = _Window()
         batches = iter(loader) if self.step < self.steps else iter(())
-        try:
+        with _StopSignals() as signals:
             while self.step < self.steps:
                 self._update(model, list(islice(batches, self.settings.accumulate)), window)
                 self.step += 1
                 self._every(window, validate)
-        except KeyboardInterrupt:
-            self.save("last.pth")
-            again = f"go on with --work-dir {self.run.work_dir} --resume"
-            raise UserError(f"stopped at step {self.step}; {again}") from None
+                if signals.received and self.step < self.steps:
+                    self._stop(window)
         self.scalars.close()
         return self.averaged
 
@@ -115,7 +123,6 @@ class TrainLoop:
                 f"this checkpoint cannot be resumed here ({reason}): it is of another net, optimizer or loop.ema; "
                 "resume it with its own config, or give it as --init-from"
             ) from error
-        self.scalars.forget_after(self.step)
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -129,7 +136,9 @@ class TrainLoop:
         rates = [base * self.schedule(self.step) for base in self.scheduler.base_lrs]
         for group, ours, rate in zip(self.optimizer.param_groups, settings, rates, strict=True):
             group.update(ours, lr=rate)
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.figures = state.get("figures", {})
         torch.set_rng_state(state["rng"])
 
     def save(self, name: str) -> None:
@@ -196,11 +205,20 @@ class TrainLoop:
         line = f"step {self.step:{len(str(self.steps))}}/{self.steps}  loss {means['loss']:.3f} ({parts})  lr {lr:.2g}"
         logger.info("%s  %.1f images/s  %s left", line, speed * get_world_size(), clock(left))
 
+    def _stop(self, window: _Window) -> None:
+        self._log(window)
+        self.save("last.pth")
+        raise UserError(f"stopped at step {self.step}; go on with --work-dir {self.run.work_dir} --resume")
+
     def _validate(self, validate: Validate) -> None:
-        self.figures = validate(self.averaged)
+        self.figures, best = validate(self.averaged), self.settings.best
         self.scalars.add(self.step, self.figures)
         logger.info("step %d  %s", self.step, "  ".join(f"{k} {v:.4g}" for k, v in self.figures.items()))
-        figure = self.figures.get(self.settings.best, math.nan)
+        if not best:
+            return
+        if best not in self.figures:
+            raise UserError(f"loop.best='{best}' is not a figure of the validation: {', '.join(self.figures)}")
+        figure = -self.figures[best] if best.endswith("error") else self.figures[best]
         if figure > self.best:
             self.best = figure
             self.save("best.pth")
@@ -230,8 +248,10 @@ class _Window:
         """Means of the losses, images a second, seconds a step; then begin anew."""
         table = torch.stack(self.values).cpu()
         broken = (~table.isfinite().all(1)).nonzero().flatten().tolist()
-        if broken:
-            self._refuse(table[broken[0]], self.image_ids[broken[0]])
+        # All processes stop if one has a NaN: the gradients that they exchanged hold it already.
+        everywhere = gather_objects([(table[i].tolist(), self.image_ids[i]) for i in broken[:1]])
+        if everywhere:
+            self._refuse(*everywhere[0])
         seconds = time.perf_counter() - self.started
         images = sum(map(len, self.image_ids))
         means = dict(zip(self.names, table.mean(0).tolist(), strict=True))
@@ -239,12 +259,32 @@ class _Window:
         self.restart()
         return means, images / seconds, a_step
 
-    def _refuse(self, row: Tensor, image_ids: list[str]) -> None:
-        values = ", ".join(f"{k} {v:.3g}" for k, v in zip(self.names, row.tolist(), strict=True))
+    def _refuse(self, row: list[float], image_ids: list[str]) -> None:
+        values = ", ".join(f"{k} {v:.3g}" for k, v in zip(self.names, row, strict=True))
         raise UserError(
             f"the loss is not finite ({values}) for images {', '.join(image_ids)}; nothing was overwritten: "
             "lower optimizer.lr, add loop.clip or schedule.warmup, or look at these images with inspect_data"
         )
+
+
+class _StopSignals:
+    """Ctrl-C and SIGTERM (a cluster's notice) wait for the end of the step, so that what is saved is whole."""
+
+    def __enter__(self) -> _StopSignals:
+        self.received = False
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            self.before = {s: signal.signal(s, self._receive) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: object) -> None:
+        if self.received:  # asked twice: at once, without saving
+            raise KeyboardInterrupt
+        self.received = True
 
 
 def images_a_pass(images: int, accumulate: int) -> int:

@@ -7,6 +7,7 @@ import platform
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,17 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be made ({error.strerror}); choose another folder") from error
+
+
+def same_classes(ours: Sequence[str], theirs: Sequence[str], where: str) -> None:
+    """Refuse two lists of classes that differ: label k would mean two things.
+
+    where: whose lists they are, for the message.
+    """
+    if tuple(ours) == tuple(theirs):
+        return
+    differing = [f"{a!r} and {b!r}" for a, b in zip_longest(ours, theirs) if a != b]
+    raise UserError(f"{where} have different classes: {differing[0]}; give both the same list, in the same order")
 
 
 def environment(run: Run) -> dict[str, str]:

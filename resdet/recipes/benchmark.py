@@ -15,8 +15,7 @@ from typing import TypeVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from resdet.boxes.pooling import roi_align
-from resdet.detection.faster_rcnn import BINS, POOLING, STRIDE, FasterRCNN
+from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.config import Config, build, require
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.nets.precise_bn import compute_statistics
@@ -129,10 +128,9 @@ def _infer(model: FasterRCNN, batch: Batch, timer: _Timer, proposals: int) -> No
         features = timer("trunk", lambda: model.trunk(batch))
         outputs = timer("RPN", lambda: model.rpn(features))
         regions = timer("proposals (NMS)", lambda: model.rpn.propose(outputs, features).boxes)
-        even, pool = model.net.reads_even_cells, POOLING.get(model.head.settings.pooling, roi_align)
-        scaled = regions * features.scale[:, None]
-        cells = timer("pooling", lambda: pool(features.map, scaled, BINS, STRIDE, even=even, cells=features.cells))
-        vectors = timer("conv5", lambda: model.net.head(cells, even).unflatten(0, regions.shape[:2]))
+        cells = timer("pooling", lambda: model.pool(features, regions))
+        even, shape = model.net.reads_even_cells, regions.shape[:2]
+        vectors = timer("conv5", lambda: model.net.head(cells, even).unflatten(0, shape))
         scores, boxes = timer("siblings", lambda: model.predict(vectors, regions, features.image_sizes))
         everywhere = torch.ones(regions.shape[:2], dtype=torch.bool, device=regions.device)
         timer("detections (NMS)", lambda: model.head.detections(scores, boxes, everywhere))

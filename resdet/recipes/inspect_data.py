@@ -26,7 +26,7 @@ def inspect_data(cfg: Config, out: Path) -> list[Problem]:
 
     Sets that cannot be read at all have no statistics: mend the problems named and look again.
     """
-    require(cfg, "a detector", "model", "data")
+    require(cfg, "a detector", "model", "data.train", "data.test")
     problems: list[Problem] = []
     for name in ("train", "test"):
         found = _problems(cfg.data[name])
@@ -35,12 +35,11 @@ def inspect_data(cfg: Config, out: Path) -> list[Problem]:
         problems += found
         try:
             dataset = build(cfg.data[name])
+            describe(name, dataset)
+            save_image(out / f"{name}.jpg", sample_sheet(dataset))
         except UserError as error:
             print(f"{name}: {error}")
             problems += [] if found else [Problem(str(error), True)]
-            continue
-        describe(name, dataset)
-        save_image(out / f"{name}.jpg", sample_sheet(dataset))
     return problems
 
 

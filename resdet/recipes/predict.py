@@ -7,6 +7,7 @@ detector.classes[detections.labels[0]]
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -56,10 +57,12 @@ class Detector:
         """Detect in several images at once, of any sizes."""
         items = []
         for i, image in enumerate(images):
-            pixels = read_image(image) if isinstance(image, str | Path) else np.asarray(image)
+            pixels = read_image(image) if isinstance(image, str | Path) else np.ascontiguousarray(image)
             if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
                 raise UserError(f"image {i}: expected uint8 [H, W, 3] RGB, got {pixels.dtype} {list(pixels.shape)}")
             items.append((_sample(self.resizer(pixels), str(i)), (pixels.shape[0], pixels.shape[1]), 0))
+        if not items:
+            return []
         with precision_context(self.precision, self.device):
             return [d.cpu() for d in self.model.detect(collate_detection(items).to(self.device))]
 
@@ -77,7 +80,7 @@ def load_detector(
     """
     chosen = join_processes("none", device)
     cfg, state = load_config(config), read_checkpoint(checkpoint)
-    require(cfg, "a detector", "model", "data")
+    require(cfg, "a detector", "model", "data.resizer")
     model: FasterRCNN = build(cfg.model)
     classes = list(state.get("classes", ()))
     if len(classes) != model.num_classes:
@@ -96,8 +99,9 @@ def predict_files(detector: Detector, source: Path, out: Path, threshold: float)
     if source.suffix.lower() in VIDEOS:
         records = list(_video(detector, source, out / f"{source.stem}.mp4", threshold))
     else:
+        root = source if source.is_dir() else source.parent
         paths = track(_images(source), "detecting", transient=True)
-        records = [_image(detector, path, out, threshold) for path in paths]
+        records = [_image(detector, path, out / path.relative_to(root), threshold) for path in paths]
     (out / "detections.json").write_text(json.dumps({"classes": detector.classes, "images": records}, indent=1) + "\n")
     return len(records)
 
@@ -112,21 +116,28 @@ def _images(source: Path) -> list[Path]:
     return found
 
 
-def _image(detector: Detector, path: Path, out: Path, threshold: float) -> dict:
+def _image(detector: Detector, path: Path, target: Path, threshold: float) -> dict:
+    _keep_source(path, target)
     pixels = read_image(path)
     found = detector(pixels).above(threshold)
-    save_image(out / f"{path.stem}.jpg", _draw(detector, pixels, found))
+    save_image(target, _draw(detector, pixels, found))
     return {"file": str(path), "size": list(pixels.shape[:2]), **_plain(found)}
 
 
+def _keep_source(source: Path, target: Path) -> None:
+    if source.resolve() == target.resolve():
+        raise UserError(f"--out {target.parent} would overwrite {source}; choose another folder")
+
+
 def _video(detector: Detector, source: Path, target: Path, threshold: float) -> Iterator[dict]:
+    _keep_source(source, target)
     reader = cv2.VideoCapture(str(source))
     if not reader.isOpened():
         raise UserError(f"{source}: OpenCV cannot open this video; convert it to mp4 (H.264)")
-    rate, frames = reader.get(cv2.CAP_PROP_FPS) or 25.0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
     writer: cv2.VideoWriter | None = None
     try:
-        for number in track(range(frames), "detecting", transient=True):
+        for number in track(itertools.count(), "detecting", total=_frames(reader), transient=True):
             ok, frame = reader.read()
             if not ok:
                 break
@@ -142,6 +153,12 @@ def _video(detector: Detector, source: Path, target: Path, threshold: float) -> 
         reader.release()
         if writer is not None:
             writer.release()
+
+
+def _frames(reader: cv2.VideoCapture) -> int | None:
+    """What the container says, which for streams is nothing: the end is where reading fails."""
+    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    return count if count > 0 else None
 
 
 def _draw(detector: Detector, pixels: np.ndarray, found: Detections, scale: int | None = None) -> np.ndarray:

@@ -23,7 +23,8 @@ from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.precision import precision_context
-from resdet.engine.run import Run
+from resdet.engine.run import Run, same_classes
+from resdet.errors import UserError
 from resdet.metrics.topk import topk_error
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.weights import load_weights, read_weights
@@ -33,17 +34,20 @@ logger = logging.getLogger("resdet")
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
-    require(cfg, "a classifier", "net", "data", "optimizer", "schedule", "loop")
+    require(cfg, "a classifier", "net", "data.train", "data.test", "optimizer", "schedule", "loop")
     data, settings = build(cfg.data), build_call(LoopSettings, cfg.loop)
+    same_classes(data["train"].classes, data["test"].classes, "data.train and data.test")
+    state = find_resume(run.work_dir, run.resume)
     net = build(cfg.net)
-    if run.init_from:
+    if net.fc is None or net.fc.out_features != len(data["train"].classes):
+        raise UserError(f"the data have {len(data['train'].classes)} classes: set net.num_classes to that")
+    if run.init_from and state is None:
         logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
     classifier = Classifier(net).to(run.device).to(memory_format=torch.channels_last)
     optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data["images"])
     facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes), "stride_on": net.stride_on}
     loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
-    state = find_resume(run.work_dir, run.resume)
-    if state:
+    if state is not None:
         loop.resume(state)
     finished = state is not None and "precise_bn" in state and loop.step >= loop.steps
 

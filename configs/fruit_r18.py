@@ -8,7 +8,7 @@ from mmengine.config import read_base
 
 from resdet.data.transforms import Resizer
 from resdet.data.voc import VOCDataset
-from resdet.engine.schedule import Cosine
+from resdet.engine.schedule import MultiStep
 
 with read_base():
     from ._base_.faster_rcnn import *
@@ -34,6 +34,6 @@ data.update(
     resizer=dict(type=Resizer, short=400, long=667),
     workers=1,
 )
-schedule = dict(type=Cosine, steps=1200, warmup=100)
-optimizer.update(lr=0.02, reference_images=2)
+schedule = dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)
+optimizer.update(lr=0.01, reference_images=2)
 loop.update(validate_every=400, checkpoint_every=200, clip=10.0)

@@ -6,6 +6,7 @@ for batch in detection_eval_loader(dataset, resizer, images=4): ...             
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -168,12 +169,13 @@ def _loader(dataset: Dataset, batches: Iterable[list[Draw]], collate: Any, worke
         collate_fn=collate,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,
     )
 
 
-def _one_thread(worker: int) -> None:
-    """A worker is one of several: OpenCV's own threads would fight with the others'."""
+def _start_worker(worker: int) -> None:
+    """A worker is one of several: OpenCV's own threads would fight with the others'. Ctrl-C is for the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -40,6 +40,7 @@ class Batch:
     mask: Tensor  # bool [N, G], False where the slot is padding
     seeds: Tensor  # int64 [N], keys of every random draw made for this image in this step
     padded: bool  # whether any image is smaller than the padded one
+    crowded: bool  # whether any box is a crowd
     image_ids: list[str]
 
     @property

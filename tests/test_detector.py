@@ -17,7 +17,6 @@ from resdet.nets.resnet import ResNet, fold_for_inference
 from resdet.recipes.benchmark import random_batch, random_detector
 from resdet.structures import Batch, Sample
 
-
 STEPS = 160  # of the overfitted image
 
 

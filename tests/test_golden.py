@@ -57,6 +57,7 @@ def make_batch(image_bgr: torch.Tensor, boxes: torch.Tensor, labels: torch.Tenso
         mask=torch.ones(1, len(labels), dtype=torch.bool),
         seeds=torch.zeros(1, dtype=torch.int64),
         padded=False,
+        crowded=False,
         image_ids=["golden"],
     )
 

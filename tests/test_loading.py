@@ -276,11 +276,6 @@ def test_collate_of_images_without_objects_keeps_one_empty_slot() -> None:
     assert (batch.boxes.shape, batch.mask.tolist(), batch.padded) == ((1, 1, 4), [[False]], False)
 
 
-def test_collate_rounds_the_shape_up_to_a_multiple() -> None:
-    batch = collate_detection([(sample_of(20, 30, []), (20, 30), 0)], multiple=16)
-    assert (batch.images.shape, batch.padded) == ((1, 3, 32, 32), True)
-
-
 @pytest.fixture(scope="module")
 def detection_set(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
     folder = tmp_path_factory.mktemp("images")

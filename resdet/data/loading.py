@@ -71,14 +71,11 @@ class _Classification(Dataset):
         return len(self.images)
 
 
-def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]], multiple: int = 1) -> Batch:
-    """(resized sample, its size before, its seed) of each image to one Batch, all padded to the largest.
-
-    multiple: the padded height and width are rounded up to it (fewer different shapes for compiled code).
-    """
+def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]]) -> Batch:
+    """(resized sample, its size before, its seed) of each image to one Batch, all padded to the largest."""
     samples = [item[0] for item in items]
     sizes = torch.tensor([s.image.shape[:2] for s in samples])
-    height, width = (-(-int(m) // multiple) * multiple for m in sizes.amax(0))
+    height, width = sizes.amax(0).tolist()
     slots = max(1, max(len(s.boxes) for s in samples))
     n = len(samples)
     images = torch.zeros(n, height, width, 3, dtype=torch.uint8)
@@ -92,6 +89,7 @@ def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]], mult
         mask=torch.zeros(n, slots, dtype=torch.bool),
         seeds=torch.tensor([item[2] for item in items], dtype=torch.int64),
         padded=bool((sizes != torch.tensor([height, width])).any()),
+        crowded=any(bool(s.crowd.any()) for s in samples),
         image_ids=[s.image_id for s in samples],
     )
     for i, sample in enumerate(samples):

@@ -95,7 +95,8 @@ class RoIHead(nn.Module):
         ious = pairwise_iou(batch.boxes, boxes)  # [N, G, R + G]
         labels, index = match(ious, objects, s.foreground_iou, s.foreground_iou, low_quality=False)
         best = ious.masked_fill(~objects[..., None], 0).amax(1)
-        labels = ignore_crowds(labels, pairwise_coverage(boxes, batch.boxes).mT, batch.mask & batch.crowd)
+        if batch.crowded:
+            labels = ignore_crowds(labels, pairwise_coverage(boxes, batch.boxes).mT, batch.mask & batch.crowd)
         labels = labels.masked_fill(~present | (best < s.background_iou), IGNORED)
         keys = random_keys(batch.seeds, labels.shape[1], STREAM)
         chosen = sample(labels, keys, s.regions, s.foreground_fraction)

@@ -134,6 +134,7 @@ class RPN(nn.Module):
             used = used & inside_mask(outputs.anchors, features.image_sizes)
         ious = pairwise_iou(batch.boxes, outputs.anchors).masked_fill(~used[:, None], -1)  # [N, G, A]
         labels, index = match(ious, batch.mask & ~batch.crowd, s.positive_iou, s.negative_iou, low_quality=True)
-        coverage = pairwise_coverage(outputs.anchors, batch.boxes).mT
-        labels = ignore_crowds(labels, coverage, batch.mask & batch.crowd)
+        if batch.crowded:
+            coverage = pairwise_coverage(outputs.anchors, batch.boxes).mT
+            labels = ignore_crowds(labels, coverage, batch.mask & batch.crowd)
         return labels.masked_fill(~used, IGNORED), index

@@ -111,6 +111,7 @@ def random_batch(num_classes: int, size: tuple[int, int], images: int, objects: 
         mask=torch.ones(images, objects, dtype=torch.bool),
         seeds=torch.arange(images),
         padded=False,
+        crowded=False,
         image_ids=[f"noise{i}" for i in range(images)],
     )
 

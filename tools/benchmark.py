@@ -1,3 +1,4 @@
 from resdet.cli.benchmark import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,3 +1,4 @@
 from resdet.cli.eval_voc import main
 
-main()
+if __name__ == "__main__":
+    main()

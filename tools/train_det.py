@@ -1,3 +1,4 @@
 from resdet.cli.train_det import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,8 @@ model["rpn"].update(
     test_pre_nms=2000,
     test_post_nms=100,
 )
-model["head"].update(pooling="align", regions=40, foreground_fraction=0.4, beta=1 / 9)
+# Fruit lies in bunches: NMS at .3 takes neighbours away.
+model["head"].update(pooling="align", regions=40, foreground_fraction=0.4, beta=1 / 9, nms_iou=0.5)
 data.update(
     train=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "trainval")], classes=CLASSES, keep_difficult=False),
     test=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "test")], classes=CLASSES),

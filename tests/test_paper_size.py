@@ -15,6 +15,7 @@ from resdet.structures import Batch, Sample
 
 pytestmark = pytest.mark.heavy
 CPU = torch.device("cpu")
+STEPS = 80
 
 
 def make_picture() -> Batch:
@@ -37,10 +38,11 @@ def test_detector_overfits_one_image_at_600x1000_within_12_gib(config, capsys):
     detector = random_detector(load_config(config), proposals=128, mode="train").train()
     detector.to(memory_format=torch.channels_last)
     batch = make_picture()
-    optimizer = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], 0.01, momentum=0.9)
+    optimizer = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], 0.02, momentum=0.9)
     losses = []
-    for step in range(60):
+    for step in range(STEPS):
         batch.seeds = torch.tensor([step])
+        optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / STEPS)
         with precision_context(fast_precision(CPU), CPU):
             total = torch.stack(list(detector(batch).values())).sum()
         optimizer.zero_grad()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import resdet
-from resdet.cli import benchmark, eval_voc, inspect_data, predict, train_cls, train_det
+from resdet.cli import benchmark, copy_configs, eval_voc, inspect_data, predict, train_cls, train_det
 from resdet.data.images import read_image
 from resdet.data.voc import VOC_CLASSES
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
@@ -282,6 +282,15 @@ def test_eval_voc_says_what_lacks(
     assert "which weights?" in one_line(eval_voc.main, [det_config], capsys)
     missing = one_line(eval_voc.main, [det_config, "--checkpoint", tmp_path / "none.pth"], capsys)
     assert "none.pth: no such checkpoint" in missing
+
+
+def test_copied_configs_are_whole_and_nothing_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    copy_configs.main([str(folder)])
+    assert load_config(folder / "voc07_r101.py").model.net.depth == 101  # which inherits from its neighbours
+    assert "is there already" in one_line(copy_configs.main, [str(folder)], capsys)
 
 
 def test_eval_voc_without_a_run_says_how_to_get_one(

@@ -124,6 +124,17 @@ def test_the_image_is_found_by_id_whatever_its_suffix(tmp_path: Path, suffix: st
     assert VOCDataset(tmp_path, [("2007", "trainval")])[0].image.shape == (40, 60, 3)
 
 
+def test_a_set_without_answers_has_images_and_no_objects(tmp_path: Path) -> None:
+    folder = _write_voc(tmp_path, {"a": "", "b": ""}, image_set="test")
+    (folder / "Annotations" / "a.xml").unlink()
+    dataset = VOCDataset(tmp_path, [("2007", "test")], annotated=False)
+    assert dataset.table.ids.tolist() == ["a", "b"]
+    assert dataset.table.sizes.tolist() == [[40, 60], [40, 60]]
+    assert len(dataset[0].boxes) == 0
+    with pytest.raises(UserError, match=r"a\.xml: no such file"):
+        VOCDataset(tmp_path, [("2007", "test")])
+
+
 def test_several_splits_are_united(tmp_path: Path) -> None:
     _write_voc(tmp_path, {"000001": SIZE + _object("cat", (1, 1, 9, 9))}, "2007")
     _write_voc(tmp_path, {"2008_000001": SIZE, "2008_000002": SIZE + _object("dog", (1, 1, 9, 9))}, "2012")

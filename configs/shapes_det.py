@@ -23,7 +23,7 @@ model["rpn"].update(
     test_pre_nms=1000,
     test_post_nms=100,
 )
-model["head"].update(pooling="align", regions=32, foreground_fraction=0.5, beta=1 / 9)
+model["head"].update(pooling="align", regions=32, foreground_fraction=0.5)
 data.update(
     train=dict(type=ShapesDataset, image_set="trainval", keep_difficult=False),
     test=dict(type=ShapesDataset, image_set="test"),

@@ -1,4 +1,4 @@
-"""What several test files use: the folder `shared`, a small classification set, and a logger left as it was found."""
+"""What several test files use: the folder `shared`, small sets and their configs, and a logger left as it was found."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+
+from tiny import write_class_folders, write_classifier_config, write_detector_config
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # beside the repository, not part of it
 
@@ -42,14 +42,14 @@ def _logger_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ROOT/{train,val}/{dark,light}: 8 and 4 noisy images of 48x40 a class, one class darker than the other."""
-    root = tmp_path_factory.mktemp("folders")
-    random = np.random.default_rng(0)
-    for image_set, count in (("train", 8), ("val", 4)):
-        for name, level in (("dark", 40), ("light", 180)):
-            folder = root / image_set / name
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = random.integers(level, level + 60, (40, 48, 3)).astype(np.uint8)
-                cv2.imwrite(str(folder / f"{i}.png"), pixels)
-    return root
+    return write_class_folders(tmp_path_factory.mktemp("folders"))
+
+
+@pytest.fixture(scope="session")
+def cls_config(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
+    return write_classifier_config(tmp_path_factory.mktemp("cls") / "tiny_cls.py", class_folders)
+
+
+@pytest.fixture(scope="session")
+def det_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_detector_config(tmp_path_factory.mktemp("det"))

@@ -15,7 +15,12 @@ from typing import Any, TypeVar
 from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 
+from resdet.engine.loop import LoopSettings
+from resdet.engine.optimizer import build_sgd
 from resdet.errors import UserError
+
+# Sections without a type of their own: what takes their values.
+SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd}
 
 T = TypeVar("T")
 
@@ -105,17 +110,18 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
         if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
             continue
-        known = _settings(node)
+        known = _settings(node, SECTIONS.get(key.partition(".")[0]) if node is not cfg else None)
         if part not in known:
             raise UserError(f"--cfg-options {key}: '{part}' is not in {path}; there is {', '.join(known) or 'nothing'}")
         node = node.get(part)
 
 
-def _settings(node: Any) -> list[str]:
-    """What can be set below a node: its own values, and all arguments of its type."""
+def _settings(node: Any, section: Callable[..., Any] | None = None) -> list[str]:
+    """What can be set below a node: its own values, and all arguments of its type or of its section."""
     if not isinstance(node, Config | ConfigDict):
         return []
     own = [k for k, v in node.items() if isinstance(v, dict | list | tuple | str | int | float | None)]
-    if "type" not in node:
+    taker = _resolve(node["type"]) if "type" in node else section
+    if taker is None:
         return own
-    return own + [a for a in inspect.signature(_resolve(node["type"])).parameters if a not in own]
+    return own + [a for a in inspect.signature(taker).parameters if a not in own]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from resdet.classification.classifier import Classifier
@@ -136,6 +135,28 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(UserError, match=r"run/last\.pth cannot be written"):
         save_checkpoint(tmp_path / "run" / "last.pth", {"step": 1})
+
+
+def test_the_checkpoint_before_the_last_is_kept_and_taken_when_the_last_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path / "last.pth", {"step": step, "model": torch.full((5000,), float(step))})
+    assert sorted(os.listdir(tmp_path)) == ["last.pth", "previous.pth"]
+    whole = (tmp_path / "last.pth").read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damaged in (whole[:middle], flipped, b"", whole[:-100] + bytes(100)):
+        (tmp_path / "last.pth").write_bytes(damaged)
+        caplog.clear()
+        assert find_resume(tmp_path, "auto")["step"] == 2  # type: ignore[index]
+        assert "last.pth is not a checkpoint" in caplog.text
+        assert "taking the one before it" in caplog.text
+    (tmp_path / "last.pth").unlink()  # killed between two renames
+    assert find_resume(tmp_path, "auto")["step"] == 2  # type: ignore[index]
+    (tmp_path / "previous.pth").write_bytes(whole[:middle])
+    with pytest.raises(UserError, match=r"previous\.pth is not a checkpoint"):  # never from the start, unasked
+        find_resume(tmp_path, "auto")
 
 
 def test_truncated_checkpoints_are_refused(tmp_path: Path) -> None:
@@ -402,6 +423,21 @@ def test_a_resumed_run_follows_the_present_config(tmp_path: Path) -> None:
     assert model.w.item() == w
 
 
+def test_a_changed_config_is_named_and_another_seed_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loop = scale_loop(tmp_path, 2)
+    loop.facts["config"] = "a = 1\nsteps = 2\n"
+    loop([grey(9)] * 2)
+    state = read_checkpoint(tmp_path / "last.pth")
+    longer = scale_loop(tmp_path, 4)
+    longer.facts["config"] = "a = 1\nsteps = 4\n"
+    longer.resume(state)
+    assert "changed since the checkpoint and is obeyed: - steps = 2; + steps = 4" in caplog.text
+    sgd = torch.optim.SGD(Scale().parameters(), lr=0.125)
+    other = TrainLoop(Scale(), sgd, MultiStep(4), LoopSettings(), run_in(tmp_path, seed=1))
+    with pytest.raises(UserError, match=r"--seed 1: the run to resume has --seed 0"):
+        other.resume(state)
+
+
 def test_records_after_the_checkpoint_are_forgotten_when_resuming(tmp_path: Path) -> None:
     scalars = Scalars(tmp_path)
     for step in (1, 2, 3, 4):
@@ -451,35 +487,12 @@ def test_two_half_batches_accumulated_are_one_batch(tmp_path: Path) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
-CLASSIFIER = """
-from resdet.data.imagenet import ImageNetDataset
-from resdet.data.transforms import CenterCrop, TrainCrop
-from resdet.engine.schedule import MultiStep
-from resdet.nets.resnet import ResNet
-
-net = dict(type=ResNet, depth=18, num_classes=2, width=0.125)
-data = dict(
-    train=dict(type=ImageNetDataset, root={root!r}, image_set="train"),
-    test=dict(type=ImageNetDataset, root={root!r}, image_set="val"),
-    train_view=dict(type=TrainCrop, size=32), test_view=dict(type=CenterCrop, size=32), images=4, workers=0,
-)
-optimizer = dict(lr=0.1, reference_images=256)
-schedule = dict(type=MultiStep, steps={steps}, milestones=(4,))
-loop = dict(log_every=1, ema={ema})
-precise_bn = 0
-"""
-
-
 @pytest.mark.parametrize("ema", [None, 0.9])
-def test_six_steps_are_three_and_three_more_to_the_last_bit(tmp_path: Path, class_folders: Path, ema: object) -> None:
-    def config(steps: int) -> Config:
-        path = tmp_path / f"cls{steps}.py"
-        path.write_text(CLASSIFIER.format(root=str(class_folders), steps=steps, ema=ema))
-        return load_config(path)
-
+def test_six_steps_are_three_and_three_more_to_the_last_bit(tmp_path: Path, cls_config: Path, ema: object) -> None:
     def train(steps: int, work_dir: Path, resume: str | None = None) -> None:
         torch.manual_seed(1 if resume is None else 2)  # a resumed run must not depend on its new start
-        train_classifier(config(steps), run_in(work_dir, resume=resume))
+        options = {"schedule.steps": steps, "loop.log_every": 1, "loop.ema": ema, "precise_bn": 0}
+        train_classifier(load_config(cls_config, options), run_in(work_dir, resume=resume))
 
     train(6, tmp_path / "straight")
     train(3, tmp_path / "parts")

@@ -64,7 +64,9 @@ class Scalars:
         if not self.backends or not self.path.is_file():
             return
         kept = [r for r in read_scalars(self.path) if r["iteration"] <= step]
-        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        partial = self.path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        partial.replace(self.path)
 
     def close(self) -> None:
         """Let back ends that send over a network finish."""

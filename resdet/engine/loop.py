@@ -10,6 +10,7 @@ Losses stay on the device and are looked at every `log_every` steps; that is whe
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 import signal
@@ -27,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resdet.engine.checkpoint import save_checkpoint
+from resdet.engine.checkpoint import LAST, save_checkpoint
 from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
 from resdet.engine.log import Scalars
 from resdet.engine.precision import precision_context
@@ -115,7 +116,13 @@ class TrainLoop:
         return self.averaged
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint, with the schedule and the optimizer's settings of the present config."""
+        """Go on from a checkpoint, with the schedule and the optimizer's settings of the present config.
+
+        Raises:
+            UserError: it is of another net, optimizer, EMA or seed.
+        """
+        if state.get("seed", self.run.seed) != self.run.seed:
+            raise UserError(f"--seed {self.run.seed}: the run to resume has --seed {state['seed']}; give that one")
         try:
             self._restore(state)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -124,6 +131,9 @@ class TrainLoop:
                 f"this checkpoint cannot be resumed here ({reason}): it is of another net, optimizer or loop.ema; "
                 "resume it with its own config, or give it as --init-from"
             ) from error
+        changed = _changed_lines(state.get("config", ""), self.facts.get("config", ""))
+        if changed:
+            logger.warning("the config has changed since the checkpoint and is obeyed: %s", "; ".join(changed))
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -149,6 +159,7 @@ class TrainLoop:
         state = {
             **self.facts,
             "step": self.step,
+            "seed": self.run.seed,
             "best": self.best,
             "figures": self.figures,
             "model": self.averaged.state_dict(),
@@ -201,7 +212,7 @@ class TrainLoop:
             self._validate(validate)
             window.restart()
         if saving:
-            self.save("last.pth")
+            self.save(LAST)
 
     def _log(self, window: _Window) -> None:
         if not window.steps:
@@ -216,7 +227,7 @@ class TrainLoop:
 
     def _stop(self, window: _Window) -> None:
         self._log(window)
-        self.save("last.pth")
+        self.save(LAST)
         raise UserError(f"stopped at step {self.step}; go on with --work-dir {self.run.work_dir} --resume")
 
     def _validate(self, validate: Validate) -> None:
@@ -313,6 +324,11 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def _changed_lines(before: str, now: str) -> list[str]:
+    lines = difflib.ndiff(before.splitlines(), now.splitlines())
+    return [" ".join(line.split()) for line in lines if line[0] in "+-"]
 
 
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:

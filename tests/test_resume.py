@@ -1,0 +1,80 @@
+"""A run killed by the system at any moment, again and again, ends with the bits of a run that was left alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.log import read_scalars
+
+STEPS = 60
+KILLS = 20
+
+
+def train(config: Path, work_dir: Path) -> None:
+    """In a process of its own: train to the end, or on from where the last process was killed."""
+    from resdet.engine.config import load_config
+    from resdet.engine.run import start_run
+    from resdet.recipes.train_classifier import train_classifier
+    from resdet.recipes.train_detector import train_detector
+
+    multiprocessing.set_start_method("fork", force=True)  # the loader's workers, as in a command
+    torch.set_num_threads(1)
+    options = {"schedule.steps": STEPS, "loop.log_every": 1, "loop.checkpoint_every": 3, "data.workers": 2}
+    cfg = load_config(config, options)
+    run = start_run(work_dir, "cpu", "fp32", seed=3, resume="auto")
+    recipe = train_detector if "model" in cfg else train_classifier
+    recipe(cfg, run)
+
+
+def last_step(work_dir: Path) -> int:
+    return max((r["step"] for r in read_scalars(work_dir / "scalars.json")), default=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cls_config", "det_config"])
+def test_twenty_kills_change_no_bit(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    config = request.getfixturevalue(name)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["resdet.recipes.train_classifier", "resdet.recipes.train_detector"])
+
+    def start(work_dir: Path) -> multiprocessing.process.BaseProcess:
+        process = server.Process(target=train, args=(config, work_dir))
+        process.start()
+        return process
+
+    straight = start(tmp_path / "straight")
+    straight.join(120)
+    assert straight.exitcode == 0
+
+    killed = []
+    for step in sorted(np.random.default_rng(0).integers(1, STEPS, KILLS).tolist()):
+        process = start(tmp_path / "killed")
+        while last_step(tmp_path / "killed") < step and process.is_alive():
+            time.sleep(0.002)
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        killed.append(process.exitcode)
+    assert killed == [-signal.SIGKILL] * KILLS
+    last = start(tmp_path / "killed")
+    last.join(120)
+    assert last.exitcode == 0
+
+    one, other = (read_checkpoint(tmp_path / n / "last.pth") for n in ("straight", "killed"))
+    assert one["step"] == other["step"] == STEPS
+    for name, value in one["model"].items():
+        assert torch.equal(value, other["model"][name]), name
+    records = [
+        [{k: v for k, v in r.items() if k != "images_per_second"} for r in read_scalars(tmp_path / n / "scalars.json")]
+        for n in ("straight", "killed")
+    ]
+    assert [r["step"] for r in records[0]] == [*range(1, STEPS + 1), STEPS]  # the last one is the test's
+    assert records[0] == records[1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -15,7 +17,15 @@ from mmengine.dist import get_rank, get_world_size, is_main_process
 
 from resdet.errors import UserError
 
-__all__ = ["close_processes", "gather_objects", "get_rank", "get_world_size", "is_main_process", "join_processes"]
+__all__ = [
+    "close_processes",
+    "gather_objects",
+    "get_rank",
+    "get_world_size",
+    "is_main_process",
+    "join_processes",
+    "name_a_lost_process",
+]
 
 
 def join_processes(launcher: str, device: str) -> torch.device:
@@ -53,6 +63,25 @@ def gather_objects(value: list) -> list:
     parts: list[list] = [[] for _ in range(get_world_size())]
     dist.all_gather_object(parts, value)
     return [item for part in parts for item in part]
+
+
+@contextmanager
+def name_a_lost_process() -> Iterator[None]:
+    """Say what it means when an exchange with the other processes fails: one of them has died.
+
+    Raises:
+        UserError: in place of the exchange's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error).strip().splitlines()[0]
+        if get_world_size() == 1 or not (isinstance(error, dist.DistError) or "gloo" in text):
+            raise
+        raise UserError(
+            f"process {get_rank()} of {get_world_size()} has lost another one ({text}): that one's own error is above "
+            "or in its log; go on with --resume, which torchrun --max-restarts N does by itself"
+        ) from error
 
 
 def close_processes() -> None:

@@ -29,7 +29,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resdet.engine.checkpoint import LAST, save_checkpoint
-from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
+from resdet.engine.distributed import gather_objects, get_world_size, is_main_process, name_a_lost_process
 from resdet.engine.log import Scalars
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -104,7 +104,7 @@ class TrainLoop:
         self.scalars.forget_after(self.step)
         window = _Window()
         batches = iter(loader) if self.step < self.steps else iter(())
-        with _StopSignals() as signals:
+        with _StopSignals() as signals, name_a_lost_process():
             while self.step < self.steps:
                 taken = self._take(batches, signals, window)
                 self._update(model, taken, window)

@@ -1,0 +1,179 @@
+"""Several processes train the net that one trains, count every image once, and survive each other's death."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
+from resdet.engine.config import build, load_config
+from resdet.engine.log import read_scalars
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN_CLS = [str(ROOT / "tools" / "train_cls.py")]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def as_rank(rank: int, world: int, port: int, command: str, arguments: list[str]) -> None:
+    """In a process of its own: what torchrun would start."""
+    from resdet.cli import eval_voc, train_cls, train_det
+
+    multiprocessing.set_start_method("fork", force=True)
+    torch.set_num_threads(1)
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({k: str(v) for k, v in names.items()})
+    main = {"train_cls": train_cls.main, "train_det": train_det.main, "eval_voc": eval_voc.main}[command]
+    launcher = [] if world == 1 else ["--launcher", "pytorch"]
+    main([*arguments, "--device", "cpu", "--precision", "fp32", *launcher])
+
+
+def together(world: int, command: str, *arguments: object) -> None:
+    """Run a command of ours as `world` processes."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["resdet.cli.train_cls", "resdet.cli.train_det", "resdet.cli.eval_voc"])
+    port, words = free_port(), [str(a) for a in arguments]
+    ranks = [server.Process(target=as_rank, args=(r, world, port, command, words)) for r in range(world)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0] * world
+
+
+# One process's gradient ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_have_the_gradient_of_one(accumulate: int, tmp_path: Path, det_config: Path) -> None:
+    images, rate = 2 * accumulate, 1.0
+    options = ["schedule.steps=1", f"loop.accumulate={accumulate}", f"data.images={images}"]
+    options += [f"optimizer.lr={rate}", f"optimizer.reference_images={images}", "optimizer.weight_decay=0"]
+    for world in (1, 2):
+        together(world, "train_det", det_config, "--work-dir", tmp_path / str(world), "--cfg-options", *options)
+    one, two = (read_checkpoint(tmp_path / n / "last.pth")["model"] for n in "12")
+    torch.manual_seed(0)
+    start = build(load_config(det_config).model)
+    for name, parameter in start.named_parameters():
+        gradients = [(parameter.detach() - model[name]) / rate for model in (one, two)]
+        assert gradients[0].abs().max() > 1e-4, name
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-6, msg=name)
+    losses = [read_scalars(tmp_path / n / "scalars.json")[0] for n in "12"]
+    assert losses[0]["lr"] == losses[1]["lr"] == rate  # of all images of the step, not of one process's
+
+
+def test_the_rate_follows_the_images_of_all_processes(tmp_path: Path, det_config: Path) -> None:
+    options = ["schedule.steps=1", "data.images=4", "optimizer.lr=0.01", "optimizer.reference_images=2"]
+    together(2, "train_det", det_config, "--work-dir", tmp_path, "--cfg-options", *options)
+    assert read_scalars(tmp_path / "scalars.json")[0]["lr"] == pytest.approx(0.02)
+
+
+# Every image once ----------------------------------------------------------------------------------------------------
+
+
+def test_two_and_three_processes_score_as_one(tmp_path: Path, det_config: Path) -> None:
+    torch.manual_seed(0)
+    model = build(load_config(det_config).model)
+    save_checkpoint(tmp_path / "random.pth", {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    low = ["--cfg-options", "model.head.score_floor=0.0"]
+    for world in (1, 2, 3):  # two images: the third process has none
+        out = ["--json", tmp_path / f"{world}.json", "--write-detections", tmp_path / str(world)]
+        together(world, "eval_voc", det_config, "--checkpoint", tmp_path / "random.pth", *out, *low)
+    figures = [json.loads((tmp_path / f"{world}.json").read_text()) for world in (1, 2, 3)]
+    assert figures[0]["detections"] > 0
+    assert figures[0] == figures[1] == figures[2]
+    for name in ("comp4_det_test_apple.txt", "comp4_det_test_pear.txt"):
+        assert len({(tmp_path / str(world) / name).read_text() for world in (1, 2, 3)}) == 1
+
+
+# A process that dies -------------------------------------------------------------------------------------------------
+
+MORTAL = """
+import os, signal
+from pathlib import Path
+
+from resdet.data.imagenet import ImageNetDataset
+
+
+class MortalDataset(ImageNetDataset):
+    \"\"\"The second process is killed by the system when it reads its 13th image, once.\"\"\"
+
+    reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        marker = Path({marker!r})
+        if self.reads == 13 and os.environ.get("RANK") == "1" and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+"""
+
+
+def torchrun(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "torch.distributed.run", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+
+
+def training(config: Path, work_dir: Path) -> list[object]:
+    options = ["data.images=4", "schedule.steps=10", "loop.log_every=1", "precise_bn=0"]
+    device = ["--device", "cpu", "--precision", "fp32", "--launcher", "pytorch", "--resume"]
+    return [ROOT / "tools" / "train_cls.py", config, "--work-dir", work_dir, *device, "--cfg-options", *options]
+
+
+def losses(work_dir: Path) -> list[tuple[int, float]]:
+    return [(r["step"], r["loss"]) for r in read_scalars(work_dir / "scalars.json") if "loss" in r]
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_a_run_that_lost_a_process(tmp_path: Path, cls_config: Path) -> None:
+    (tmp_path / "mortal.py").write_text(MORTAL.format(marker=str(tmp_path / "died")))
+    config = tmp_path / "cls.py"
+    text = cls_config.read_text().replace(
+        "import ImageNetDataset", "import ImageNetDataset\nfrom mortal import MortalDataset"
+    )
+    config.write_text(text.replace("train=dict(type=ImageNetDataset", "train=dict(type=MortalDataset"))
+
+    one_machine = ["--nproc-per-node", 2, "--master-port"]
+    alone = torchrun(*one_machine, free_port(), *training(config, tmp_path / "alone"), folder=tmp_path)
+    said = alone.communicate(timeout=120)[0]
+    assert alone.returncode != 0
+    assert "error: process 0 of 2 has lost another one" in said
+    (tmp_path / "died").unlink()
+
+    restart = ["--max-restarts", 1, *one_machine]
+    again = torchrun(*restart, free_port(), *training(config, tmp_path / "again"), folder=tmp_path)
+    said = again.communicate(timeout=120)[0]
+    assert again.returncode == 0, said
+    assert (tmp_path / "died").exists()
+    assert "resumed at step 6 of 10" in said
+
+    # Two machines: one torchrun on each, here both on this one; nobody dies any more.
+    port = free_port()
+    nodes = [
+        torchrun(
+            "--nnodes", 2, "--node-rank", rank, "--master-addr", "127.0.0.1", "--master-port", port,
+            "--nproc-per-node", 1, *training(config, tmp_path / "nodes"), folder=tmp_path,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    for node in nodes:
+        said = node.communicate(timeout=120)[0]
+        assert node.returncode == 0, said
+    assert [step for step, _ in losses(tmp_path / "again")] == list(range(1, 11))
+    assert losses(tmp_path / "again") == losses(tmp_path / "nodes")
+    one, other = (read_checkpoint(tmp_path / n / "last.pth")["model"] for n in ("again", "nodes"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

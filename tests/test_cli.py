@@ -456,3 +456,30 @@ def test_benchmark_prints_the_stages(
 
 def test_benchmark_refuses_a_size_that_is_none(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--size 600: give height x width" in one_line(benchmark.main, [det_config, "--size", "600"], capsys)
+
+
+@pytest.mark.parametrize(("mode", "pooling"), [("infer", "pool"), ("infer", "align"), ("train", "align")])
+def test_torchvision_computes_the_same_before_it_is_timed(
+    mode: str, pooling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--mode", mode, "--size", "96x144", "--proposals", "16", "--repeats", "1", *ON_CPU]
+    config = ["--cfg-options", "model.net.depth=18", f"model.head.pooling={pooling}"]
+    json_file = tmp_path / "speed.json"
+    benchmark.main(["voc07_r50", "--against", "torchvision", *options, "--json", str(json_file), *config])
+    assert "torchvision fp32" in capsys.readouterr().out
+    figures = json.loads(json_file.read_text())
+    assert set(figures["differences"]) == {"map", "logits", "deltas", "proposals", "scores", "boxes"}
+    assert max(figures["differences"].values()) < 1e-3
+    assert list(figures["seconds"]) == ["resdet fp32", "torchvision fp32"]
+
+
+def test_a_net_that_torchvision_does_not_have_is_not_compared(
+    det_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = one_line(benchmark.main, [det_config, "--against", "torchvision", "--size", "64x96", *ON_CPU], capsys)
+    assert "torchvision has no such net" in error
+
+
+def test_too_little_memory_says_what_to_lower(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = one_line(benchmark.main, [det_config, "--size", "900000x900000", *ON_CPU], capsys)  # 9 TB of pixels
+    assert "too little memory; lower data.images" in error

@@ -1,17 +1,26 @@
-"""Seconds an image, stage by stage, achieved GFLOP/s and peak memory of a config's detector, on random pixels."""
+"""Seconds an image, stage by stage, achieved GFLOP/s and peak memory of a config's detector, on random pixels.
+
+benchmark.py voc07_r50 --mode train --proposals 512
+benchmark.py voc07_r50 --against torchvision      beside torchvision's Faster R-CNN with the same weights, in turns
+"""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
 
+import torch
+
 from resdet.cli.common import add_config_options, add_json, run_command, write_json
-from resdet.engine.config import load_config
+from resdet.engine.config import Config, load_config
 from resdet.engine.distributed import join_processes
-from resdet.engine.precision import fast_precision
+from resdet.engine.precision import Precision, fast_precision
 from resdet.errors import UserError
+from resdet.recipes.against_torchvision import compare
 from resdet.recipes.benchmark import benchmark
 from resdet.report.tables import print_table, results_table
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _benchmark(arguments: list[str] | None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a config file or the name of one")
     parser.add_argument("--mode", choices=["infer", "train"], default="infer")
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
@@ -29,12 +38,16 @@ def _benchmark(arguments: list[str] | None) -> None:
     parser.add_argument("--images", type=int, default=1, help="in a batch")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--against", choices=["torchvision"], help="take turns with another implementation")
     add_config_options(parser)
     add_json(parser)
     args = parser.parse_args(arguments)
     device = join_processes("none", args.device)
     precision = args.precision or fast_precision(device)
     cfg = load_config(args.config, args.cfg_options)
+    if args.against:
+        _compare(cfg, device, args)
+        return
     report = benchmark(
         cfg, device, precision, args.mode, _size(args.size), args.proposals, args.images, args.repeats
     )  # fmt: skip
@@ -46,6 +59,24 @@ def _benchmark(arguments: list[str] | None) -> None:
         f"peak memory {report.peak_gib:.2f} GiB"
     )
     write_json(args.json, asdict(report) | {"gflops": report.gflops, "precision": precision, "mode": args.mode})
+
+
+def _compare(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:
+    precisions = (args.precision,) if args.precision else PRECISIONS
+    result = compare(
+        cfg, device, args.mode, _size(args.size), args.proposals, args.images, args.repeats, precisions
+    )  # fmt: skip
+    agreed = ", ".join(f"{name} {value:.1g}" for name, value in result.differences.items())
+    print(f"largest differences of the outputs: {agreed}")
+    theirs = [f"torchvision {p}" for p in precisions]
+    rows = [
+        (name, f"{seconds:.3f}", f"{result.peaks[name]:.2f}", *(f"{result.speedup(name, t):.2f}" for t in theirs))
+        for name, seconds in result.seconds.items()
+    ]
+    title = f"{args.mode}, {args.size}, {args.proposals} regions, medians of {args.repeats} turns"
+    columns = ["", "s an image", "peak GiB", *(f"x {t}" for t in theirs)]
+    print_table(results_table(title, columns, rows))
+    write_json(args.json, asdict(result) | {"seconds": result.seconds, "mode": args.mode})
 
 
 def _size(text: str) -> tuple[int, int]:

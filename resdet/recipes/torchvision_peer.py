@@ -1,0 +1,205 @@
+"""torchvision's Faster R-CNN in C4 form with the weights of one of ours: the same function, for comparisons of speed.
+
+peer = torchvision_peer(model, (600, 1000))                # a torchvision FasterRCNN
+differences = largest_differences(model, peer, batch) # of the map, logits, deltas, scores and boxes
+
+Everything that torchvision computes is torchvision's: the ResNet, the RPN, the sampling, the pooling, NMS. Changed is
+what would make it another function: the stride on the first 1x1 (the paper's place), anchors that are not rounded and
+16 apart whatever the image's size, no padding to multiples of 32, and conv5 as the head.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from typing import Any, cast
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align, roi_pool
+
+from resdet.detection.faster_rcnn import BINS, STRIDE, FasterRCNN
+from resdet.errors import UserError
+from resdet.nets.weights import to_torchvision
+from resdet.structures import Batch, Features
+
+
+def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFasterRCNN:
+    """A torchvision detector that computes what `model` computes; in training too, with its own losses and sampling.
+
+    size: (height, width) of the images that it will be given; torchvision's resizing then leaves them as they are.
+
+    Raises:
+        UserError: the net is not one of torchvision's (a width other than 1, or Caffe's pool1).
+    """
+    net, rpn, head = model.net, model.rpn.settings, model.head.settings
+    if net.conv1.conv.out_channels != 64 or net.pool1 != "pad":
+        raise UserError("torchvision has no such net: compare one of width 1 with pool1='pad'")
+    resnet = getattr(torchvision.models, f"resnet{net.depth}")(weights=None, norm_layer=FrozenBatchNorm2d)
+    if net.reads_even_cells:
+        _move_strides(resnet)
+    resnet.load_state_dict(to_torchvision({k: v for k, v in net.state_dict().items() if "fc." not in k}), strict=False)
+    peer = TorchvisionFasterRCNN(
+        _Trunk(resnet, net.trunk_channels),
+        rpn_anchor_generator=_Anchors(model),
+        rpn_head=_rpn_head(model),
+        rpn_pre_nms_top_n_train=rpn.train_pre_nms,
+        rpn_pre_nms_top_n_test=rpn.test_pre_nms,
+        rpn_post_nms_top_n_train=rpn.train_post_nms,
+        rpn_post_nms_top_n_test=rpn.test_post_nms,
+        rpn_nms_thresh=rpn.nms_iou,
+        box_roi_pool=_Pool(head.pooling),
+        box_head=_Conv5(resnet.layer4),
+        box_predictor=_predictor(model),
+        box_score_thresh=head.score_floor,
+        box_nms_thresh=head.nms_iou,
+        box_detections_per_img=head.max_detections,
+        box_batch_size_per_image=head.regions,
+        box_positive_fraction=head.foreground_fraction,
+    )
+    mean, std = (v / 255 for v in (net.preprocess.mean, net.preprocess.std))
+    peer.transform = GeneralizedRCNNTransform(min(size), max(size), mean.tolist(), std.tolist(), size_divisible=1)
+    ours = dict(net.named_parameters())
+    for stage in range(1, 6):
+        trained = any(p.requires_grad for n, p in ours.items() if n.startswith(f"conv{stage}."))
+        for layer in [resnet.conv1] if stage == 1 else [getattr(resnet, f"layer{stage - 1}")]:
+            layer.requires_grad_(trained)
+    return peer.train(model.training)
+
+
+def peer_inputs(batch: Batch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """A batch as torchvision takes it: float images on 0..1 and lists of boxes; the background is its class 0."""
+    images = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes.tolist(), strict=True)]
+    rows = zip(batch.boxes, batch.labels, batch.mask, strict=True)
+    return images, [{"boxes": boxes[used], "labels": labels[used] + 1} for boxes, labels, used in rows]
+
+
+@torch.inference_mode()
+def largest_differences(model: FasterRCNN, peer: TorchvisionFasterRCNN, batch: Batch) -> dict[str, float]:
+    """The largest difference of every stage, both given that stage's same input: the map's as a part of its largest
+    value, boxes in pixels. Call before fold_for_inference and with both in eval().
+    """
+    images, _ = peer_inputs(batch)
+    inputs, _ = peer.transform(images)
+    features = model.trunk(batch)
+    theirs = peer.backbone(inputs.tensors)
+    outputs = model.rpn(features)
+    logits, deltas = peer.rpn.head([features.map.contiguous()])
+    N = len(batch.sizes)
+    their_logits = logits[0].permute(0, 2, 3, 1).reshape(N, -1)
+    their_deltas = deltas[0].permute(0, 2, 3, 1).reshape(N, -1, 4)
+    proposals, _ = peer.rpn(inputs, OrderedDict({"0": features.map.contiguous()}))
+    regions = model.rpn.propose(outputs, features).boxes
+    same = [_nearest(a, b) for a, b in zip(regions, proposals, strict=True)]
+    scores, boxes = model.predict(model.embed(features, regions), regions, features.image_sizes)
+    their_scores, their_boxes = _their_answers(peer, features, regions, inputs.image_sizes)
+    return {
+        "map": _difference(features.map, theirs) / theirs.abs().max().item(),
+        "logits": _difference(outputs.logits, their_logits),
+        "deltas": _difference(outputs.deltas, their_deltas),
+        "proposals": max(same),
+        "scores": _difference(scores.flatten(0, 1), their_scores.roll(-1, 1)),
+        "boxes": _difference(boxes.flatten(0, 1), their_boxes[:, 1:]),
+    }
+
+
+def _their_answers(
+    peer: TorchvisionFasterRCNN, features: Features, regions: Tensor, sizes: list[tuple[int, int]]
+) -> tuple[Tensor, Tensor]:
+    heads = cast(Any, peer.roi_heads)
+    pooled = heads.box_roi_pool({"0": features.map.contiguous()}, list(regions), sizes)
+    logits, deltas = heads.box_predictor(heads.box_head(pooled))
+    boxes = heads.box_coder.decode(deltas, list(regions))
+    extent = torch.tensor([sizes[0][1], sizes[0][0]] * 2, device=boxes.device)
+    return logits.softmax(-1), boxes.clamp(min=0).minimum(extent)
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    return (ours - theirs).abs().max().item()
+
+
+def _nearest(ours: Tensor, theirs: Tensor) -> float:
+    """How far the box of ours that is hardest to find among theirs is from its nearest; infinite if counts differ."""
+    if len(ours) != len(theirs):
+        return float("inf")
+    return torch.cdist(ours, theirs, p=torch.inf).amin(1).max().item()
+
+
+# The parts -----------------------------------------------------------------------------------------------------------
+
+
+class _Trunk(nn.Module):
+    def __init__(self, resnet: nn.Module, channels: int) -> None:
+        super().__init__()
+        names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
+        self.layers = nn.Sequential(*(getattr(resnet, name) for name in names))
+        self.out_channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class _Conv5(nn.Module):
+    def __init__(self, layer4: nn.Module) -> None:
+        super().__init__()
+        self.layer4 = layer4
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer4(x).mean((2, 3))
+
+
+class _Pool(MultiScaleRoIAlign):
+    def __init__(self, kind: str) -> None:
+        super().__init__(["0"], BINS, sampling_ratio=0)
+        self.kind = kind
+
+    def forward(self, features: dict[str, Tensor], regions: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
+        if self.kind == "pool":  # in fp32, as its autocast does for roi_align
+            return roi_pool(features["0"].float(), [r.float() for r in regions], BINS, 1 / STRIDE)
+        return roi_align(features["0"], regions, BINS, 1 / STRIDE, sampling_ratio=0, aligned=True)
+
+
+class _Anchors(AnchorGenerator):
+    def __init__(self, model: FasterRCNN) -> None:
+        super().__init__(((128,),), ((1.0,),))
+        self.ours = model.rpn.anchors
+
+    def num_anchors_per_location(self) -> list[int]:
+        return [self.ours.num_anchors]
+
+    def forward(self, images: Any, maps: list[Tensor]) -> list[Tensor]:
+        height, width = maps[0].shape[-2:]
+        return [self.ours(height, width, maps[0].device)] * len(images.image_sizes)
+
+
+def _move_strides(resnet: nn.Module) -> None:
+    """From torchvision's 3x3 to the paper's first 1x1."""
+    for name in ("layer2", "layer3", "layer4"):
+        block = getattr(resnet, name)[0]
+        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+
+
+def _rpn_head(model: FasterRCNN) -> RPNHead:
+    ours = model.rpn
+    head = RPNHead(ours.conv.in_channels, ours.anchors.num_anchors)
+    head.conv = nn.Sequential(copy.deepcopy(ours.conv), nn.ReLU())
+    head.cls_logits, head.bbox_pred = copy.deepcopy(ours.objectness), copy.deepcopy(ours.deltas)
+    return head.to(memory_format=torch.contiguous_format)
+
+
+def _predictor(model: FasterRCNN) -> FastRCNNPredictor:
+    """Class 0 is torchvision's background, with four box outputs that nothing reads."""
+    scores, deltas = model.head.scores, model.head.deltas
+    predictor = FastRCNNPredictor(scores.in_features, model.num_classes + 1)
+    with torch.no_grad():
+        predictor.cls_score.weight.copy_(scores.weight.roll(1, 0))
+        predictor.cls_score.bias.copy_(scores.bias.roll(1, 0))
+        predictor.bbox_pred.weight.zero_()[4:] = deltas.weight
+        predictor.bbox_pred.bias.zero_()[4:] = deltas.bias
+    return predictor

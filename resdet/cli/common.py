@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, DictAction
 
 from resdet.engine.config import load_config
@@ -18,13 +20,25 @@ from resdet.engine.distributed import close_processes, is_main_process
 from resdet.engine.run import Run, start_run
 from resdet.errors import UserError
 
+# What torch, its allocators and its loader say when memory ends.
+MEMORY = re.compile(r"out of memory|can't allocate memory|insufficient shared memory|killed by signal", re.IGNORECASE)
+LESS_MEMORY = (
+    "too little memory; lower data.images (loop.accumulate keeps the step's size), data.resizer.short and .long, "
+    "model.head.regions, or data.workers; --precision bf16 takes less than fp32"
+)
+
 
 def run_command(command: Callable[[list[str] | None], None], arguments: list[str] | None = None) -> None:
-    """Call a command; a UserError is printed as one line and ends the program with exit code 2."""
+    """Call a command; a UserError, or too little memory, is one line and ends the program with exit code 2."""
     try:
         command(arguments)
     except UserError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        print(f"error: {_first_line(error)}: {LESS_MEMORY}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -108,6 +122,14 @@ def _one_line(error: UserError) -> str:
     if not text.startswith("Caught UserError in DataLoader worker"):
         return text
     return text.strip().splitlines()[-1].partition("UserError: ")[2]
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or MEMORY.search(str(error)) is not None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _finite(value: Any) -> Any:

@@ -14,15 +14,17 @@ import numpy as np
 from resdet.errors import UserError
 
 _EXIF_ORIENTATION = 0x0112  # the EXIF tag; its values 5..8 swap width and height
+_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # how a whole JPEG or PNG, known by its start, ends
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """Decode a file to uint8 [H, W, 3], RGB; gray images are repeated, alpha is dropped, 16 bits become 8.
 
     Raises:
-        UserError: the file is missing, or is no image that OpenCV can decode.
+        UserError: the file is missing, cut short, or no image that OpenCV can decode.
     """
     encoded = _read_bytes(path)
+    _refuse_half_an_image(path, encoded)
     try:
         # imdecode and not imread: imread cannot open names outside the local code page on Windows.
         pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
@@ -50,6 +52,20 @@ def image_size(path: str | Path) -> tuple[int, int]:
     except (UnidentifiedImageError, OSError, SyntaxError):
         raise UserError(f"{path}: unreadable image header; replace the file or take it out of the data set") from None
     return (width, height) if turned else (height, width)
+
+
+def _refuse_half_an_image(path: str | Path, encoded: np.ndarray) -> None:
+    """OpenCV fills what is missing of a file with gray. Pillow tells, and is asked only where the end looks wrong."""
+    end = _ENDS.get(encoded[:2].tobytes())
+    if end is None or encoded[-len(end) :].tobytes() == end:
+        return
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            image.load()  # trailing bytes, which some cameras write, are no harm
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        raise UserError(f"{path}: the image is cut short; copy it again or take it out of the data set") from None
 
 
 def _read_bytes(path: str | Path) -> np.ndarray:

@@ -483,3 +483,16 @@ def test_a_net_that_torchvision_does_not_have_is_not_compared(
 def test_too_little_memory_says_what_to_lower(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = one_line(benchmark.main, [det_config, "--size", "900000x900000", *ON_CPU], capsys)  # 9 TB of pixels
     assert "too little memory; lower data.images" in error
+
+
+def test_the_data_path_is_timed_beside_torchvisions(
+    photos: Path, det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--photos", str(photos), "--repeats", "1", "--json", str(tmp_path / "data.json")]
+    benchmark.main([str(det_config), *options])
+    figures = json.loads((tmp_path / "data.json").read_text())
+    assert figures["resdet"] > 0
+    assert figures["torchvision"] > 0
+    (tmp_path / "none").mkdir()
+    error = one_line(benchmark.main, [det_config, "--photos", tmp_path / "none"], capsys)
+    assert "no .jpg or .png" in error

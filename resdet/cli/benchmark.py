@@ -2,22 +2,26 @@
 
 benchmark.py voc07_r50 --mode train --proposals 512
 benchmark.py voc07_r50 --against torchvision      beside torchvision's Faster R-CNN with the same weights, in turns
+benchmark.py voc07_r50 --photos DIR               decoding, flipping, resizing: images a second on one core
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
 from resdet.cli.common import add_config_options, add_json, run_command, write_json
-from resdet.engine.config import Config, load_config
+from resdet.data.transforms import build_augmentation
+from resdet.engine.config import Config, build, load_config, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.precision import Precision, fast_precision
 from resdet.errors import UserError
 from resdet.recipes.against_torchvision import compare
 from resdet.recipes.benchmark import benchmark
+from resdet.recipes.data_speed import data_speed
 from resdet.report.tables import print_table, results_table
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -38,6 +42,7 @@ def _benchmark(arguments: list[str] | None) -> None:
     parser.add_argument("--images", type=int, default=1, help="in a batch")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="time the data path on a folder of images instead")
     parser.add_argument("--against", choices=["torchvision"], help="take turns with another implementation")
     add_config_options(parser)
     add_json(parser)
@@ -45,6 +50,9 @@ def _benchmark(arguments: list[str] | None) -> None:
     device = join_processes("none", args.device)
     precision = args.precision or fast_precision(device)
     cfg = load_config(args.config, args.cfg_options)
+    if args.photos:
+        _data(cfg, args)
+        return
     if args.against:
         _compare(cfg, device, args)
         return
@@ -59,6 +67,16 @@ def _benchmark(arguments: list[str] | None) -> None:
         f"peak memory {report.peak_gib:.2f} GiB"
     )
     write_json(args.json, asdict(report) | {"gflops": report.gflops, "precision": precision, "mode": args.mode})
+
+
+def _data(cfg: Config, args: argparse.Namespace) -> None:
+    require(cfg, "a detector", "data.resizer", "data.augment")
+    augment = build_augmentation(build(cfg.data.augment))
+    ours, theirs = data_speed(args.photos, build(cfg.data.resizer), augment, args.repeats)
+    print(
+        f"images a second on one core: resdet {ours:.1f}, torchvision's references {theirs:.1f}: {ours / theirs:.2f}x"
+    )
+    write_json(args.json, {"resdet": ours, "torchvision": theirs})
 
 
 def _compare(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:

@@ -78,7 +78,8 @@ def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]]) -> B
     height, width = sizes.amax(0).tolist()
     slots = max(1, max(len(s.boxes) for s in samples))
     n = len(samples)
-    images = torch.zeros(n, height, width, 3, dtype=torch.uint8)
+    padded = bool((sizes != torch.tensor([height, width])).any())
+    images = (torch.zeros if padded else torch.empty)((n, height, width, 3), dtype=torch.uint8)
     batch = Batch(
         images=images.permute(0, 3, 1, 2),
         sizes=sizes,
@@ -88,7 +89,7 @@ def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]]) -> B
         crowd=torch.zeros(n, slots, dtype=torch.bool),
         mask=torch.zeros(n, slots, dtype=torch.bool),
         seeds=torch.tensor([item[2] for item in items], dtype=torch.int64),
-        padded=bool((sizes != torch.tensor([height, width])).any()),
+        padded=padded,
         crowded=any(bool(s.crowd.any()) for s in samples),
         image_ids=[s.image_id for s in samples],
     )

@@ -122,6 +122,13 @@ def test_convolutions_start_as_he_et_al_say() -> None:
     assert all(bn.weight.eq(1).all() for bn in net.modules() if isinstance(bn, nn.BatchNorm2d))
 
 
+@pytest.mark.parametrize("depth", [18, 50])
+def test_with_zero_last_gammas_a_block_starts_as_its_shortcut(depth: int) -> None:
+    net = ResNet(depth, None, width=1 / 8, zero_last_gamma=True).eval()
+    first = net.conv2[0](torch.rand(1, net.conv1.conv.out_channels, 9, 9))
+    assert torch.equal(net.conv2[1](first), first)
+
+
 @pytest.mark.parametrize("depth", [0, 20, 56, 110])
 def test_depths_outside_of_table_1_are_refused(depth: int) -> None:
     with pytest.raises(UserError, match=f"ResNet-{depth} .*18, 34, 50, 101, 152"):

@@ -59,6 +59,11 @@ class BasicBlock(nn.Module):
         self.shortcut = _projection(channels_in, width, stride)
         self.stride = stride
 
+    @property
+    def last(self) -> ConvBN:
+        """The convolution before the addition."""
+        return self.b
+
     def forward(self, x: Tensor, padding: Padding = None, stride: int | None = None) -> Tensor:
         """x [N, C, H, W] -> [N, width, H/stride, W/stride]; `stride` replaces the block's own for this call."""
         _, after = padding or (None, None)
@@ -80,6 +85,11 @@ class Bottleneck(nn.Module):
         self.shortcut = _projection(channels_in, 4 * width, stride)
         self.stride, self.strides_first = stride, stride_on == "1x1"
 
+    @property
+    def last(self) -> ConvBN:
+        """The convolution before the addition."""
+        return self.c
+
     def forward(self, x: Tensor, padding: Padding = None, stride: int | None = None) -> Tensor:
         """As BasicBlock.forward."""
         before, after = padding or (None, None)
@@ -100,6 +110,8 @@ class ResNet(nn.Module):
             torchvision's. No matter for 18 and 34.
         pool1: "pad" pads the 3x3/2 max pooling by 1 (torchvision, detectron2); "ceil" is Caffe's, without padding but
             rounding the size up (the MSRA release).
+        zero_last_gamma: start the last BN of every block at zero, so that each block starts as its shortcut (Goyal et
+            al. 2017, Sect. 5.1); not the paper's, and worth points in short trainings.
 
     Initialised as in "Delving deep into rectifiers" (He et al. 2015): normal, fan-out; BN at one and zero.
     """
@@ -111,6 +123,7 @@ class ResNet(nn.Module):
         width: float = 1.0,
         stride_on: StrideOn = "1x1",
         pool1: Literal["pad", "ceil"] = "pad",
+        zero_last_gamma: bool = False,
     ) -> None:
         super().__init__()
         if depth not in BLOCKS:
@@ -127,6 +140,10 @@ class ResNet(nn.Module):
         self.trunk_channels, self.channels = 4 * base * block.expansion, 8 * base * block.expansion
         self.fc = None if num_classes is None else nn.Linear(self.channels, num_classes)
         _initialise(self)
+        if zero_last_gamma:
+            for module in self.modules():
+                if isinstance(module, BasicBlock | Bottleneck):
+                    nn.init.zeros_(cast(nn.BatchNorm2d, module.last.bn).weight)
 
     @property
     def reads_even_cells(self) -> bool:

@@ -11,6 +11,7 @@ Losses stay on the device and are looked at every `log_every` steps; that is whe
 from __future__ import annotations
 
 import difflib
+import inspect
 import logging
 import math
 import signal
@@ -98,9 +99,7 @@ class TrainLoop:
         """Train until the schedule's last step. Returns the model to keep."""
         model = self.model
         if get_world_size() > 1:
-            ids = [self.run.device.index] if self.run.device.type == "cuda" else None
-            live = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
-            model = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=live)
+            model = _distribute(self.model, self.run.device)
         self.scalars.forget_after(self.step)
         window = _Window()
         batches = iter(loader) if self.step < self.steps else iter(())
@@ -335,6 +334,15 @@ def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParallel:
+    ids = [device.index] if device.type == "cuda" else None
+    live = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.13
+    buffers: dict[str, Any] = {name: live}
+    return DistributedDataParallel(model, device_ids=ids, **buffers)
 
 
 def _no_sync(model: nn.Module, last: bool) -> AbstractContextManager:

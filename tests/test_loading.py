@@ -302,6 +302,35 @@ def test_workers_do_not_change_the_batches(detection_set: DetectionDataset) -> N
             assert torch.equal(getattr(alone, name), getattr(shared, name)), name
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from Linux's /proc")
+def test_workers_share_the_annotations_and_their_memory_stays_flat(tmp_path: Path) -> None:
+    path = tmp_path / ("long" * 50 + ".png")
+    cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
+    boxes, labels = np.tile([1.0, 1.0, 3.0, 3.0], (100, 1)), np.zeros(100, np.int64)
+    table = AnnotationTable([Annotation(str(path), str(i), (4, 4), boxes, labels) for i in range(4000)])
+    size = sum(array.nbytes for array in vars(table).values())
+    assert size > 20e6
+    dataset = DetectionDataset(("a",), table)
+    sampler = TrainSampler(len(dataset), images=20, seed=0)
+    loader = iter(detection_loader(dataset, Resizer(4, 4), sampler, None, workers=2))
+
+    def private() -> float:
+        """Bytes that the workers do not share with this process."""
+        return sum(
+            1024 * int(line.split()[1])
+            for worker in loader._workers  # type: ignore[attr-defined]
+            for line in Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
+            if line.startswith("Private_Dirty")
+        )
+
+    used = []
+    for epoch in range(3):
+        for _ in islice(loader, 100 if epoch else 20):
+            pass
+        used.append(private())
+    assert max(used) - used[0] < size / 5  # a list of objects would be copied page by page, as it is read
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_evaluation_sees_every_image_once(detection_set: DetectionDataset, world: int) -> None:
     shares = [detection_eval_loader(detection_set, Resizer(48, 80), 2, 0, False, r, world) for r in range(world)]

@@ -27,6 +27,7 @@ from resdet.errors import UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
 from resdet.recipes.train_classifier import train_classifier
+from resdet.recipes.train_detector import train_detector
 from resdet.structures import LabelledImages
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -283,6 +284,29 @@ def test_a_config_with_an_error_is_named(tmp_path: Path) -> None:
         (tmp_path / "mine.py").write_text(text)
         with pytest.raises(UserError, match=rf"mine\.py: the config cannot be read: {error}"):
             load_config(tmp_path / "mine.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("optimizer = ", "optimzer = ", r"'optimzer' is not read; did you mean 'optimizer'"),
+        ("schedule = ", "schedules = ", r"'schedules' is not read; did you mean 'schedule'"),
+        ("workers=0", "worker=0", r"DetectionData cannot be called .*'worker'"),
+        ("images=2, ", "", r"DetectionData cannot be called .*'images'"),
+        ("log_every=1", "log_evry=1", r"LoopSettings cannot be called .*'log_evry'"),
+        ("regions=16", "region=16", r"HeadSettings cannot be called .*'region'"),
+        ("reference_images=2", "referenceimages=2", r"build_sgd cannot be called .*'referenceimages'"),
+    ],
+)
+def test_misspelt_and_missing_keys_of_a_config_are_named(
+    old: str, new: str, message: str, det_config: Path, tmp_path: Path
+) -> None:
+    text = det_config.read_text()
+    assert old in text
+    (tmp_path / "typo.py").write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=message) as caught:
+        train_detector(load_config(tmp_path / "typo.py"), run_in(tmp_path / "run"))
+    assert "\n" not in str(caught.value)
 
 
 def test_build_names_arguments_that_a_class_does_not_take() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import get_args
 
 from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.data.settings import DetectionData
 from resdet.data.voc import write_comp4
 from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.config import build, load_config, require
+from resdet.engine.config import build_call, load_config, require
 from resdet.engine.distributed import is_main_process
 from resdet.engine.precision import DTYPES
 from resdet.engine.run import same_classes, start_run
@@ -61,13 +62,13 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     require(cfg, "a detector", "model", "data.test")
     state = read_checkpoint(checkpoint)
     run = start_run(checkpoint.parent, args.device, args.precision, args.seed, args.launcher, log="eval")
-    data = build({key: value for key, value in cfg.data.items() if key != "train"})
-    dataset, method = data["test"], args.method or data["method"]
+    data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
+    dataset, method = data.test, args.method or data.method
     same_classes(state.get("classes", ()), dataset.classes, f"{checkpoint} and data.test")
     model = build_detector(cfg, dataset.classes)
     load_weights(model, read_weights(checkpoint))
     fold_for_inference(model, DTYPES[run.precision])
-    detections = detect_all(model.to(run.device), dataset, data["resizer"], run, data["test_images"], data["workers"])
+    detections = detect_all(model.to(run.device), dataset, data.resizer, run, data.test_images, data.workers)
     if not is_main_process():
         return
     result = score(detections, dataset, method)

@@ -30,6 +30,8 @@ class Samples(Protocol):
 class Images(Protocol):
     """What a classification set offers (data/imagenet.py)."""
 
+    classes: Sequence[str]
+
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...
     def image_id(self, index: int) -> str:

@@ -6,6 +6,7 @@ model = build(cfg.model)
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable
 from importlib import resources
@@ -19,6 +20,7 @@ from resdet.engine.loop import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.errors import UserError
 
+SECTION_NAMES = ("model", "net", "data", "optimizer", "schedule", "loop", "init_from", "log_backends", "precise_bn")
 # Sections without a type of their own: what takes their values.
 SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd}
 
@@ -40,6 +42,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         cfg = Config.fromfile(found)
     except Exception as error:
         raise UserError(f"{found}: the config cannot be read: {type(error).__name__}: {error}") from error
+    _refuse_misspelt(cfg, found)
     for key in options or {}:
         _check_option(cfg, key, found)
     if options:
@@ -102,6 +105,14 @@ def _call(target: Callable[..., T], values: dict[str, Any]) -> T:
         return target(**values)
     except TypeError as error:
         raise UserError(f"config: {target.__name__} cannot be called with these values: {error}") from error
+
+
+def _refuse_misspelt(cfg: Config, path: Path) -> None:
+    """A section that nothing reads, of nearly the name of one that is; other names are the user's own."""
+    for name in cfg:
+        near = difflib.get_close_matches(name.lower(), SECTION_NAMES, 1, cutoff=0.8)
+        if name not in SECTION_NAMES and near and isinstance(cfg[name], dict | int | str | list):
+            raise UserError(f"{path}: '{name}' is not read; did you mean '{near[0]}'?")
 
 
 def _check_option(cfg: Config, key: str, path: Path) -> None:

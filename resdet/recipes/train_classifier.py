@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from resdet.classification.classifier import Classifier
 from resdet.data.loading import image_eval_loader, image_loader
 from resdet.data.sampling import TrainSampler
+from resdet.data.settings import ClassificationData
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
@@ -34,29 +35,29 @@ logger = logging.getLogger("resdet")
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
-    require(cfg, "a classifier", "net", "data.train", "data.test", "optimizer", "schedule", "loop")
-    data, settings = build(cfg.data), build_call(LoopSettings, cfg.loop)
-    same_classes(data["train"].classes, data["test"].classes, "data.train and data.test")
+    require(cfg, "a classifier", "net", "data.train_view", "optimizer", "schedule", "loop")
+    data, settings = build_call(ClassificationData, cfg.data), build_call(LoopSettings, cfg.loop)
+    same_classes(data.train.classes, data.test.classes, "data.train and data.test")
     state = find_resume(run.work_dir, run.resume)
     net = build(cfg.net)
-    if net.fc is None or net.fc.out_features != len(data["train"].classes):
-        raise UserError(f"the data have {len(data['train'].classes)} classes: set net.num_classes to that")
+    if net.fc is None or net.fc.out_features != len(data.train.classes):
+        raise UserError(f"the data have {len(data.train.classes)} classes: set net.num_classes to that")
     if run.init_from and state is None:
         logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
     classifier = Classifier(net).to(run.device).to(memory_format=torch.channels_last)
-    optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data["images"])
-    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes), "stride_on": net.stride_on}
+    optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data.images)
+    facts = {"config": cfg.pretty_text, "classes": list(data.train.classes), "stride_on": net.stride_on}
     loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
     if state is not None:
         loop.resume(state)
     finished = state is not None and "precise_bn" in state and loop.step >= loop.steps
 
     sampler = TrainSampler(
-        len(data["train"]), images_a_pass(data["images"], settings.accumulate), run.seed,
+        len(data.train), images_a_pass(data.images, settings.accumulate), run.seed,
         rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip
     pin = run.device.type == "cuda"
-    loader = image_loader(data["train"], data["train_view"], sampler, data["workers"], pin)
+    loader = image_loader(data.train, data.train_view, sampler, data.workers, pin)
     loop(loader, validate=lambda model: test_classifier(cast(Classifier, model), data, run))
     if cfg.precise_bn and not finished:
         kept = cast(Classifier, loop.averaged)
@@ -67,13 +68,11 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     return loop.figures
 
 
-def test_classifier(model: Classifier, data: dict[str, Any], run: Run) -> dict[str, float]:
+def test_classifier(model: Classifier, data: ClassificationData, run: Run) -> dict[str, float]:
     """Top-1 and top-5 error of the centre crop, in percent, over all processes' images."""
     model.eval()
     pin = run.device.type == "cuda"
-    loader = image_eval_loader(
-        data["test"], data["test_view"], data["images"], data["workers"], pin, get_rank(), get_world_size()
-    )
+    loader = image_eval_loader(data.test, data.test_view, data.images, data.workers, pin, get_rank(), get_world_size())
     scores, labels = [], []
     for batch in loader:
         with precision_context(run.precision, run.device):
@@ -84,13 +83,13 @@ def test_classifier(model: Classifier, data: dict[str, Any], run: Run) -> dict[s
     return {f"test/top{k}_error": topk_error(table, truth, k) for k in (1, 5) if k < table.shape[1]}
 
 
-def precise_bn(model: Classifier, data: dict[str, Any], run: Run, images: int) -> int:
+def precise_bn(model: Classifier, data: ClassificationData, run: Run, images: int) -> int:
     """BN statistics over `images` training images, in the test's view of them. Returns how many were used."""
-    order = np.random.default_rng(run.seed).permutation(len(data["train"]))  # every batch of all classes
-    loader = image_eval_loader(data["train"], data["test_view"], data["images"], data["workers"], order=order)
+    order = np.random.default_rng(run.seed).permutation(len(data.train))  # every batch of all classes
+    loader = image_eval_loader(data.train, data.test_view, data.images, data.workers, order=order)
     batches = (model.net.preprocess(batch.images.to(run.device)) for batch in loader)
     with precision_context(run.precision, run.device):
-        return compute_statistics(model.net, batches, min(images, len(data["train"])))
+        return compute_statistics(model.net, batches, min(images, len(data.train)))
 
 
 def _line(figures: dict[str, float]) -> str:

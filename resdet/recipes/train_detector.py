@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from torch import nn
 
+from resdet.data.annotations import DetectionDataset
 from resdet.data.loading import detection_loader
 from resdet.data.sampling import TrainSampler, aspect_groups
+from resdet.data.settings import DetectionData
 from resdet.data.transforms import build_augmentation
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.checkpoint import find_resume
@@ -33,28 +35,27 @@ logger = logging.getLogger("resdet")
 def train_detector(cfg: Config, run: Run) -> VocResult:
     """Train, evaluate on the test set, write the page. Returns the last evaluation."""
     require(cfg, "a detector", "model", "data.train", "data.test", "optimizer", "schedule", "loop")
-    data, settings = build(cfg.data), build_call(LoopSettings, cfg.loop)
-    same_classes(data["train"].classes, data["test"].classes, "data.train and data.test")
+    data, settings = build_call(DetectionData, cfg.data), build_call(LoopSettings, cfg.loop)
+    train_set = cast(DetectionDataset, data.train)
+    same_classes(train_set.classes, data.test.classes, "data.train and data.test")
     state = find_resume(run.work_dir, run.resume)
-    model = build_detector(cfg, data["train"].classes)
+    model = build_detector(cfg, train_set.classes)
     if state is None:
         initialise(model, run)
     model.to(run.device)
-    optimizer = build_call(build_sgd, cfg.optimizer, model=model, images=data["images"])
-    facts = {"config": cfg.pretty_text, "classes": list(data["train"].classes), "stride_on": model.stride_on}
+    optimizer = build_call(build_sgd, cfg.optimizer, model=model, images=data.images)
+    facts = {"config": cfg.pretty_text, "classes": list(train_set.classes), "stride_on": model.stride_on}
     loop = TrainLoop(model, optimizer, build(cfg.schedule), settings, run, facts)
     if state is not None:
         loop.resume(state)
 
     sampler = TrainSampler(
-        len(data["train"]), images_a_pass(data["images"], settings.accumulate), run.seed,
-        aspect_groups(data["train"].table.aspect_ratios()),
+        len(train_set), images_a_pass(data.images, settings.accumulate), run.seed,
+        aspect_groups(train_set.table.aspect_ratios()),
         get_rank(), get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip
     pin = run.device.type == "cuda"
-    loader = detection_loader(
-        data["train"], data["resizer"], sampler, build_augmentation(data["augment"]), data["workers"], pin
-    )
+    loader = detection_loader(train_set, data.resizer, sampler, build_augmentation(data.augment), data.workers, pin)
     answers: list[tuple[VocResult, FlatDetections]] = []
 
     def validate(net: nn.Module) -> dict[str, float]:
@@ -64,7 +65,7 @@ def train_detector(cfg: Config, run: Run) -> VocResult:
     trained = loop(loader, validate)
     result, detections = answers[0] if answers else evaluate(trained, data, run)  # none: resumed at the end
     if is_main_process():
-        print_result(result, data["test"], detections, data["method"])
+        print_result(result, data.test, detections, data.method)
         write_detector_page(trained, cfg, run, data, result, detections)
     return result
 
@@ -92,7 +93,7 @@ def initialise(model: FasterRCNN, run: Run) -> None:
     logger.info("%s", load_weights(model, read_weights(run.init_from), allow_missing=("rpn.", "head.")))
 
 
-def evaluate(model: nn.Module, data: dict[str, Any], run: Run) -> tuple[VocResult, FlatDetections]:
+def evaluate(model: nn.Module, data: DetectionData, run: Run) -> tuple[VocResult, FlatDetections]:
     """AP on the config's test set, and the detections."""
-    detections = detect_all(model, data["test"], data["resizer"], run, data["test_images"], data["workers"])
-    return score(detections, data["test"], data["method"]), detections
+    detections = detect_all(model, data.test, data.resizer, run, data.test_images, data.workers)
+    return score(detections, data.test, data.method), detections

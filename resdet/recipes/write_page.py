@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
 
 from resdet.data.annotations import DetectionDataset
+from resdet.data.settings import DetectionData
 from resdet.engine.config import Config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
@@ -24,10 +24,10 @@ logger = logging.getLogger("resdet")
 
 
 def write_detector_page(
-    model: nn.Module, cfg: Config, run: Run, data: dict[str, Any], result: VocResult, detections: FlatDetections
+    model: nn.Module, cfg: Config, run: Run, data: DetectionData, result: VocResult, detections: FlatDetections
 ) -> Path:
     """Write page.html and pictures/ into the run's folder. Returns the page's path."""
-    dataset: DetectionDataset = data["test"]
+    dataset = data.test
     records = read_scalars(run.work_dir / "scalars.json")
     pictures = draw_examples(dataset, detections, PICTURES)
     for caption, picture in pictures:
@@ -42,7 +42,7 @@ def write_detector_page(
         subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
         command=run.command,
         figures=[
-            ("mAP@.5", format_ap(result.mean_ap), data["method"]),
+            ("mAP@.5", format_ap(result.mean_ap), data.method),
             *sizes,
             ("training", f"{np.median(speeds):.1f}" if speeds else "", "images a second"),
             ("parameters", f"{parameters / 1e6:.1f} M", ""),

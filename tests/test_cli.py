@@ -481,7 +481,7 @@ def test_a_net_that_torchvision_does_not_have_is_not_compared(
 
 
 def test_too_little_memory_says_what_to_lower(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    error = one_line(benchmark.main, [det_config, "--size", "900000x900000", *ON_CPU], capsys)  # 9 TB of pixels
+    error = one_line(benchmark.main, [det_config, "--size", "9000000x9000000", *ON_CPU], capsys)  # a petabyte of pixels
     assert "too little memory; lower data.images" in error
 
 

@@ -147,29 +147,23 @@ def test_torchrun_restarts_a_run_that_lost_a_process(tmp_path: Path, cls_config:
     )
     config.write_text(text.replace("train=dict(type=ImageNetDataset", "train=dict(type=MortalDataset"))
 
-    one_machine = ["--nproc-per-node", 2, "--master-port"]
-    alone = torchrun(*one_machine, free_port(), *training(config, tmp_path / "alone"), folder=tmp_path)
+    one_machine = ["--standalone", "--nproc-per-node", 2]
+    alone = torchrun(*one_machine, *training(config, tmp_path / "alone"), folder=tmp_path)
     said = alone.communicate(timeout=120)[0]
     assert alone.returncode != 0
     assert "error: process 0 of 2 has lost another one" in said
     (tmp_path / "died").unlink()
 
-    restart = ["--max-restarts", 1, *one_machine]
-    again = torchrun(*restart, free_port(), *training(config, tmp_path / "again"), folder=tmp_path)
+    again = torchrun("--max-restarts", 1, *one_machine, *training(config, tmp_path / "again"), folder=tmp_path)
     said = again.communicate(timeout=120)[0]
     assert again.returncode == 0, said
     assert (tmp_path / "died").exists()
     assert "resumed at step 6 of 10" in said
 
     # Two machines: one torchrun on each, here both on this one; nobody dies any more.
-    port = free_port()
-    nodes = [
-        torchrun(
-            "--nnodes", 2, "--node-rank", rank, "--master-addr", "127.0.0.1", "--master-port", port,
-            "--nproc-per-node", 1, *training(config, tmp_path / "nodes"), folder=tmp_path,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}", "--rdzv-id", "nodes"]
+    words = ["--nnodes", 2, *meeting, "--nproc-per-node", 1, *training(config, tmp_path / "nodes")]
+    nodes = [torchrun(*words, folder=tmp_path) for _ in range(2)]
     for node in nodes:
         said = node.communicate(timeout=120)[0]
         assert node.returncode == 0, said

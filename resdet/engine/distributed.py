@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size, is_main_process
+from torch.distributed.rendezvous import rendezvous
 
 from resdet.errors import UserError
 
@@ -45,7 +46,7 @@ def join_processes(launcher: str, device: str) -> torch.device:
     if launcher != "none":
         if "RANK" not in os.environ:
             raise UserError("--launcher pytorch: start with torchrun --nproc-per-node N tools/train_det.py ...")
-        dist.init_process_group("nccl" if wants_gpu else "gloo")
+        _meet("nccl" if wants_gpu else "gloo")
     if not wants_gpu:
         return torch.device("cpu")
     index = int(device[5:]) if ":" in device else int(os.environ.get("LOCAL_RANK", 0))
@@ -88,6 +89,16 @@ def close_processes() -> None:
     """Leave the group; without it torch warns at exit."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    """Join the group. After a restart on one machine torchrun's store still has the dead processes' addresses."""
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT")
+    if restart is None or os.environ.get("LOCAL_WORLD_SIZE") != os.environ.get("WORLD_SIZE"):
+        dist.init_process_group(backend)
+        return
+    store, rank, world = next(rendezvous("env://"))
+    dist.init_process_group(backend, store=dist.PrefixStore(f"restart{restart}", store), rank=rank, world_size=world)
 
 
 def _slurm_environment() -> None:

@@ -281,7 +281,8 @@ def _clean_boxes(annotations: list[Annotation]) -> list[Annotation]:
     for annotation in annotations:
         height, width = annotation.size
         boxes = annotation.boxes.clip(0, [width, height, width, height])
-        has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        single = boxes.astype(np.float32)  # what is trained on
+        has_area = (single[:, 2] > single[:, 0]) & (single[:, 3] > single[:, 1])
         changed = has_area & (boxes != annotation.boxes).any(1)
         bad = np.flatnonzero(changed | ~has_area)
         if len(bad) and not first:

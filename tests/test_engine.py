@@ -309,6 +309,11 @@ def test_misspelt_and_missing_keys_of_a_config_are_named(
     assert "\n" not in str(caught.value)
 
 
+def test_a_constant_of_the_user_s_is_no_misspelt_section(det_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f'DATA = "elsewhere"\n{det_config.read_text()}')
+    assert load_config(tmp_path / "mine.py").DATA == "elsewhere"
+
+
 def test_build_names_arguments_that_a_class_does_not_take() -> None:
     assert build({"type": MultiStep, "steps": 3}) == MultiStep(steps=3)
     assert build({"a": [{"type": Cosine, "steps": 2}], "b": (1, "x")}) == {"a": [Cosine(2)], "b": (1, "x")}

@@ -26,7 +26,6 @@ from resdet.data.voc import (
 from resdet.errors import UserError
 from resdet.metrics import FlatDetections
 
-FRUIT = Path(__file__).resolve().parents[2] / "shared" / "data" / "fruit.tar"
 SIZE = "<size><width>60</width><height>40</height><depth>3</depth></size>"
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -353,11 +352,9 @@ def test_a_missing_comp4_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not FRUIT.is_file():
-        pytest.skip(f"{FRUIT} is not here")
+def fruit(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
     root = tmp_path_factory.mktemp("fruit")
-    with tarfile.open(FRUIT) as tar:
+    with tarfile.open(shared / "data" / "fruit.tar") as tar:
         tar.extractall(root, filter="data")
     return root / "VOCdevkit"
 

@@ -90,7 +90,7 @@ def write_class_folders(root: Path) -> Path:
 
 
 def write_classifier_config(path: Path, root: Path) -> Path:
-    """A quarter of a second a step: an eighth of ResNet-18's width on the folders of `root`."""
+    """An eighth of ResNet-18's width on the folders of `root`: many steps a second."""
     path.write_text(CLASSIFIER.format(root=str(root)))
     return path
 

@@ -108,8 +108,10 @@ def _call(target: Callable[..., T], values: dict[str, Any]) -> T:
 
 
 def _refuse_misspelt(cfg: Config, path: Path) -> None:
-    """A section that nothing reads, of nearly the name of one that is; other names are the user's own."""
+    """A section that nothing reads, of nearly the name of one that is; other names, and constants, are the user's."""
     for name in cfg:
+        if name.isupper():
+            continue
         near = difflib.get_close_matches(name.lower(), SECTION_NAMES, 1, cutoff=0.8)
         if name not in SECTION_NAMES and near and isinstance(cfg[name], dict | int | str | list):
             raise UserError(f"{path}: '{name}' is not read; did you mean '{near[0]}'?")

@@ -65,11 +65,9 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
     )
     mean, std = (v / 255 for v in (net.preprocess.mean, net.preprocess.std))
     peer.transform = GeneralizedRCNNTransform(min(size), max(size), mean.tolist(), std.tolist(), size_divisible=1)
-    ours = dict(net.named_parameters())
-    for stage in range(1, 6):
-        trained = any(p.requires_grad for n, p in ours.items() if n.startswith(f"conv{stage}."))
-        for layer in [resnet.conv1] if stage == 1 else [getattr(resnet, f"layer{stage - 1}")]:
-            layer.requires_grad_(trained)
+    for ours, theirs in (("conv1", "conv1"), *((f"conv{i + 1}", f"layer{i}") for i in range(1, 5))):
+        trained = any(p.requires_grad for p in getattr(net, ours).parameters())
+        getattr(resnet, theirs).requires_grad_(trained)
     return peer.train(model.training)
 
 

@@ -1,11 +1,9 @@
-"""How a run runs: learning rates, checkpoints that survive, configs that name mistakes, steps that can be repeated."""
+"""How a run runs: learning rates, and steps that can be repeated."""
 
 from __future__ import annotations
 
 import math
 import os
-import pickle
-import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from resdet.classification.classifier import Classifier
-from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.checkpoint import find_resume, read_checkpoint, save_checkpoint
-from resdet.engine.config import build, load_config
+from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.config import load_config
 from resdet.engine.log import Scalars, read_scalars
 from resdet.engine.loop import LoopSettings, TrainLoop, clock
 from resdet.engine.optimizer import build_sgd
@@ -27,10 +24,8 @@ from resdet.errors import UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
 from resdet.recipes.train_classifier import train_classifier
-from resdet.recipes.train_detector import train_detector
 from resdet.structures import LabelledImages
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CPU = torch.device("cpu")
 
 
@@ -94,231 +89,6 @@ def test_bn_without_decay_and_frozen_parameters_left_out() -> None:
     assert found.keys() == {id(p) for p in (bn.weight, bn.bias, linear.weight, linear.bias)}
     assert found[id(bn.weight)] == found[id(bn.bias)] == (0.1, 0)
     assert found[id(linear.bias)] == (0.1, 1e-4)
-
-
-# Checkpoints ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "last.pth"
-    save_checkpoint(path, {"step": 3, "model": {"w": torch.arange(3.0)}, "best": -math.inf, "classes": ["a"]})
-    state = read_checkpoint(path)
-    assert (state["format"], state["step"], state["best"], state["classes"]) == ("resdet", 3, -math.inf, ["a"])
-    assert state["model"]["w"].tolist() == [0, 1, 2]
-    assert [p.name for p in path.parent.iterdir()] == ["last.pth"]
-
-
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    path = tmp_path / "last.pth"
-    save_checkpoint(path, {"step": 1})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))  # the system refuses to write more than that
-    try:
-        with pytest.raises(UserError, match=r"last\.pth cannot be written: .*File too large") as caught:
-            save_checkpoint(path, {"step": 2, "model": torch.zeros(500_000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "\n" not in str(caught.value)
-    assert read_checkpoint(path)["step"] == 1
-    assert os.listdir(tmp_path) == ["last.pth"]
-
-
-def test_a_state_that_cannot_be_saved_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    path = tmp_path / "last.pth"
-    save_checkpoint(path, {"step": 1})
-    with pytest.raises((AttributeError, pickle.PicklingError)):
-        save_checkpoint(path, {"step": 2, "broken": lambda: None})
-    assert read_checkpoint(path)["step"] == 1
-    assert os.listdir(tmp_path) == ["last.pth"]
-
-
-def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "run").write_text("")
-    with pytest.raises(UserError, match=r"run/last\.pth cannot be written"):
-        save_checkpoint(tmp_path / "run" / "last.pth", {"step": 1})
-
-
-def test_the_checkpoint_before_the_last_is_kept_and_taken_when_the_last_is_damaged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    for step in (1, 2, 3):
-        save_checkpoint(tmp_path / "last.pth", {"step": step, "model": torch.full((5000,), float(step))})
-    assert sorted(os.listdir(tmp_path)) == ["last.pth", "previous.pth"]
-    whole = (tmp_path / "last.pth").read_bytes()
-    middle = len(whole) // 2
-    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-    for damaged in (whole[:middle], flipped, b"", whole[:-100] + bytes(100)):
-        (tmp_path / "last.pth").write_bytes(damaged)
-        caplog.clear()
-        assert find_resume(tmp_path, "auto")["step"] == 2  # type: ignore[index]
-        assert "last.pth is not a checkpoint" in caplog.text
-        assert "taking the one before it" in caplog.text
-    (tmp_path / "last.pth").unlink()  # killed between two renames
-    assert find_resume(tmp_path, "auto")["step"] == 2  # type: ignore[index]
-    (tmp_path / "previous.pth").write_bytes(whole[:middle])
-    with pytest.raises(UserError, match=r"previous\.pth is not a checkpoint"):  # never from the start, unasked
-        find_resume(tmp_path, "auto")
-
-
-def test_truncated_checkpoints_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "last.pth"
-    for zipped in (True, False):
-        torch.save({"format": "resdet", "w": torch.ones(4)}, path, _use_new_zipfile_serialization=zipped)
-        whole = path.read_bytes()
-        for length in range(0, len(whole) - 1, max(1, len(whole) // 40)):
-            path.write_bytes(whole[:length])
-            with pytest.raises(UserError, match=r"last\.pth") as caught:
-                read_checkpoint(path)
-            assert "\n" not in str(caught.value)
-
-
-class _Malicious:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.target),)
-
-
-def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
-    torch.save({"format": "resdet", "model": _Malicious(tmp_path / "owned")}, tmp_path / "bad.pth")
-    (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"format": "resdet", "model": _Malicious(tmp_path / "owned")}))
-    for name in ("bad.pth", "bad.pkl"):
-        with pytest.raises(UserError, match="read safely"):
-            read_checkpoint(tmp_path / name)
-    assert not (tmp_path / "owned").exists()
-    pickle.loads((tmp_path / "bad.pkl").read_bytes())
-    assert (tmp_path / "owned").exists()  # what an unsafe reader would have done
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: path.write_text("hello world"),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(bytes(range(256))),
-        lambda path: torch.save({"state_dict": {"w": torch.ones(2)}}, path),
-        lambda path: torch.save([1, 2], path),
-    ],
-)
-def test_foreign_files_are_refused(tmp_path: Path, write: object) -> None:
-    path = tmp_path / "other.pth"
-    write(path)  # type: ignore[operator]
-    with pytest.raises(UserError, match=r"other\.pth is not"):
-        read_checkpoint(path)
-
-
-def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.pth: no such checkpoint"):
-        read_checkpoint(tmp_path / "none.pth")
-    assert find_resume(tmp_path, None) is None
-    assert find_resume(tmp_path, "auto") is None
-    with pytest.raises(UserError, match=r"other\.pth: no such checkpoint"):
-        find_resume(tmp_path, str(tmp_path / "other.pth"))
-    save_checkpoint(tmp_path / "last.pth", {"step": 7})
-    state = find_resume(tmp_path, "auto")
-    assert state is not None
-    assert state["step"] == 7
-
-
-# Configs -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["voc07_r50", "voc07_r50.py", "configs/voc07_r50.py"])
-def test_packaged_configs_resolve_from_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    cfg = load_config(name)
-    assert cfg.schedule.steps == 80_000
-    assert cfg.model.num_classes == 20
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem)
-def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
-    cfg = load_config(path)
-    detector = "model" in cfg
-    with torch.device("meta"):
-        model = build(cfg.model if detector else cfg.net)
-    classes = {"coco": 80, "fruit": 3, "shapes": 8, "tiny": 50, "voc07": 20, "voc12": 20}[
-        path.stem.partition("_")[0].removesuffix("imagenet50")
-    ]
-    net = model.net if detector else model
-    if detector:
-        assert isinstance(model, FasterRCNN)
-        assert (model.num_classes, model.head.scores.out_features, net.fc) == (classes, classes + 1, None)
-    else:
-        assert net.fc.out_features == classes
-    depth = path.stem.rpartition("_r")[2]
-    assert net.depth == (int(depth) if depth.isdigit() else 18)
-    assert callable(build(cfg.schedule))
-    assert set(cfg.loop) <= set(LoopSettings.__dataclass_fields__)
-    build_sgd(layers(), images=cfg.data.images, **cfg.optimizer)
-    assert "type" in cfg.pretty_text
-
-
-def test_a_config_does_not_change_the_one_it_reads() -> None:
-    depths = [load_config(name).model.net.depth for name in ("voc07_r50", "voc07_r101", "voc12_r101", "voc07_r50")]
-    assert depths == [50, 101, 101, 50]
-
-
-def test_options_replace_values_also_in_lists() -> None:
-    cfg = load_config("voc07_r50", {"schedule.steps": 7, "model.net.depth": 34, "data.augment.0.p": 0.25})
-    assert (cfg.schedule.steps, cfg.model.net.depth, cfg.data.augment[0].p) == (7, 34, 0.25)
-    assert cfg.schedule.milestones == (60_000,)
-
-
-def test_an_unknown_config_lists_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"no config 'voc08_r50'.*shapes_det.*voc07_r50"):
-        load_config("voc08_r50")
-
-
-@pytest.mark.parametrize(
-    ("key", "part"), [("schedule.stepz", "stepz"), ("sched.steps", "sched"), ("data.augment.3.p", "3")]
-)
-def test_an_unknown_option_is_named(key: str, part: str) -> None:
-    with pytest.raises(UserError, match=rf"--cfg-options {key}: '{part}' is not in .*voc07_r50"):
-        load_config("voc07_r50", {key: 1})
-
-
-def test_a_config_with_an_error_is_named(tmp_path: Path) -> None:
-    for text, error in (("x = = 1\n", "SyntaxError"), ("x = 1 / 0\n", "ZeroDivisionError")):
-        (tmp_path / "mine.py").write_text(text)
-        with pytest.raises(UserError, match=rf"mine\.py: the config cannot be read: {error}"):
-            load_config(tmp_path / "mine.py")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("optimizer = ", "optimzer = ", r"'optimzer' is not read; did you mean 'optimizer'"),
-        ("schedule = ", "schedules = ", r"'schedules' is not read; did you mean 'schedule'"),
-        ("workers=0", "worker=0", r"DetectionData cannot be called .*'worker'"),
-        ("images=2, ", "", r"DetectionData cannot be called .*'images'"),
-        ("log_every=1", "log_evry=1", r"LoopSettings cannot be called .*'log_evry'"),
-        ("regions=16", "region=16", r"HeadSettings cannot be called .*'region'"),
-        ("reference_images=2", "referenceimages=2", r"build_sgd cannot be called .*'referenceimages'"),
-    ],
-)
-def test_misspelt_and_missing_keys_of_a_config_are_named(
-    old: str, new: str, message: str, det_config: Path, tmp_path: Path
-) -> None:
-    text = det_config.read_text()
-    assert old in text
-    (tmp_path / "typo.py").write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError, match=message) as caught:
-        train_detector(load_config(tmp_path / "typo.py"), run_in(tmp_path / "run"))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_constant_of_the_user_s_is_no_misspelt_section(det_config: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(f'DATA = "elsewhere"\n{det_config.read_text()}')
-    assert load_config(tmp_path / "mine.py").DATA == "elsewhere"
-
-
-def test_build_names_arguments_that_a_class_does_not_take() -> None:
-    assert build({"type": MultiStep, "steps": 3}) == MultiStep(steps=3)
-    assert build({"a": [{"type": Cosine, "steps": 2}], "b": (1, "x")}) == {"a": [Cosine(2)], "b": (1, "x")}
-    with pytest.raises(UserError, match=r"MultiStep .*'step'"):
-        build({"type": MultiStep, "step": 3})
 
 
 # The loop ------------------------------------------------------------------------------------------------------------

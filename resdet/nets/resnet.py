@@ -111,7 +111,7 @@ class ResNet(nn.Module):
         pool1: "pad" pads the 3x3/2 max pooling by 1 (torchvision, detectron2); "ceil" is Caffe's, without padding but
             rounding the size up (the MSRA release).
         zero_last_gamma: start the last BN of every block at zero, so that each block starts as its shortcut (Goyal et
-            al. 2017, Sect. 5.1); not the paper's, and worth points in short trainings.
+            al. 2017, Sect. 5.1); not the paper's.
 
     Initialised as in "Delving deep into rectifiers" (He et al. 2015): normal, fan-out; BN at one and zero.
     """

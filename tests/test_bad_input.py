@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,9 +20,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resdet.cli import inspect_data, train_det
+from resdet.cli.common import run_command
 from resdet.data.images import read_image
 from resdet.data.voc import VOCDataset, read_annotation
 from resdet.engine.log import read_scalars
+from resdet.engine.run import start_run
 from resdet.errors import UserError
 from tiny import DETECTOR
 
@@ -142,3 +150,53 @@ def test_every_box_that_is_trained_on_lies_in_its_image_and_has_area(
     kept = VOCDataset(tmp_path, [("tiny", "test")], ["apple"])[0].boxes
     assert ((kept >= 0) & (kept <= torch.tensor([60, 40, 60, 40]))).all()
     assert (kept[:, 2:] > kept[:, :2]).all()
+
+
+# Permissions ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that nobody may write to, with a photo that nobody may read; `tmp_path` may be closed to others."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "photo.jpg").write_bytes(b"secret")
+    (folder / "photo.jpg").chmod(0)
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may do everything: go on as nobody for a while."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("work_dir", ["", "run"])
+def test_a_folder_that_may_not_be_written_to_is_named(
+    readable: Path, work_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(_: list[str] | None) -> None:
+        start_run(readable / work_dir, "cpu")
+
+    start_run(tmp_path, "cpu")  # imports all that nobody may not read
+    capsys.readouterr()
+    with without_privileges(), pytest.raises(SystemExit) as caught:
+        run_command(command)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(rf"error: {readable}/.*Permission denied.*; .*choose another folder", error)
+
+
+def test_an_image_that_may_not_be_read_is_named(readable: Path) -> None:
+    with without_privileges(), pytest.raises(UserError, match=r"photo\.jpg: cannot be read \(Permission denied\)"):
+        read_image(readable / "photo.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import re
@@ -26,14 +27,27 @@ LESS_MEMORY = (
     "too little memory; lower data.images (loop.accumulate keeps the step's size), data.resizer.short and .long, "
     "model.head.regions, or data.workers; --precision bf16 takes less than fp32"
 )
+REMEDIES = {
+    errno.EACCES: "change the permissions, or choose another folder",
+    errno.EPERM: "change the permissions, or choose another folder",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOSPC: "make room; --resume goes on from the last checkpoint",
+    errno.EDQUOT: "make room; --resume goes on from the last checkpoint",
+}
 
 
 def run_command(command: Callable[[list[str] | None], None], arguments: list[str] | None = None) -> None:
-    """Call a command; a UserError, or too little memory, is one line and ends the program with exit code 2."""
+    """Call a command; a UserError, or too little memory, space or permission, is one line, and exit code 2."""
     try:
         command(arguments)
     except UserError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}; {REMEDIES[error.errno]}", file=sys.stderr)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
@@ -48,7 +62,7 @@ def run_command(command: Callable[[list[str] | None], None], arguments: list[str
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """--work-dir, --resume, --device, --seed, --precision, --init-from, --launcher, --cfg-options, --json."""
+    """What train_cls and train_det share, from --work-dir to --json."""
     parser.add_argument("--work-dir", type=Path, help="where checkpoints, logs and the page go (runs/CONFIG)")
     parser.add_argument(
         "--resume", nargs="?", const="auto", metavar="F", help="go on from the run's last checkpoint, or from F"

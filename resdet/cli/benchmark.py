@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from resdet.cli.common import add_config_options, add_json, run_command, write_json
+from resdet.cli.common import add_compile, add_config_options, add_json, run_command, write_json
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, load_config, require
 from resdet.engine.distributed import join_processes
@@ -44,6 +44,7 @@ def _benchmark(arguments: list[str] | None) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="time the data path on a folder of images instead")
     parser.add_argument("--against", choices=["torchvision"], help="take turns with another implementation")
+    add_compile(parser)
     add_config_options(parser)
     add_json(parser)
     args = parser.parse_args(arguments)
@@ -57,10 +58,11 @@ def _benchmark(arguments: list[str] | None) -> None:
         _compare(cfg, device, args)
         return
     report = benchmark(
-        cfg, device, precision, args.mode, _size(args.size), args.proposals, args.images, args.repeats
+        cfg, device, precision, args.mode, _size(args.size), args.proposals, args.images, args.repeats, args.compile
     )  # fmt: skip
     rows = [(n, f"{1000 * s:.0f}", f"{100 * s / report.seconds:.0f} %") for n, s in report.stages.items()]
     title = f"{args.mode}, {precision}, {args.size}, {args.proposals} regions, median of {args.repeats}"
+    title += ", compiled" * args.compile
     print_table(results_table(title, ["stage", "ms an image", "share"], rows))
     print(
         f"{report.seconds:.3f} s an image   {report.gflop:.0f} GFLOP   {report.gflops:.0f} GFLOP/s   "

@@ -69,6 +69,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--init-from", metavar="F", help="weights to start from, of any known origin")
     add_device_arguments(parser)
+    add_compile(parser)
     add_launcher(parser)
     add_config_options(parser)
     add_json(parser)
@@ -81,6 +82,11 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=["fp32", "bf16", "fp16"], help="default: bf16 where the device multiplies it faster"
     )
+
+
+def add_compile(parser: argparse.ArgumentParser) -> None:
+    """--compile."""
+    parser.add_argument("--compile", action="store_true", help="torch.compile the net: slow first steps, for a GPU")
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +121,7 @@ def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Confi
         args.init_from or cfg.get("init_from"),
         cfg.get("log_backends", ()),
         shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        args.compile,
     )
     return cfg, run
 

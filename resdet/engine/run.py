@@ -28,6 +28,7 @@ class Run:
     resume: "auto", a checkpoint's path, or None.
     init_from: weights to start from (nets/weights.py names the origins), or None.
     backends: where figures go besides scalars.json (engine/log.py).
+    compile: train with a compiled net (engine/compiled.py).
     """
 
     work_dir: Path
@@ -38,6 +39,7 @@ class Run:
     init_from: str | None = None
     backends: Sequence[str] = ()
     command: str = ""
+    compile: bool = False
 
 
 def start_run(
@@ -50,6 +52,7 @@ def start_run(
     init_from: str | None = None,
     backends: Sequence[str] = (),
     command: str = "",
+    compile: bool = False,
     log: str = "run",
 ) -> Run:
     """Join the processes, choose the device, seed the generators, start the log (WORK_DIR/LOG.log).
@@ -63,7 +66,8 @@ def start_run(
     work_dir = Path(work_dir)
     make_folder(work_dir)
     start_logging(work_dir, log)
-    run = Run(work_dir, chosen, precision or fast_precision(chosen), seed, resume, init_from, backends, command)
+    fast = precision or fast_precision(chosen)
+    run = Run(work_dir, chosen, fast, seed, resume, init_from, backends, command, compile)
     facts = ", ".join(f"{k} {v}" for k, v in environment(run).items())
     logging.getLogger("resdet").info("%s", facts)
     return run

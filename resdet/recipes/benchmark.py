@@ -16,6 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, require
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.nets.precise_bn import compute_statistics
@@ -49,6 +50,7 @@ def benchmark(
     proposals: int = 300,
     images: int = 1,
     repeats: int = 5,
+    compile: bool = False,
 ) -> BenchmarkReport:
     """Time inference or a training step.
 
@@ -60,6 +62,7 @@ def benchmark(
         proposals: regions an image that the head sees.
         images: a step.
         repeats: counted runs, after one that is not.
+        compile: torch.compile the trunk and conv5 (engine/compiled.py).
     """
     require(cfg, "a detector", "model")
     model = random_detector(cfg, proposals, mode).to(device)
@@ -74,9 +77,11 @@ def benchmark(
     with precision_context(precision, device):
         with FlopCounterMode(display=False) as counter:
             run(timer)
-        timer.forget()
-        for _ in range(repeats):
-            run(timer)
+        with compiled(model.net, compile):
+            for turn in range(repeats + compile):
+                if turn == compile:
+                    timer.forget()
+                run(timer)
     stages = {name: statistics.median(v) / images for name, v in timer.stages.items()}
     whole = statistics.median(timer.totals()) / images
     return BenchmarkReport(stages, whole, counter.get_total_flops() / 1e9 / images, _peak_gib(device))

@@ -19,6 +19,7 @@ from resdet.data.loading import image_eval_loader, image_loader
 from resdet.data.sampling import TrainSampler
 from resdet.data.settings import ClassificationData
 from resdet.engine.checkpoint import find_resume
+from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
@@ -58,7 +59,8 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     )  # fmt: skip
     pin = run.device.type == "cuda"
     loader = image_loader(data.train, data.train_view, sampler, data.workers, pin)
-    loop(loader, validate=lambda model: test_classifier(cast(Classifier, model), data, run))
+    with compiled(net, run.compile):
+        loop(loader, validate=lambda model: test_classifier(cast(Classifier, model), data, run))
     if cfg.precise_bn and not finished:
         kept = cast(Classifier, loop.averaged)
         loop.facts["precise_bn"] = precise_bn(kept, data, run, cfg.precise_bn)

@@ -18,6 +18,7 @@ from resdet.data.settings import DetectionData
 from resdet.data.transforms import build_augmentation
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.checkpoint import find_resume
+from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import get_rank, get_world_size, is_main_process
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
@@ -62,7 +63,8 @@ def train_detector(cfg: Config, run: Run) -> VocResult:
         answers[:] = [evaluate(net, data, run)]
         return figures_of(answers[0][0])
 
-    trained = loop(loader, validate)
+    with compiled(model.net, run.compile, dynamic=True):
+        trained = loop(loader, validate)
     result, detections = answers[0] if answers else evaluate(trained, data, run)  # none: resumed at the end
     if is_main_process():
         print_result(result, data.test, detections, data.method)

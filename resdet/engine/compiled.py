@@ -1,0 +1,45 @@
+"""torch.compile for the convolutional parts of a net, while a `with` lasts.
+
+with compiled(model.net, run.compile):
+    losses = model(batch)
+
+The net's trunk and head become one graph each, in which the frozen BN, ReLU, additions and paddings between the
+convolutions are fused. Proposals, sampling and pooling stay as they are: they are small, and NMS has no fixed size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from resdet.nets.resnet import ResNet
+
+PARTS = ("trunk", "head")
+FORMS = 64  # training or not, with gradients or not, one image or several, padded or not: torch's limit of 8 is too low
+
+
+@contextmanager
+def compiled(net: ResNet, enabled: bool = True, **options: Any) -> Iterator[None]:
+    """Compile `net`'s trunk and head for this block of code; the weights stay the net's own.
+
+    Meant for GPUs. The first step takes up to some minutes; so do the first images of another size, unless `dynamic`.
+
+    Args:
+        net: computes as before afterwards.
+        enabled: False changes nothing.
+        options: of torch.compile.
+    """
+    if not enabled:
+        yield
+        return
+    for name in PARTS:
+        setattr(net, name, torch.compile(getattr(net, name), **options))
+    try:
+        with torch._dynamo.config.patch(recompile_limit=FORMS):
+            yield
+    finally:
+        for name in PARTS:
+            delattr(net, name)

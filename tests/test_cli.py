@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,7 +76,8 @@ def test_train_cls_trains_prints_figures_and_resumes(
     assert [r["step"] for r in read_scalars(work_dir / "scalars.json") if "loss" in r] == [2, 4]
 
     train_cls.main([*arguments, "--resume"])
-    assert "resumed at step 4 of 6" in (work_dir / "run.log").read_text()
+    log = (work_dir / "run.log").read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .* resumed at step 4 of 6$", log, re.MULTILINE)
     state = read_checkpoint(work_dir / "last.pth")
     assert (state["step"], state["precise_bn"]) == (6, 12)  # the statistics are computed anew after more steps
     assert [r["step"] for r in read_scalars(work_dir / "scalars.json") if "loss" in r] == [2, 4, 6]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +30,12 @@ BACKENDS = {"tensorboard": TensorboardVisBackend, "wandb": WandbVisBackend, "mlf
 
 
 def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
-    """Send the "resdet" logger to the terminal (in colour only there) and to `work_dir`/NAME.log."""
+    """Send the "resdet" logger to the terminal (in colour only there) and, with the date, to `work_dir`/NAME.log."""
     made = MMLogger(name="resdet", log_file=str(work_dir / f"{name}.log"), file_mode="a")
     for handler in made.handlers:
-        color = handler.formatter is not None and isinstance(handler, logging.StreamHandler) and _is_terminal(handler)
-        handler.setFormatter(MMFormatter(color=color, datefmt="%H:%M:%S"))
+        in_file = isinstance(handler, logging.FileHandler)
+        colour = isinstance(handler, logging.StreamHandler) and _has_colour(handler)
+        handler.setFormatter(MMFormatter(color=colour, datefmt="%Y-%m-%d %H:%M:%S" if in_file else "%H:%M:%S"))
     logger = logging.getLogger("resdet")
     logger.handlers, logger.propagate = made.handlers, False
     logger.setLevel(logging.INFO if is_main_process() else logging.ERROR)
@@ -94,5 +96,5 @@ def read_scalars(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _is_terminal(handler: logging.StreamHandler) -> bool:
-    return handler.stream is sys.stdout and sys.stdout.isatty()
+def _has_colour(handler: logging.StreamHandler) -> bool:
+    return handler.stream is sys.stdout and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -11,9 +11,10 @@ from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
 from resdet.engine.config import load_config
 from resdet.errors import UserError
+from resdet.nets.blocks import fold_for_inference
 from resdet.nets.frozen_bn import FrozenBatchNorm
 from resdet.nets.precise_bn import compute_statistics
-from resdet.nets.resnet import ResNet, fold_for_inference
+from resdet.nets.resnet import ResNet
 from resdet.recipes.benchmark import random_batch, random_detector
 from resdet.structures import Batch, Sample
 

@@ -9,15 +9,23 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from resdet.errors import UserError
+from resdet.nets.blocks import BasicBlock, Bottleneck, fold_for_inference
+from resdet.nets.cifar_resnet import CifarResNet
+from resdet.nets.complexity import complexity
 from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from resdet.nets.resnet import ResNet, fold_for_inference
+from resdet.nets.resnet import ResNet
+from resdet.nets.vgg import VGG
 
-PARAMETERS = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
+PARAMETERS = {
+    (18, "A"): 11_515_688, (18, "B"): 11_689_512, (18, "C"): 12_043_816, (18, None): 11_515_688,
+    (34, "A"): 21_623_848, (34, "B"): 21_797_672, (34, "C"): 22_716_840,
+    (50, "B"): 25_557_032, (101, "B"): 44_549_160, (152, "B"): 60_192_808,
+}  # fmt: skip
+CIFAR_PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
 GMAC = {  # the paper prints 1.8 3.6 3.8 7.6 11.3 for its stride on the 1x1
     (18, "1x1"): 1.814,
     (34, "1x1"): 3.664,
@@ -33,12 +41,6 @@ def meta_net(depth: int, **options: object) -> ResNet:
     """A net of shapes alone: nothing is computed or initialised."""
     with torch.device("meta"):
         return ResNet(depth, **options).eval()  # type: ignore[arg-type]
-
-
-def macs(net: ResNet, side: int = 224) -> float:
-    with FlopCounterMode(display=False) as counter:
-        net(torch.empty(1, 3, side, side, device="meta"))
-    return counter.get_total_flops() / 2
 
 
 def randomised(net: ResNet, seed: int = 0) -> ResNet:
@@ -66,22 +68,82 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 # Table 1 -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("depth", PARAMETERS)
+@pytest.mark.parametrize(("depth", "shortcut"), PARAMETERS)
 @pytest.mark.parametrize("stride_on", ["1x1", "3x3"])
-def test_parameters_are_those_of_option_b(depth: int, stride_on: str) -> None:
-    assert sum(p.numel() for p in meta_net(depth, stride_on=stride_on).parameters()) == PARAMETERS[depth]
+def test_parameters_of_options_a_b_and_c_and_of_plain_nets(depth: int, shortcut: str | None, stride_on: str) -> None:
+    cost = complexity(meta_net(depth, stride_on=stride_on, shortcut=shortcut))
+    assert cost.parameters == PARAMETERS[depth, shortcut]
 
 
 @pytest.mark.parametrize(("depth", "stride_on"), GMAC)
 def test_multiply_adds_at_224(depth: int, stride_on: str) -> None:
-    assert macs(meta_net(depth, stride_on=stride_on)) / 1e9 == pytest.approx(GMAC[depth, stride_on], abs=5e-4)
+    assert complexity(meta_net(depth, stride_on=stride_on)).macs / 1e9 == pytest.approx(
+        GMAC[depth, stride_on], abs=5e-4
+    )
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_output_sizes_are_table_1s(depth: int) -> None:
+    sizes = complexity(meta_net(depth)).sizes
+    assert sizes == {f"conv{i}": (side, side) for i, side in enumerate((112, 56, 28, 14, 7), 1)}
+
+
+@pytest.mark.parametrize("shortcut", ["A", None])
+@pytest.mark.parametrize("depth", CIFAR_PARAMETERS)
+def test_cifars_plain_and_residual_nets_have_the_same_parameters(depth: int, shortcut: str | None) -> None:
+    with torch.device("meta"):
+        cost = complexity(CifarResNet(depth, shortcut=shortcut), 32)  # type: ignore[arg-type]
+    assert cost.parameters == CIFAR_PARAMETERS[depth]
+    assert cost.sizes == {"conv1": (32, 32), "conv2": (32, 32), "conv3": (16, 16), "conv4": (8, 8)}
+
+
+@pytest.mark.parametrize(("depth", "parameters", "gmac"), [(16, 138_357_544, 15.470), (19, 143_667_240, 19.632)])
+def test_vgg_costs_what_the_paper_compares_with(depth: int, parameters: int, gmac: float) -> None:
+    with torch.device("meta"):
+        cost = complexity(VGG(depth))
+    assert cost.parameters == parameters
+    assert cost.macs / 1e9 == pytest.approx(gmac, abs=5e-4)  # the paper prints 15.3 and 19.6
+
+
+def test_depths_that_are_none() -> None:
+    for make, depth in ((ResNet, 20), (CifarResNet, 21), (CifarResNet, 2), (VGG, 11)):
+        with pytest.raises(UserError, match=str(depth)):
+            make(depth)
+    with pytest.raises(UserError, match="shortcut is 'D'"):
+        ResNet(18, shortcut="D")  # type: ignore[arg-type]
+
+
+# Shortcuts -----------------------------------------------------------------------------------------------------------
+
+
+def test_option_a_takes_every_other_cell_and_pads_with_zero_channels() -> None:
+    block = BasicBlock(2, 3, stride=2, option="A").eval()
+    for conv in (block.a.conv, block.b.conv):
+        torch.nn.init.zeros_(conv.weight)
+    x = torch.arange(1.0, 33).view(1, 2, 4, 4)
+    expected = torch.cat([x[:, :, ::2, ::2], torch.zeros(1, 1, 2, 2)], 1)
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_a_plain_block_is_its_layers_alone(block: type[BasicBlock] | type[Bottleneck]) -> None:
+    torch.manual_seed(0)
+    plain, residual = block(8, 8 // block.expansion, option=None).eval(), block(8, 8 // block.expansion).eval()
+    residual.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 8, 6, 6).relu()
+    layers = plain.last(plain.a(x).relu() if block is BasicBlock else plain.b(plain.a(x).relu()).relu())
+    torch.testing.assert_close(plain(x), layers.relu())
+    torch.testing.assert_close(residual(x), (layers + x).relu())
+
+
+# Sizes ---------------------------------------------------------------------------------------------------------------
 
 
 def test_half_the_width_is_a_quarter_of_the_cost_but_for_the_first_and_last_layer() -> None:
     whole, half = meta_net(18), meta_net(18, width=0.5)
     assert (half.trunk_channels, half.channels) == (128, 256)
     ends = 112 * 112 * 64 * 3 * 49 + 512 * 1000  # conv1 and fc have one side that does not shrink
-    assert macs(half) == (macs(whole) - ends) / 4 + ends / 2
+    assert complexity(half).macs == (complexity(whole).macs - ends) / 4 + ends / 2
 
 
 @pytest.mark.parametrize(

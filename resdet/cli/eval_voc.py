@@ -21,7 +21,7 @@ from resdet.engine.precision import DTYPES
 from resdet.engine.run import same_classes, start_run
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import Method
-from resdet.nets.resnet import fold_for_inference
+from resdet.nets.blocks import fold_for_inference
 from resdet.nets.weights import load_weights, read_weights
 from resdet.recipes.evaluate_voc import all_figures, detect_all, print_result, score, score_files
 from resdet.recipes.train_detector import build_detector

@@ -7,6 +7,8 @@ reversed when they are read (nets/weights.py), so that everything here is RGB.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,19 +17,24 @@ IMAGENET_STD = (58.395, 57.12, 57.375)  # .229 .224 .225 (torchvision); the MSRA
 
 
 class Preprocess(nn.Module):
-    """``(image - mean) / std``, then zeros in the padding: conv1 sees the same border alone and in a batch."""
+    """``(image - mean) / std``, then zeros in the padding: conv1 sees the same border alone and in a batch.
+
+    Args:
+        mean: [3] of the channels, or [3, H, W] of every pixel (CIFAR-10, Sect. 4.2: then all images have that size).
+        std: [3].
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
         self,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
+        mean: Sequence[float] | Tensor = IMAGENET_MEAN,
+        std: Sequence[float] | Tensor = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
+        self.register_buffer("mean", torch.as_tensor(mean))
+        self.register_buffer("std", torch.as_tensor(std))
 
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Normalise images.
@@ -42,7 +49,8 @@ class Preprocess(nn.Module):
         pixels = images.permute(0, 2, 3, 1).contiguous()
         N, H, W, C = pixels.shape
         rows = pixels.view(N, H, W * C)  # long rows for the vector units, not three channels at a time
-        rows = (rows - self.mean.repeat(W)).div_(self.std.repeat(W))
+        mean = self.mean.repeat(W) if self.mean.dim() == 1 else self.mean.permute(1, 2, 0).reshape(H, W * C)
+        rows = (rows - mean).div_(self.std.repeat(W))
         if sizes is not None:
             rows.mul_(inside(sizes, H, W)[:, 0].repeat_interleave(C, -1))
         return rows.view(N, H, W, C).permute(0, 3, 1, 2)

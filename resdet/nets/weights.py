@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from resdet.errors import UserError
 from resdet.nets import names
+from resdet.nets.blocks import StrideOn
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from resdet.nets.resnet import StrideOn
 from resdet.nets.unpickle import read_arrays
 
 State = dict[str, Tensor]

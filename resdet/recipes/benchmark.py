@@ -19,8 +19,9 @@ from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, require
 from resdet.engine.precision import DTYPES, Precision, precision_context
+from resdet.nets.blocks import fold_for_inference
 from resdet.nets.precise_bn import compute_statistics
-from resdet.nets.resnet import ResNet, fold_for_inference
+from resdet.nets.resnet import ResNet
 from resdet.structures import Batch
 
 T = TypeVar("T")

@@ -29,7 +29,7 @@ from resdet.engine.distributed import join_processes
 from resdet.engine.precision import DTYPES, Precision, fast_precision, precision_context
 from resdet.engine.run import make_folder
 from resdet.errors import UserError
-from resdet.nets.resnet import fold_for_inference
+from resdet.nets.blocks import fold_for_inference
 from resdet.nets.weights import load_weights, read_weights
 from resdet.report.drawing import draw_detections, save_image
 from resdet.structures import Detections, Sample

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import resdet
-from resdet.cli import benchmark, copy_configs, eval_voc, inspect_data, predict, train_cls, train_det
+from resdet.cli import benchmark, complexity, copy_configs, eval_voc, inspect_data, predict, train_cls, train_det
 from resdet.data.images import read_image
 from resdet.data.voc import VOC_CLASSES
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
@@ -498,3 +498,16 @@ def test_the_data_path_is_timed_beside_torchvisions(
     (tmp_path / "none").mkdir()
     error = one_line(benchmark.main, [det_config, "--photos", tmp_path / "none"], capsys)
     assert "no .jpg or .png" in error
+
+
+# The nets ------------------------------------------------------------------------------------------------------------
+
+
+def test_complexity_prints_table_1(capsys: pytest.CaptureFixture[str]) -> None:
+    complexity.main([])
+    lines = capsys.readouterr().out.splitlines()
+    cells = [line.split() for line in lines]
+    assert ["conv4_x", "14x14", *["3x3,", "256", "3x3,", "256", "1x1,", "256", "1x1,", "256", "1x1,", "256"]] in cells
+    assert ["x", "2", "x", "6", *["1x1,", "1024"] * 3] in cells
+    assert ["MACs", *["1.8", "G", "3.7", "G", "3.9", "G", "7.6", "G", "11.3", "G"]] in cells
+    assert ["VGG-19", "143,667,240", "19,632", "19.6", "G", "(Fig.", "3)"] in cells

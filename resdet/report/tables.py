@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 DASH = "-"
+FIRST_COLUMN = 8  # characters that stay of it on a narrow terminal
 
 
 def format_ap(ap: float) -> str:
@@ -37,10 +38,10 @@ def results_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[ob
     """
     cells = [[str(cell) for cell in row] for row in rows]
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        table.add_column(
-            Text(name), justify="right" if i else "left", no_wrap=i > 0, overflow="ellipsis" if i else "fold"
-        )
+    widest = max((len(row[0]) for row in cells), default=0)
+    table.add_column(Text(columns[0]), overflow="fold", min_width=min(widest, FIRST_COLUMN))
+    for name in columns[1:]:
+        table.add_column(Text(name), justify="right", no_wrap=True, overflow="ellipsis")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return table

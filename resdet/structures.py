@@ -107,15 +107,16 @@ class LabelledImages:
 
     images: Tensor  # uint8 [N, 3, S, S] (channels_last memory), RGB
     labels: Tensor  # int64 [N]
+    seeds: Tensor  # int64 [N], keys of every random draw made for this image in this step
     image_ids: list[str]
 
     def to(self, device: torch.device | str) -> LabelledImages:
         """A copy on `device`."""
-        return replace(self, images=_move(self.images, device), labels=_move(self.labels, device))
+        return replace(self, **{f.name: _move(getattr(self, f.name), device) for f in fields(self)})
 
     def pin_memory(self) -> LabelledImages:
         """Called by torch's DataLoader when ``pin_memory=True``."""
-        return replace(self, images=_pin(self.images), labels=_pin(self.labels))
+        return replace(self, **{f.name: _pin(getattr(self, f.name)) for f in fields(self)})
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -67,7 +67,8 @@ def test_the_net_is_itself_again_afterwards() -> None:
 def test_a_classifier_compiles() -> None:
     torch.manual_seed(0)
     classifier = Classifier(ResNet(18, 3, width=0.125)).eval()
-    images = LabelledImages(torch.randint(256, (2, 3, 40, 40), dtype=torch.uint8), torch.tensor([0, 2]), ["a", "b"])
+    labels = torch.tensor([0, 2])
+    images = LabelledImages(torch.randint(256, (2, 3, 40, 40), dtype=torch.uint8), labels, labels, ["a", "b"])
     with compiled(classifier.net, backend="aot_eager", fullgraph=True):
         found = classifier(images)["loss_class"]
     assert torch.equal(found, classifier(images)["loss_class"])

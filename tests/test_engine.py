@@ -108,7 +108,8 @@ class Scale(nn.Module):
 
 def grey(level: int, name: str = "grey", count: int = 2) -> LabelledImages:
     images = torch.full((count, 3, 2, 2), level, dtype=torch.uint8)
-    return LabelledImages(images, torch.zeros(count, dtype=torch.int64), [f"{name}{i}" for i in range(count)])
+    zeros = torch.zeros(count, dtype=torch.int64)
+    return LabelledImages(images, zeros, zeros, [f"{name}{i}" for i in range(count)])
 
 
 def scale_loop(work_dir: Path, steps: int, **settings: object) -> TrainLoop:
@@ -267,8 +268,9 @@ def test_two_half_batches_accumulated_are_one_batch(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (8, 3, 32, 32), generator=random).to(torch.uint8)
     labels, ids = torch.arange(8) % 3, [str(i) for i in range(8)]
-    whole = [LabelledImages(images, labels, ids)] * 2
-    halves = [LabelledImages(images[i : i + 4], labels[i : i + 4], ids[i : i + 4]) for i in (0, 4)] * 2
+    whole = [LabelledImages(images, labels, labels, ids)] * 2
+    parts = [slice(0, 4), slice(4, 8)]
+    halves = [LabelledImages(images[p], labels[p], labels[p], ids[p]) for p in parts] * 2
     trained = []
     for accumulate, batches in ((1, whole), (2, halves)):
         model = classifier()

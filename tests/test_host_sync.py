@@ -107,7 +107,8 @@ def test_roi_align_looks_at_no_value_on_a_gpu(dtype: torch.dtype) -> None:
 
 
 def test_the_classifiers_step_never_waits(tmp_path: Path) -> None:
-    images = LabelledImages(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), ["a"] * 4)
+    labels = torch.zeros(4, dtype=torch.int64)
+    images = LabelledImages(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), labels, labels, ["a"] * 4)
     assert count_waits(Classifier(ResNet(18, 2, width=0.125)), [images] * 3, tmp_path) == {"nonzero": 1}
 
 

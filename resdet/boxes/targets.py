@@ -5,8 +5,7 @@
     labels = ignore_crowds(labels, pairwise_coverage(anchors, crowds).mT, crowd_valid)
     chosen = sample(labels, random_keys(seeds, labels.shape[1], stream=0), num=256, positive_fraction=0.5)
 
-Random draws are functions of (seed, stream, slot) only. They do not depend on the device, on what was drawn before or
-on which images share the batch, so a run can be resumed or spread over other machines without a change in its samples.
+The keys come from resdet/draws.py.
 """
 
 from __future__ import annotations
@@ -65,18 +64,6 @@ def ignore_crowds(labels: Tensor, coverage: Tensor, crowd_valid: Tensor, thresho
     return torch.where(covered & (labels == NEGATIVE), IGNORED, labels).to(labels.dtype)
 
 
-def random_keys(seeds: Tensor, count: int, stream: int) -> Tensor:
-    """Uniform float32 keys in [0, 1), [N] -> [N, count]: a hash of (seed, `stream`, slot), the same on every device.
-
-    `stream` tells apart the draws made with one seed. Keys are multiples of 2**-24, all exact in float32. The hash is
-    splitmix64's output function (Steele, Lea, Flood, 2014), on a counter.
-    """
-    slots = torch.arange(count, device=seeds.device, dtype=torch.int64)
-    state = _mix(_mix(seeds.to(torch.int64) + _GOLDEN) + _signed((stream + 1) * _ODD))
-    bits = _mix(state[:, None] + (slots + 1) * _GOLDEN)
-    return _shift(bits, 40).to(torch.float32) * 2.0**-24
-
-
 def sample(labels: Tensor, keys: Tensor, num: int, positive_fraction: float) -> Samples:
     """At most ``num * positive_fraction`` random positives, then random negatives up to S = min(num, A) an image.
 
@@ -100,23 +87,3 @@ def sample(labels: Tensor, keys: Tensor, num: int, positive_fraction: float) -> 
 
 def _ranks(slot: Tensor, chosen: Tensor) -> Tensor:
     return slot.clamp(max=chosen.shape[1] - 1).expand(len(chosen), -1)
-
-
-def _signed(value: int) -> int:
-    """`value` modulo 2**64 as the signed number that torch wants."""
-    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-_GOLDEN = _signed(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: splitmix64's increment
-_ODD = _signed(0xD1B54A32D192ED03)  # an odd number unlike it, so that streams are no shifted slots
-
-
-def _shift(bits: Tensor, places: int) -> Tensor:
-    """Logical right shift; torch's own drags the sign along."""
-    return (bits >> places) & ((1 << (64 - places)) - 1)
-
-
-def _mix(bits: Tensor) -> Tensor:
-    bits = (bits ^ _shift(bits, 30)) * _signed(0xBF58476D1CE4E5B9)
-    bits = (bits ^ _shift(bits, 27)) * _signed(0x94D049BB133111EB)
-    return bits ^ _shift(bits, 31)

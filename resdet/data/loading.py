@@ -65,9 +65,9 @@ class _Classification(Dataset):
     def __init__(self, images: Images, view: View) -> None:
         self.images, self.view = images, view
 
-    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, int, str]:
+    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, int, int, str]:
         image, label = self.images[draw.index]
-        return self.view(image, draw.seed, draw.epoch), label, self.images.image_id(draw.index)
+        return self.view(image, draw.seed, draw.epoch), label, draw.seed, self.images.image_id(draw.index)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -106,10 +106,11 @@ def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]]) -> B
     return batch
 
 
-def collate_images(items: Sequence[tuple[np.ndarray, int, str]]) -> LabelledImages:
-    """Crops of one size to one batch."""
-    images = torch.from_numpy(np.stack([item[0] for item in items])).permute(0, 3, 1, 2)
-    return LabelledImages(images, torch.tensor([item[1] for item in items]), [item[2] for item in items])
+def collate_images(items: Sequence[tuple[np.ndarray, int, int, str]]) -> LabelledImages:
+    """Crops of one size, their labels, seeds and names, to one batch."""
+    crops, labels, seeds, image_ids = zip(*items, strict=True)
+    images = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+    return LabelledImages(images, torch.tensor(labels), torch.tensor(seeds), list(image_ids))
 
 
 def detection_loader(
@@ -144,18 +145,10 @@ def image_loader(images: Images, view: View, sampler: TrainSampler, workers: int
 
 
 def image_eval_loader(
-    images: Images,
-    view: View,
-    batch: int = 64,
-    workers: int = 2,
-    pin: bool = False,
-    rank: int = 0,
-    world: int = 1,
-    order: np.ndarray | None = None,
+    images: Images, view: View, order: np.ndarray, size: int = 64, workers: int = 2, pin: bool = False
 ) -> DataLoader:
-    """Every image once, in the set's order or another one."""
-    batches = _in_order(np.arange(len(images)) if order is None else order, batch)[rank::world]
-    return _loader(_Classification(images, view), batches, collate_images, workers, pin)
+    """The images of `order`, `size` at a time."""
+    return _loader(_Classification(images, view), _in_order(order, size), collate_images, workers, pin)
 
 
 def _in_order(order: np.ndarray, size: int) -> list[list[Draw]]:

@@ -52,14 +52,15 @@ class TrainSampler:
         self.steps_an_epoch = max(1, length // images)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        step = self.start
-        mine = slice(self.rank, None, self.world)
+        epoch, first = divmod(self.start, self.steps_an_epoch)
         while True:
-            epoch = step // self.steps_an_epoch
-            steps = self.epoch_steps(epoch)
-            for indices in steps[step % self.steps_an_epoch :]:
-                yield [Draw(int(i), epoch, draw_seed(self.seed, epoch, int(i))) for i in indices[mine]]
-                step += 1
+            for indices in self.own_steps(epoch)[first:].tolist():
+                yield [Draw(i, epoch, draw_seed(self.seed, epoch, i)) for i in indices]
+            epoch, first = epoch + 1, 0
+
+    def own_steps(self, epoch: int) -> np.ndarray:
+        """This process's images of every step of an epoch: int64 [steps_an_epoch, images / world]."""
+        return self.epoch_steps(epoch)[:, self.rank :: self.world]
 
     def epoch_steps(self, epoch: int) -> np.ndarray:
         """The images of every step of an epoch: int64 [steps_an_epoch, images]."""

@@ -5,14 +5,20 @@ data = build_call(DetectionData, cfg.data)      # an unknown or missing key is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 from resdet.data.annotations import DetectionDataset
-from resdet.data.loading import Images, View
+from resdet.data.loading import Images, View, image_eval_loader, image_loader
+from resdet.data.resident import ResidentImages, ResidentLoader, resident_batches
+from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import Resizer
 from resdet.metrics.voc_ap import Method
+from resdet.structures import LabelledImages
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class DetectionData:
 
 @dataclass(frozen=True)
 class ClassificationData:
-    """Sets and how they are fed.
+    """Sets of image files and how they are fed.
 
     Args:
         train, test: the data sets.
@@ -56,3 +62,46 @@ class ClassificationData:
     test_view: View
     images: int
     workers: int = 2
+
+    def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
+        """Endless batches in the sampler's order."""
+        return image_loader(self.train, self.train_view, sampler, self.workers, device.type == "cuda")
+
+    def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
+        """These test images, in the test view."""
+        return self._look_at(self.test, order, device)
+
+    def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
+        """These training images, in the test view: for BN statistics."""
+        return self._look_at(self.train, order, device)
+
+    def _look_at(self, images: Images, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
+        return image_eval_loader(images, self.test_view, order, self.images, self.workers, device.type == "cuda")
+
+
+@dataclass(frozen=True)
+class ResidentData:
+    """Sets that live on the device (data/resident.py): CIFAR-10.
+
+    Args:
+        train, test: the data sets.
+        images: in one optimizer step, over all processes and accumulated passes.
+        test_images: in a batch at test.
+    """
+
+    train: ResidentImages
+    test: ResidentImages
+    images: int
+    test_images: int = 1000
+
+    def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
+        """Endless batches in the sampler's order."""
+        return ResidentLoader(self.train, sampler, device)
+
+    def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
+        """These test images."""
+        return resident_batches(self.test, order, self.test_images, device)
+
+    def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
+        """These training images as they are, for BN statistics."""
+        return resident_batches(self.train, order, self.images, device)

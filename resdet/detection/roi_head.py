@@ -19,7 +19,8 @@ from resdet.boxes.coding import decode, encode
 from resdet.boxes.geometry import clip_boxes, pairwise_coverage, pairwise_iou
 from resdet.boxes.losses import head_losses
 from resdet.boxes.nms import multiclass_nms
-from resdet.boxes.targets import IGNORED, ignore_crowds, match, random_keys, sample
+from resdet.boxes.targets import IGNORED, ignore_crowds, match, sample
+from resdet.draws import random_keys
 from resdet.structures import Batch, Detections
 
 STREAM = 1  # of random_keys: the head's draws

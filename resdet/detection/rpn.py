@@ -20,7 +20,8 @@ from resdet.boxes.coding import encode
 from resdet.boxes.geometry import pairwise_coverage, pairwise_iou
 from resdet.boxes.losses import rpn_losses
 from resdet.boxes.proposals import Proposals, select_proposals
-from resdet.boxes.targets import IGNORED, ignore_crowds, match, random_keys, sample
+from resdet.boxes.targets import IGNORED, ignore_crowds, match, sample
+from resdet.draws import random_keys
 from resdet.nets.preprocess import inside
 from resdet.structures import Batch, Features
 

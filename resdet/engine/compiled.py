@@ -11,19 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from resdet.nets.resnet import ResNet
-
-PARTS = ("trunk", "head")
 FORMS = 64  # training or not, with gradients or not, one image or several, padded or not: torch's limit of 8 is too low
 
 
+class Net(Protocol):
+    """A net of resdet/nets."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its methods that are worth a compilation."""
+        ...
+
+
 @contextmanager
-def compiled(net: ResNet, enabled: bool = True, **options: Any) -> Iterator[None]:
-    """Compile `net`'s trunk and head for this block of code; the weights stay the net's own.
+def compiled(net: Net, enabled: bool = True, **options: Any) -> Iterator[None]:
+    """Compile a net's `parts`, trunk and head, for this block of code; the weights stay the net's own.
 
     Meant for GPUs. The first step takes up to some minutes; so do the first images of another size, unless `dynamic`.
 
@@ -35,11 +41,11 @@ def compiled(net: ResNet, enabled: bool = True, **options: Any) -> Iterator[None
     if not enabled:
         yield
         return
-    for name in PARTS:
+    for name in net.parts:
         setattr(net, name, torch.compile(getattr(net, name), **options))
     try:
         with torch._dynamo.config.patch(recompile_limit=FORMS):
             yield
     finally:
-        for name in PARTS:
+        for name in net.parts:
             delattr(net, name)

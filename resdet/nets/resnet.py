@@ -44,6 +44,8 @@ class ResNet(nn.Module):
     Initialised as in "Delving deep into rectifiers" (He et al. 2015): normal, fan-out; BN at one and zero.
     """
 
+    parts = ("trunk", "head")  # what torch.compile gets
+
     def __init__(
         self,
         depth: int = 50,

@@ -26,12 +26,13 @@ class VGG(nn.Module):
 
     Args:
         depth: 16 or 19 (configurations D and E).
-        num_classes: outputs of fc8; None leaves it out.
+        num_classes: outputs of fc (fc8); None leaves it out.
         dropout: after fc6 and fc7.
     """
 
-    channels = 4096
-    trunk_channels = 512
+    channels, trunk_channels = 4096, 512
+    parts = ("trunk", "head")  # what torch.compile gets
+    stride_on = None  # there are no bottlenecks
 
     def __init__(self, depth: int = 16, num_classes: int | None = 1000, dropout: float = 0.5) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class VGG(nn.Module):
             setattr(self, f"conv{i}", nn.Sequential(*(nn.Conv2d(w, width, 3, padding=1) for w in widths)))
             channels_in = width
         self.fc6, self.fc7 = nn.Linear(512 * 7 * 7, 4096), nn.Linear(4096, 4096)
-        self.fc8 = None if num_classes is None else nn.Linear(4096, num_classes)
+        self.fc = None if num_classes is None else nn.Linear(4096, num_classes)
         initialise(self)
 
     def trunk(self, x: Tensor) -> Tensor:
@@ -66,4 +67,4 @@ class VGG(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, num_classes] of preprocessed images of 224x224 pixels."""
         vectors = self.head(F.max_pool2d(self.trunk(x), 2))
-        return vectors if self.fc8 is None else self.fc8(vectors)
+        return vectors if self.fc is None else self.fc(vectors)

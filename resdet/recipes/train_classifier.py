@@ -13,11 +13,12 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
-from resdet.classification.classifier import Classifier
-from resdet.data.loading import image_eval_loader, image_loader
+from resdet.classification.classifier import Classifier, Net
+from resdet.data.cifar import Cifar10
 from resdet.data.sampling import TrainSampler
-from resdet.data.settings import ClassificationData
+from resdet.data.settings import ClassificationData, ResidentData
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
@@ -32,20 +33,19 @@ from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.weights import load_weights, read_weights
 
 logger = logging.getLogger("resdet")
+Data = ClassificationData | ResidentData
 
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
-    require(cfg, "a classifier", "net", "data.train_view", "optimizer", "schedule", "loop")
-    data, settings = build_call(ClassificationData, cfg.data), build_call(LoopSettings, cfg.loop)
+    require(cfg, "a classifier", "net", "data.train", "data.test", "optimizer", "schedule", "loop")
+    data, settings = build_data(cfg), build_call(LoopSettings, cfg.loop)
     same_classes(data.train.classes, data.test.classes, "data.train and data.test")
     state = find_resume(run.work_dir, run.resume)
-    net = build(cfg.net)
-    if net.fc is None or net.fc.out_features != len(data.train.classes):
-        raise UserError(f"the data have {len(data.train.classes)} classes: set net.num_classes to that")
+    net = build_net(cfg, data)
     if run.init_from and state is None:
         logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
-    classifier = Classifier(net).to(run.device).to(memory_format=torch.channels_last)
+    classifier = Classifier(net, build(cfg.get("augment"))).to(run.device).to(memory_format=torch.channels_last)
     optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data.images)
     facts = {"config": cfg.pretty_text, "classes": list(data.train.classes), "stride_on": net.stride_on}
     loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
@@ -57,10 +57,12 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
         len(data.train), images_a_pass(data.images, settings.accumulate), run.seed,
         rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip
-    pin = run.device.type == "cuda"
-    loader = image_loader(data.train, data.train_view, sampler, data.workers, pin)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        return test_classifier(cast(Classifier, model), data, run)
+
     with compiled(net, run.compile):
-        loop(loader, validate=lambda model: test_classifier(cast(Classifier, model), data, run))
+        loop(data.training(sampler, run.device), validate)
     if cfg.precise_bn and not finished:
         kept = cast(Classifier, loop.averaged)
         loop.facts["precise_bn"] = precise_bn(kept, data, run, cfg.precise_bn)
@@ -70,25 +72,45 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     return loop.figures
 
 
-def test_classifier(model: Classifier, data: ClassificationData, run: Run) -> dict[str, float]:
+def build_data(cfg: Config) -> Data:
+    """The config's data sets, and how they are fed."""
+    if "type" in cfg.data:
+        return build(cfg.data)
+    return build_call(ClassificationData, cfg.data)
+
+
+def build_net(cfg: Config, data: Data) -> Net:
+    """The config's net, for these classes; of CIFAR-10 with the training set's mean image.
+
+    Raises:
+        UserError: fc has another number of outputs.
+    """
+    net: Net = build(cfg.net)
+    if net.fc is None or net.fc.out_features != len(data.train.classes):
+        raise UserError(f"the data have {len(data.train.classes)} classes: set net.num_classes to that")
+    if isinstance(data.train, Cifar10):
+        net.preprocess.mean.copy_(data.train.mean_image)
+    return net
+
+
+def test_classifier(model: Classifier, data: Data, run: Run) -> dict[str, float]:
     """Top-1 and top-5 error of the centre crop, in percent, over all processes' images."""
     model.eval()
-    pin = run.device.type == "cuda"
-    loader = image_eval_loader(data.test, data.test_view, data.images, data.workers, pin, get_rank(), get_world_size())
+    own = np.arange(get_rank(), len(data.test), get_world_size())
     scores, labels = [], []
-    for batch in loader:
+    for batch in data.testing(own, run.device):
         with precision_context(run.precision, run.device):
             scores.append(model.predict(batch.images.to(run.device)).cpu().numpy())
-        labels.append(batch.labels.numpy())
+        labels.append(batch.labels.cpu().numpy())
     scores, labels = gather_objects(scores), gather_objects(labels)
     table, truth = np.concatenate(scores), np.concatenate(labels)
     return {f"test/top{k}_error": topk_error(table, truth, k) for k in (1, 5) if k < table.shape[1]}
 
 
-def precise_bn(model: Classifier, data: ClassificationData, run: Run, images: int) -> int:
+def precise_bn(model: Classifier, data: Data, run: Run, images: int) -> int:
     """BN statistics over `images` training images, in the test's view of them. Returns how many were used."""
     order = np.random.default_rng(run.seed).permutation(len(data.train))  # every batch of all classes
-    loader = image_eval_loader(data.train, data.test_view, data.images, data.workers, order=order)
+    loader = data.statistics(order, run.device)
     batches = (model.net.preprocess(batch.images.to(run.device)) for batch in loader)
     with precision_context(run.precision, run.device):
         return compute_statistics(model.net, batches, min(images, len(data.train)))

@@ -1,0 +1,8 @@
+"""ResNet-32 on CIFAR-10: Table 6, 7.51 % error."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.cifar10 import *
+
+net.update(depth=32)

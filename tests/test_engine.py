@@ -19,7 +19,7 @@ from resdet.engine.log import Scalars, read_scalars
 from resdet.engine.loop import LoopSettings, TrainLoop, clock
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run
-from resdet.engine.schedule import Cosine, MultiStep
+from resdet.engine.schedule import Cosine, MultiStep, Plateau, WarmUntil
 from resdet.errors import UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
@@ -55,6 +55,45 @@ def test_warm_up_multiplies_what_the_schedule_says() -> None:
 def test_cosine_goes_from_one_to_zero() -> None:
     schedule = Cosine(steps=60)
     assert [schedule(s) for s in (0, 20, 30, 40, 60)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+
+
+def test_plateau_divides_when_the_error_stops_falling() -> None:
+    schedule = Plateau(steps=100, patience=2, margin=0.1)
+    factors = []
+    for error in (50, 40, 39.95, 39.96, 39.97, 30, 31, 32, 33):
+        schedule.observe({"test/top1_error": error, "loss": 1})
+        schedule.observe({"loss": 1})  # a line of the log, which has no such figure
+        factors.append(schedule(0))
+    assert factors == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    resumed = Plateau(steps=100, patience=2, margin=0.1)
+    resumed.restore(schedule.state())
+    for each in (schedule, resumed):
+        each.observe({"test/top1_error": 34})
+    assert resumed(0) == schedule(0) == pytest.approx(0.001)
+
+
+def test_resnet_110_warms_up_until_the_training_error_is_under_80_percent(tmp_path: Path) -> None:
+    """Black images have 0 "top1_error" here, white ones 100; one line of the log every 2 steps."""
+
+    def train(batches: list, steps: int, resume: bool) -> TrainLoop:
+        model = Scale()
+        schedule = WarmUntil(MultiStep(6, milestones=(5,)), figure="pixels", below=80)
+        run = run_in(tmp_path)
+        settings = LoopSettings(log_every=2, checkpoint_every=4)
+        loop = TrainLoop(model, torch.optim.SGD(model.parameters(), lr=0.125), schedule, settings, run)
+        if resume:
+            loop.resume(read_checkpoint(tmp_path / "last.pth"))
+        loop.steps = steps
+        loop(batches)
+        return loop
+
+    levels = [grey(level) for level in (200, 100, 20, 90, 200, 200)]
+    train(levels[:4], 4, resume=False)
+    train(levels[4:], 6, resume=True)
+    records = read_scalars(tmp_path / "scalars.json")
+    assert [r["pixels"] for r in records] == [150, 55, 200]
+    assert [r["lr"] for r in records] == pytest.approx([0.0125, 0.0125, 0.0125])  # of the last step of each line
+    assert weight(tmp_path / "last.pth") == pytest.approx(2 - 0.125 * (4 * 0.1 + 1 + 0.1))
 
 
 def layers() -> nn.Sequential:

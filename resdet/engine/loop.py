@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resdet.engine.checkpoint import LAST, save_checkpoint
@@ -34,7 +33,7 @@ from resdet.engine.distributed import gather_objects, get_world_size, is_main_pr
 from resdet.engine.log import Scalars
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
-from resdet.engine.schedule import Cosine, MultiStep
+from resdet.engine.schedule import Schedule
 from resdet.errors import UserError
 
 logger = logging.getLogger("resdet")
@@ -77,14 +76,14 @@ class TrainLoop:
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        schedule: MultiStep | Cosine,
+        schedule: Schedule,
         settings: LoopSettings,
         run: Run,
         facts: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, schedule.steps
         self.settings, self.run, self.facts = settings, run, facts or {}
-        self.scheduler = LambdaLR(optimizer, schedule)
+        self.rates = [group["lr"] for group in optimizer.param_groups]  # at a factor of one
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
         self.ema = _average(model, settings.ema)
         self.step, self.best, self.figures = 0, -math.inf, dict[str, float]()
@@ -142,10 +141,10 @@ class TrainLoop:
         settings = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state["best"]
-        self.scheduler.last_epoch = self.step
-        rates = [base * self.schedule(self.step) for base in self.scheduler.base_lrs]
-        for group, ours, rate in zip(self.optimizer.param_groups, settings, rates, strict=True):
-            group.update(ours, lr=rate)
+        if state.get("schedule"):
+            self.schedule.restore(state["schedule"])
+        for group, ours in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(ours)
         if state["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.figures = state.get("figures", {})
@@ -161,6 +160,7 @@ class TrainLoop:
             "seed": self.run.seed,
             "best": self.best,
             "figures": self.figures,
+            "schedule": self.schedule.state(),
             "model": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -180,6 +180,8 @@ class TrainLoop:
 
     def _update(self, model: nn.Module, batches: list[Any], window: _Window) -> None:
         model.train()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.schedule(self.step)
         for i, batch in enumerate(batches):
             batch = batch.to(self.run.device)
             last = i == len(batches) - 1
@@ -197,7 +199,6 @@ class TrainLoop:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.scheduler.step()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 
@@ -217,7 +218,8 @@ class TrainLoop:
         if not window.steps:
             return
         means, speed, a_step = window.read()
-        lr = float(self.scheduler.base_lrs[0]) * self.schedule(self.step - 1)
+        lr = self.rates[0] * self.schedule(self.step - 1)
+        self.schedule.observe(means)
         self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed * get_world_size()})
         parts = " ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in means.items() if k != "loss")
         left = (self.steps - self.step) * a_step
@@ -231,6 +233,7 @@ class TrainLoop:
 
     def _validate(self, validate: Validate) -> None:
         self.figures, best = validate(self.averaged), self.settings.best
+        self.schedule.observe(self.figures)
         self.scalars.add(self.step, self.figures)
         logger.info("step %d  %s", self.step, "  ".join(f"{k} {v:.4g}" for k, v in self.figures.items()))
         if not best:
@@ -264,16 +267,19 @@ class _Window:
         self.image_ids.append(image_ids)
 
     def read(self) -> tuple[dict[str, float], float, float]:
-        """Means of the losses, images a second, seconds a step; then begin anew."""
+        """Means of the losses over all processes, images a second of this one, seconds a step; then begin anew."""
         table = torch.stack(self.values).cpu()
         broken = (~table.isfinite().all(1)).nonzero().flatten().tolist()
         # All processes stop if one has a NaN: the gradients that they exchanged hold it already.
-        everywhere = gather_objects([(table[i].tolist(), self.image_ids[i]) for i in broken[:1]])
-        if everywhere:
-            self._refuse(*everywhere[0])
+        first = [(table[i].tolist(), self.image_ids[i]) for i in broken[:1]]
+        everywhere = gather_objects([(table.mean(0), first)])
+        for _, found in everywhere:
+            if found:
+                self._refuse(*found[0])
         seconds = time.perf_counter() - self.started
         images = sum(map(len, self.image_ids))
-        means = dict(zip(self.names, table.mean(0).tolist(), strict=True))
+        mean = torch.stack([m for m, _ in everywhere]).mean(0)
+        means = dict(zip(self.names, mean.tolist(), strict=True))
         a_step = seconds / max(1, self.steps)
         self.restart()
         return means, images / seconds, a_step

@@ -7,7 +7,7 @@ for batch in detection_eval_loader(dataset, resizer, images=4): ...             
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from resdet.data.sampling import Draw, TrainSampler, draw_seed
-from resdet.data.transforms import DetectionAugmentation, Resizer
+from resdet.data.transforms import DetectionAugmentation, Resizer, ShortSide
 from resdet.structures import Batch, LabelledImages, Sample
 
 
@@ -149,6 +149,22 @@ def image_eval_loader(
 ) -> DataLoader:
     """The images of `order`, `size` at a time."""
     return _loader(_Classification(images, view), _in_order(order, size), collate_images, workers, pin)
+
+
+def whole_image_loader(
+    images: Images, short: int, order: np.ndarray, size: int = 64, workers: int = 2, pin: bool = False
+) -> Iterator[LabelledImages]:
+    """The images of `order`, uncropped, short sides of `short` pixels; in batches of one shape, of at most `size`."""
+    groups = _loader(_Classification(images, ShortSide(short)), _in_order(order, size), _collate_by_shape, workers, pin)
+    for batches in groups:
+        yield from batches
+
+
+def _collate_by_shape(items: Sequence[tuple[np.ndarray, int, int, str]]) -> list[LabelledImages]:
+    by_shape: dict[tuple[int, ...], list] = {}
+    for item in items:
+        by_shape.setdefault(item[0].shape, []).append(item)
+    return [collate_images(group) for group in by_shape.values()]
 
 
 def _in_order(order: np.ndarray, size: int) -> list[list[Draw]]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from resdet.data.annotations import DetectionDataset
-from resdet.data.loading import Images, View, image_eval_loader, image_loader
+from resdet.data.loading import Images, View, image_eval_loader, image_loader, whole_image_loader
 from resdet.data.resident import ResidentImages, ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import Resizer
@@ -70,6 +70,10 @@ class ClassificationData:
     def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These test images, in the test view."""
         return self._look_at(self.test, order, device)
+
+    def whole(self, order: np.ndarray, short: int, device: torch.device) -> Iterable[LabelledImages]:
+        """These test images, uncropped, with short sides of `short` pixels."""
+        return whole_image_loader(self.test, short, order, self.images, self.workers, device.type == "cuda")
 
     def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These training images, in the test view: for BN statistics."""

@@ -126,6 +126,17 @@ class CenterCrop:
         return _warp(image, (width - window) / 2, (height - window) / 2, window, self.size, False)
 
 
+class ShortSide:
+    """The whole image, its short side resized to `short` pixels: for ten crops and fully convolutional tests."""
+
+    def __init__(self, short: int) -> None:
+        self.resizer = Resizer(short, None)
+
+    def __call__(self, image: np.ndarray, seed: int = 0, epoch: int = 0) -> np.ndarray:
+        """uint8 [H, W, 3] -> [h, w, 3]."""
+        return self.resizer(image)
+
+
 def _warp(image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool) -> np.ndarray:
     """The square [x, x + window] x [y, y + window] of an image, scaled to [size, size] in one step."""
     scale = window / size

@@ -128,6 +128,15 @@ class ResNet(nn.Module):
             x = block(x)
         return x.mean((2, 3), dtype=torch.float32)
 
+    def dense(self, x: Tensor, window: int = 7) -> Tensor:
+        """Logits at every position, [N, num_classes, h, w], of images of any size (Sect. 3.4, "fully convolutional").
+
+        window: cells of conv5's map that are averaged, with stride 1: as many as a training crop has, 7 for 224 px.
+        """
+        assert self.fc is not None
+        pooled = F.avg_pool2d(self.conv5(self.trunk(x)).float(), window, stride=1)
+        return self.fc(pooled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, num_classes] of preprocessed images x [N, 3, H, W]; without fc the vectors before it, [N, C5]."""
         vectors = self.head(self.trunk(x))

@@ -64,6 +64,17 @@ class VGG(nn.Module):
             x = F.dropout(layer(x).relu_(), self.dropout, self.training)
         return x
 
+    def dense(self, x: Tensor, window: int = 7) -> Tensor:
+        """Logits at every position, [N, num_classes, h, w], the three last layers as convolutions over the map.
+
+        window: 7, the only size that fc6 fits.
+        """
+        assert self.fc is not None
+        assert window == 7
+        maps = F.max_pool2d(self.trunk(x), 2)
+        vectors = F.conv2d(maps, self.fc6.weight.view(4096, 512, 7, 7), self.fc6.bias).relu_().permute(0, 2, 3, 1)
+        return self.fc(self.fc7(vectors).relu_()).permute(0, 3, 1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, num_classes] of preprocessed images of 224x224 pixels."""
         vectors = self.head(F.max_pool2d(self.trunk(x), 2))

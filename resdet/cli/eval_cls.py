@@ -1,0 +1,52 @@
+"""Test classifiers: error by centre crop, ten crops or fully convolutionally; several checkpoints are an ensemble.
+
+eval_cls.py CONFIG --checkpoint F
+eval_cls.py CONFIG --checkpoint F G H --views center ten-crop dense
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.engine.config import load_config
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import start_run
+from resdet.recipes.evaluate_classifier import View, evaluate_classifier, print_answers, write_predictions
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/eval_cls.py and resdet-eval-cls."""
+    run_command(_evaluate, arguments)
+
+
+def _evaluate(arguments: list[str] | None) -> None:
+    args = _parser().parse_args(arguments)
+    cfg = load_config(args.config, args.cfg_options)
+    run = start_run(args.checkpoint[0].parent, args.device, args.precision, args.seed, args.launcher, log="eval")
+    answers = evaluate_classifier(cfg, run, args.checkpoint, args.views)
+    if not is_main_process():
+        return
+    print_answers(answers)
+    if args.predictions:
+        write_predictions(args.predictions, answers)
+    write_json(args.json, answers.figures() | {"confusion": answers.confusion().tolist()})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="a config file or the name of one")
+    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F")
+    parser.add_argument("--views", nargs="+", choices=get_args(View), default=["center"])
+    parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the five best classes of every image")
+    add_launcher(parser)
+    add_device_arguments(parser)
+    add_config_options(parser)
+    add_json(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

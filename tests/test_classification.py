@@ -1,0 +1,170 @@
+"""Testing classifiers: the views are what they are called, by slow literal versions; errors, ensembles, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from resdet.classification.classifier import Classifier
+from resdet.classification.testing import dense, ten_crop, ten_crops
+from resdet.cli import eval_cls, train_cls
+from resdet.metrics.pairs import paired_difference
+from resdet.metrics.topk import confusion_matrix, topk_error
+from resdet.nets.resnet import ResNet
+from resdet.nets.vgg import VGG
+
+ON_CPU = ["--device", "cpu", "--precision", "fp32"]
+
+
+def classifier(depth: int = 18) -> Classifier:
+    torch.manual_seed(depth)
+    net = ResNet(depth, num_classes=5, width=1 / 8).eval()
+    torch.nn.init.normal_(net.fc.weight, std=1.0)  # type: ignore[union-attr]
+    return Classifier(net).eval()
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randint(256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+# Views ---------------------------------------------------------------------------------------------------------------
+
+
+def test_ten_crops_are_corners_centre_and_their_mirror_images() -> None:
+    images = noise(2, 3, 40, 51)
+    crops = ten_crops(images, 32)
+    assert crops.shape == (10, 2, 3, 32, 32)
+    for i, (top, left) in enumerate([(0, 0), (0, 19), (8, 0), (8, 19), (4, 9)]):
+        literal = images[:, :, top : top + 32, left : left + 32]
+        assert torch.equal(crops[i], literal)
+        assert torch.equal(crops[i + 5], literal.flip(3))
+    with pytest.raises(ValueError, match="have no crops"):
+        ten_crops(images, 41)
+
+
+def test_ten_crop_is_the_mean_of_ten_softmaxes() -> None:
+    model, images = classifier(), noise(1, 3, 70, 64)
+    slow = torch.zeros(5)
+    for crop in ten_crops(images, 64)[:, 0]:
+        with torch.no_grad():
+            slow += model.net(model.net.preprocess(crop[None]))[0].softmax(0) / 10
+    torch.testing.assert_close(ten_crop(model, images, 64)[0], slow)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_dense_is_the_mean_of_the_softmaxes_at_all_positions(depth: int) -> None:
+    model, images = classifier(depth), noise(1, 3, 130, 170)
+    net, slow, count = model.net, torch.zeros(5), 0
+    assert isinstance(net, ResNet)
+    with torch.no_grad():
+        for view in (images, images.flip(3)):
+            maps = net.conv5(net.trunk(net.preprocess(view)))
+            for y in range(maps.shape[2] - 1):
+                for x in range(maps.shape[3] - 1):
+                    vector = maps[0, :, y : y + 2, x : x + 2].mean((1, 2))  # 64 px crops have maps of 2x2
+                    slow, count = slow + net.fc(vector).softmax(0), count + 1  # type: ignore[misc]
+    assert count == 2 * 4 * 5
+    torch.testing.assert_close(dense(model, images, window=2)[0], slow / count)
+
+
+def test_dense_on_a_training_crops_size_is_the_net_itself() -> None:
+    model, images = classifier(), noise(2, 3, 64, 64)
+    expected = (model.predict(images) + model.predict(images.flip(3))) / 2
+    torch.testing.assert_close(dense(model, images, window=2), expected)
+
+
+def test_vggs_layers_as_convolutions_give_its_own_answer() -> None:
+    torch.manual_seed(0)
+    net = VGG(16, num_classes=3).eval()
+    x = net.preprocess(noise(1, 3, 224, 224))
+    with torch.no_grad():
+        torch.testing.assert_close(net.dense(x)[:, :, 0, 0], net(x), atol=1e-5, rtol=1e-4)
+        wider = net.dense(net.preprocess(noise(1, 3, 224, 256)))
+    assert wider.shape == (1, 3, 1, 2)
+
+
+# Figures -------------------------------------------------------------------------------------------------------------
+
+
+def test_errors_and_confusions_worked_by_hand() -> None:
+    scores = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.4, 0.3, 0.3], [0.1, 0.2, 0.7]])
+    labels = np.array([0, 2, 1, 2])
+    assert topk_error(scores, labels, 1) == 50
+    assert topk_error(scores, labels, 2) == 25  # equal scores count against the image
+    assert confusion_matrix(scores, labels).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+
+
+def test_a_paired_difference_has_the_standard_error_of_its_own_spread() -> None:
+    mean, error = paired_difference(np.array([1, 0, 1, 0]), np.array([0, 0, 1, 0]))
+    assert mean == -0.25
+    assert error == pytest.approx(np.std([-1, 0, 0, 0], ddof=1) / 2)
+    hard = np.random.default_rng(0).random(1000) < 0.5  # what both find hard does not count
+    assert paired_difference(hard, hard) == (0, 0)
+
+
+# The command ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(cls_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work_dir = tmp_path_factory.mktemp("trained")
+    train_cls.main([str(cls_config), "--work-dir", str(work_dir), "--json", str(work_dir / "figures.json"), *ON_CPU])
+    return work_dir / "last.pth"
+
+
+def test_an_ensemble_of_one_net_with_itself_changes_nothing(
+    trained: Path, cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = tmp_path / "twin.pth"
+    twin.write_bytes(trained.read_bytes())
+    figures = {}
+    for name, checkpoints in (("one", [trained]), ("two", [trained, twin])):
+        out = tmp_path / f"{name}.json"
+        options = ["--checkpoint", *map(str, checkpoints), "--views", "center", "ten-crop", "dense"]
+        eval_cls.main([str(cls_config), *options, "--json", str(out), *ON_CPU])
+        figures[name] = json.loads(out.read_text())
+    for view in ("center", "ten-crop", "dense"):
+        assert figures["two"][f"{view}/top1_error"] == figures["one"][f"{view}/top1_error"]
+    assert figures["two"]["confusion"] == figures["one"]["confusion"]
+    printed = capsys.readouterr().out
+    assert "8 images" in printed
+    assert "+0.00 +- 0.00" in printed
+
+
+def test_centre_crops_have_the_error_that_training_ended_with(trained: Path, cls_config: Path, tmp_path: Path) -> None:
+    out, csv_file = tmp_path / "figures.json", tmp_path / "predictions.csv"
+    options = ["--checkpoint", str(trained), "--json", str(out), "--predictions", str(csv_file)]
+    eval_cls.main([str(cls_config), *options, *ON_CPU])
+    figures, ended = json.loads(out.read_text()), json.loads((trained.parent / "figures.json").read_text())
+    assert figures.keys() == {"center/top1_error", "confusion"}
+    assert figures["center/top1_error"] == ended["test/top1_error"]
+    confusion = np.array(figures["confusion"])
+    assert confusion.sum() == 8
+    assert figures["center/top1_error"] == 100 * (1 - confusion.trace() / 8)
+    rows = list(csv.DictReader(csv_file.open()))
+    assert len(rows) == 8
+    assert {row["PredictionString"] for row in rows} <= {"dark light", "light dark"}
+
+
+def test_images_of_different_sizes_are_answered_in_their_own_order(
+    trained: Path, cls_config: Path, class_folders: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mixed"
+    for image_set in ("train", "val"):
+        for name in ("dark", "light"):
+            (root / image_set / name).mkdir(parents=True)
+            for i, source in enumerate(sorted((class_folders / image_set / name).iterdir())):
+                image = cv2.imread(str(source))
+                cv2.imwrite(str(root / image_set / name / source.name), image if i % 2 else image[:40, :40])
+    out = tmp_path / "figures.json"
+    config = tmp_path / "mixed.py"
+    config.write_text(cls_config.read_text().replace(str(class_folders), str(root)))
+    views = ["--views", "ten-crop", "dense"]
+    eval_cls.main([str(config), "--checkpoint", str(trained), *views, "--json", str(out), *ON_CPU])
+    assert np.array(json.loads(out.read_text())["confusion"]).sum(1).tolist() == [4, 4]

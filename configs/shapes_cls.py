@@ -24,4 +24,4 @@ data = dict(
 )
 optimizer.update(lr=0.2)
 schedule = dict(type=Cosine, steps=500, warmup=50)
-precise_bn = 3200
+precise_bn.update(images=3200)

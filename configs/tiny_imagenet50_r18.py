@@ -26,4 +26,4 @@ data = dict(
 optimizer.update(weight_decay=5e-4)
 schedule = dict(type=Cosine, steps=13 * 195, warmup=195)
 loop.update(checkpoint_every=195, validate_every=4 * 195, best="")
-precise_bn = 25_000
+precise_bn.update(images=25_000)

@@ -13,7 +13,8 @@ import torch
 
 from resdet.classification.classifier import Classifier
 from resdet.classification.testing import dense, ten_crop, ten_crops
-from resdet.cli import eval_cls, train_cls
+from resdet.cli import eval_cls, precise_bn, train_cls
+from resdet.engine.checkpoint import read_checkpoint
 from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error
 from resdet.nets.resnet import ResNet
@@ -168,3 +169,24 @@ def test_images_of_different_sizes_are_answered_in_their_own_order(
     views = ["--views", "ten-crop", "dense"]
     eval_cls.main([str(config), "--checkpoint", str(trained), *views, "--json", str(out), *ON_CPU])
     assert np.array(json.loads(out.read_text())["confusion"]).sum(1).tolist() == [4, 4]
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in read_checkpoint(path)["model"].items() if not k.endswith("num_batches_tracked")}
+
+
+def test_statistics_are_computed_on_any_checkpoint(
+    trained: Path, cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, again = tmp_path / "precise.pth", tmp_path / "again.pth"
+    options = ["--checkpoint", str(trained), "--images", "12", *ON_CPU]
+    precise_bn.main([str(cls_config), *options, "--out", str(out)])
+    assert "with 12 images" in capsys.readouterr().out
+    before, after = weights_of(trained), weights_of(out)
+    for name, tensor in after.items():  # the training ended with the same
+        torch.testing.assert_close(tensor, before[name])
+    precise_bn.main([str(cls_config), *options, "--out", str(again), "--by-layer"])
+    moved = [name for name, tensor in weights_of(again).items() if not torch.allclose(tensor, before[name])]
+    assert moved
+    assert all(name.endswith(("running_mean", "running_var")) for name in moved)
+    eval_cls.main([str(cls_config), "--checkpoint", str(again), *ON_CPU])

@@ -84,7 +84,7 @@ def test_train_cls_trains_prints_figures_and_resumes(
 
 
 def test_train_cls_starts_from_another_run_s_weights(tmp_path: Path, cls_config: Path) -> None:
-    once = [*ON_CPU, "--cfg-options", "schedule.steps=1", "precise_bn=0"]
+    once = [*ON_CPU, "--cfg-options", "schedule.steps=1", "precise_bn.images=0"]
     train_cls.main([str(cls_config), "--work-dir", str(tmp_path / "a"), *once])
     start = str(tmp_path / "a" / "last.pth")
     train_cls.main([str(cls_config), "--work-dir", str(tmp_path / "b"), "--init-from", start, *once, "optimizer.lr=0"])

@@ -331,7 +331,7 @@ def test_two_half_batches_accumulated_are_one_batch(tmp_path: Path) -> None:
 def test_six_steps_are_three_and_three_more_to_the_last_bit(tmp_path: Path, cls_config: Path, ema: object) -> None:
     def train(steps: int, work_dir: Path, resume: str | None = None) -> None:
         torch.manual_seed(1 if resume is None else 2)  # a resumed run must not depend on its new start
-        options = {"schedule.steps": steps, "loop.log_every": 1, "loop.ema": ema, "precise_bn": 0}
+        options = {"schedule.steps": steps, "loop.log_every": 1, "loop.ema": ema, "precise_bn.images": 0}
         train_classifier(load_config(cls_config, options), run_in(work_dir, resume=resume))
 
     train(6, tmp_path / "straight")

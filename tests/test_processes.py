@@ -107,6 +107,17 @@ from pathlib import Path
 from resdet.data.imagenet import ImageNetDataset
 
 
+def test_bn_statistics_of_two_processes_are_those_of_one(tmp_path: Path, cls_config: Path) -> None:
+    options = ["optimizer.lr=0", "schedule.steps=1", "precise_bn.images=14"]
+    states = []
+    for world in (1, 2):
+        work_dir = tmp_path / str(world)
+        together(world, "train_cls", cls_config, "--work-dir", work_dir, "--cfg-options", *options)
+        states.append(read_checkpoint(work_dir / "last.pth")["model"])
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-5, atol=1e-6, msg=name)
+
+
 class MortalDataset(ImageNetDataset):
     \"\"\"The second process is killed by the system when it reads its 13th image, once.\"\"\"
 
@@ -129,7 +140,7 @@ def torchrun(*arguments: object, folder: Path) -> subprocess.Popen[str]:
 
 
 def training(config: Path, work_dir: Path) -> list[object]:
-    options = ["data.images=4", "schedule.steps=10", "loop.log_every=1", "precise_bn=0"]
+    options = ["data.images=4", "schedule.steps=10", "loop.log_every=1", "precise_bn.images=0"]
     device = ["--device", "cpu", "--precision", "fp32", "--launcher", "pytorch", "--resume"]
     return [ROOT / "tools" / "train_cls.py", config, "--work-dir", work_dir, *device, "--cfg-options", *options]
 

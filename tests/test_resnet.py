@@ -15,7 +15,7 @@ from resdet.nets.blocks import BasicBlock, Bottleneck, fold_for_inference
 from resdet.nets.cifar_resnet import CifarResNet
 from resdet.nets.complexity import complexity
 from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
-from resdet.nets.precise_bn import compute_statistics
+from resdet.nets.precise_bn import compute_statistics, compute_statistics_by_layer
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
@@ -351,3 +351,23 @@ def test_statistics_stop_at_the_number_of_images_asked_for_and_need_one() -> Non
     assert compute_statistics(net, batches, images=5) == 8
     with pytest.raises(ValueError, match="no images"):
         compute_statistics(net, [], images=5)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_by_layer_every_input_is_normalised_over_all_images_whatever_the_batches(depth: int) -> None:
+    net = small_net(depth)
+    x = net.preprocess(noise(12, 3, 64, 64))
+    assert compute_statistics_by_layer(net, lambda: x.split(2), images=12) == 12
+    outputs = {}
+    for name, bn in net.named_modules():
+        if isinstance(bn, nn.BatchNorm2d):
+            bn.register_forward_hook(lambda _, __, y, name=name: outputs.update({name: y.double().clone()}))
+    with torch.no_grad():
+        net(x)
+    assert len(outputs) == {18: 20, 50: 53}[depth]
+    for name, y in outputs.items():
+        bn = cast(nn.BatchNorm2d, net.get_submodule(name))
+        torch.testing.assert_close(y.mean((0, 2, 3)).float(), bn.bias.data, atol=2e-4, rtol=0)
+        spread = y.var((0, 2, 3), correction=0).sqrt().float()
+        expected = bn.weight.data.abs() * (bn.running_var / (bn.running_var + bn.eps)).sqrt()  # type: ignore[operator]
+        torch.testing.assert_close(spread, expected, atol=0, rtol=2e-3)

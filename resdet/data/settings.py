@@ -76,7 +76,7 @@ class ClassificationData:
         return whole_image_loader(self.test, short, order, self.images, self.workers, device.type == "cuda")
 
     def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
-        """These training images, in the test view: for BN statistics."""
+        """These training images in the test view, `images` at a time: for BN statistics."""
         return self._look_at(self.train, order, device)
 
     def _look_at(self, images: Images, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
@@ -107,5 +107,8 @@ class ResidentData:
         return resident_batches(self.test, order, self.test_images, device)
 
     def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
-        """These training images as they are, for BN statistics."""
+        """These training images as they are, `images` at a time: for BN statistics."""
         return resident_batches(self.train, order, self.images, device)
+
+
+Data = ClassificationData | ResidentData

@@ -19,6 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 from resdet.errors import UserError
 
 __all__ = [
+    "add_up",
     "close_processes",
     "gather_objects",
     "get_rank",
@@ -64,6 +65,12 @@ def gather_objects(value: list) -> list:
     parts: list[list] = [[] for _ in range(get_world_size())]
     dist.all_gather_object(parts, value)
     return [item for part in parts for item in part]
+
+
+def add_up(tensor: torch.Tensor) -> None:
+    """Add up a tensor over all processes, in place."""
+    if get_world_size() > 1:
+        dist.all_reduce(tensor)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import nn
 from resdet.classification.classifier import Classifier, Net
 from resdet.data.cifar import Cifar10
 from resdet.data.sampling import TrainSampler
-from resdet.data.settings import ClassificationData, ResidentData
+from resdet.data.settings import ClassificationData, Data
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
@@ -29,11 +29,10 @@ from resdet.engine.precision import precision_context
 from resdet.engine.run import Run, same_classes
 from resdet.errors import UserError
 from resdet.metrics.topk import topk_error
-from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.weights import load_weights, read_weights
+from resdet.recipes.precise_bn import PreciseBN
 
 logger = logging.getLogger("resdet")
-Data = ClassificationData | ResidentData
 
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
@@ -63,9 +62,10 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
 
     with compiled(net, run.compile):
         loop(data.training(sampler, run.device), validate)
-    if cfg.precise_bn and not finished:
+    statistics = build_call(PreciseBN, cfg.precise_bn)
+    if statistics.images and not finished:
         kept = cast(Classifier, loop.averaged)
-        loop.facts["precise_bn"] = precise_bn(kept, data, run, cfg.precise_bn)
+        loop.facts["precise_bn"] = statistics.compute(kept, data, run)
         loop.figures = test_classifier(kept, data, run)
         logger.info("with BN statistics of %d images: %s", loop.facts["precise_bn"], _line(loop.figures))
         loop.save("last.pth")
@@ -105,15 +105,6 @@ def test_classifier(model: Classifier, data: Data, run: Run) -> dict[str, float]
     scores, labels = gather_objects(scores), gather_objects(labels)
     table, truth = np.concatenate(scores), np.concatenate(labels)
     return {f"test/top{k}_error": topk_error(table, truth, k) for k in (1, 5) if k < table.shape[1]}
-
-
-def precise_bn(model: Classifier, data: Data, run: Run, images: int) -> int:
-    """BN statistics over `images` training images, in the test's view of them. Returns how many were used."""
-    order = np.random.default_rng(run.seed).permutation(len(data.train))  # every batch of all classes
-    loader = data.statistics(order, run.device)
-    batches = (model.net.preprocess(batch.images.to(run.device)) for batch in loader)
-    with precision_context(run.precision, run.device):
-        return compute_statistics(model.net, batches, min(images, len(data.train)))
 
 
 def _line(figures: dict[str, float]) -> str:

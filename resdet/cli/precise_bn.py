@@ -1,0 +1,64 @@
+"""Compute the BN statistics of a classifier's checkpoint over its training set, as App. A freezes them.
+
+precise_bn.py CONFIG --checkpoint runs/mine/last.pth --out precise.pth
+precise_bn.py CONFIG --checkpoint runs/mine/last.pth --out precise.pth --images 2000 --by-layer
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
+from resdet.engine.config import load_config
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import start_run
+from resdet.errors import UserError
+from resdet.recipes.evaluate_classifier import load_classifier
+from resdet.recipes.precise_bn import PreciseBN
+from resdet.recipes.train_classifier import build_data, test_classifier
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/precise_bn.py and resdet-precise-bn."""
+    run_command(_compute, arguments)
+
+
+def _compute(arguments: list[str] | None) -> None:
+    args = _parser().parse_args(arguments)
+    if args.images < 1:
+        raise UserError(f"--images {args.images}: give a number of images, 1 or more")
+    cfg = load_config(args.config, args.cfg_options)
+    run = start_run(args.checkpoint.parent, args.device, args.precision, args.seed, args.launcher, log="precise_bn")
+    data = build_data(cfg)
+    classifier = load_classifier(cfg, data, args.checkpoint).to(run.device)
+    before = test_classifier(classifier, data, run)
+    count = PreciseBN(args.images, args.by_layer).compute(classifier, data, run)
+    after = test_classifier(classifier, data, run)
+    if not is_main_process():
+        return
+    for name in before:
+        print(f"{name.removeprefix('test/')}: {before[name]:.2f} before, {after[name]:.2f} with {count:,} images")
+    save_checkpoint(
+        args.out, read_checkpoint(args.checkpoint) | {"model": classifier.state_dict(), "precise_bn": count}
+    )
+    write_json(args.json, {"before": before, "after": after, "images": count})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="a config file or the name of one")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="F")
+    parser.add_argument("--out", type=Path, required=True, metavar="F", help="the checkpoint to write")
+    parser.add_argument("--images", type=int, default=25_000, help="of the training set, at most")
+    parser.add_argument("--by-layer", action="store_true", help="one pass for each layer: exact, and slower")
+    add_launcher(parser)
+    add_device_arguments(parser)
+    add_config_options(parser)
+    add_json(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

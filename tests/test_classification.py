@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from resdet.classification.classifier import Classifier
+from resdet.classification.responses import gradient_norms, layer_responses
 from resdet.classification.testing import dense, ten_crop, ten_crops
-from resdet.cli import eval_cls, precise_bn, train_cls
+from resdet.cli import eval_cls, plot_errors, precise_bn, responses, train_cls
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
+from resdet.structures import LabelledImages
 
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
 
@@ -190,3 +192,50 @@ def test_statistics_are_computed_on_any_checkpoint(
     assert moved
     assert all(name.endswith(("running_mean", "running_var")) for name in moved)
     eval_cls.main([str(cls_config), "--checkpoint", str(again), *ON_CPU])
+
+
+# Figures 6 and 7 -----------------------------------------------------------------------------------------------------
+
+
+def test_a_response_is_what_leaves_bn_before_the_addition() -> None:
+    model, images = classifier(), noise(6, 3, 64, 64)
+    labels = torch.arange(6) % 5
+    batches = [LabelledImages(images[i : i + 2], labels[i : i + 2], labels[i : i + 2], ["a", "b"]) for i in (0, 2, 4)]
+    found = layer_responses(model, batches)
+    assert len(found) == 16  # ResNet-18 has 16 3x3 layers
+    net = model.net
+    assert isinstance(net, ResNet)
+    with torch.no_grad():
+        x = net.conv1(net.preprocess(images)).relu()
+        x = torch.nn.functional.max_pool2d(x, 3, 2, padding=1)
+        block = net.conv2[0]
+        first = block.a(x)  # type: ignore[operator, union-attr]
+        second = block.b(first.relu())  # type: ignore[operator, union-attr]
+    assert found["conv2.0.a"] == pytest.approx(float(first.std(correction=0)), rel=1e-4)
+    assert found["conv2.0.b"] == pytest.approx(float(second.std(correction=0)), rel=1e-4)
+
+
+def test_gradient_norms_leave_the_net_as_it_is() -> None:
+    model = classifier()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    labels = torch.arange(6) % 5
+    norms = gradient_norms(model, LabelledImages(noise(6, 3, 64, 64), labels, labels, ["a"] * 6))
+    assert len(norms) == 16
+    assert all(norm > 0 for norm in norms.values())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_figures_6_and_7_are_drawn_from_runs(
+    trained: Path, cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot_errors.main([str(trained.parent), str(trained.parent), "--out", str(tmp_path / "errors.png")])
+    assert (tmp_path / "errors.png").stat().st_size > 5000
+    responses.main(["--net", str(cls_config), str(trained), "--out", str(tmp_path), *ON_CPU])
+    assert (tmp_path / "responses.png").stat().st_size > 5000
+    rows = list(csv.DictReader((tmp_path / "responses.csv").open()))
+    assert len(rows) == 16
+    assert all(float(row["response_std"]) > 0 and float(row["gradient_norm"]) > 0 for row in rows)
+    with pytest.raises(SystemExit):
+        plot_errors.main([str(tmp_path), "--out", str(tmp_path / "errors.png")])
+    assert "has no scalars.json" in capsys.readouterr().err

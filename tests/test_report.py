@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from resdet.errors import UserError
-from resdet.report.curves import figure_svg, precision_recall_figure, save_figure, training_figure
+from resdet.report.curves import precision_recall_figure, training_figure
 from resdet.report.drawing import (
     class_colour,
     contact_sheet,
@@ -25,6 +25,7 @@ from resdet.report.drawing import (
     side_by_side,
     write_whole,
 )
+from resdet.report.figures import figure_svg, save_figure
 from resdet.report.page import RunPage, render_page, write_page
 from resdet.report.tables import ap_table, format_ap, markdown_table, results_table
 

@@ -14,8 +14,9 @@ from resdet.engine.config import Config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.metrics.voc_ap import FlatDetections, VocResult
-from resdet.report.curves import figure_svg, precision_recall_figure, training_figure
+from resdet.report.curves import precision_recall_figure, training_figure
 from resdet.report.drawing import contact_sheet, draw_detections, draw_truth, save_image, side_by_side
+from resdet.report.figures import figure_svg
 from resdet.report.page import RunPage, write_page
 from resdet.report.tables import format_ap
 

@@ -1,0 +1,70 @@
+"""The paper's figures of classifiers: errors in training (Figs. 1, 4, 6) and layer responses (Fig. 7).
+
+figure = error_figure({"plain-20": records, "ResNet-20": others})      # records of scalars.json
+figure = response_figure({"plain-20": deviations, "ResNet-20": others})
+save_figure(figure, "errors.png")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from resdet.report.figures import (
+    LEGEND,
+    WIDTH,
+    colour_of,
+    moving_mean,
+    series_of,
+    short_name,
+    style,
+    style_legend,
+    thousands,
+)
+
+TRAIN, TEST = "top1_error", "test/top1_error"
+
+
+def error_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "error (%)") -> Figure:
+    """Training error dashed and test error bold over iterations, a colour a run (Fig. 6).
+
+    runs: by name, one mapping a logged step with 'iteration', 'top1_error' and 'test/top1_error'.
+    """
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, records) in enumerate(runs.items()):
+        colour = colour_of(i)
+        x, y = series_of(records, TRAIN)
+        if len(x):
+            axes.plot(x, moving_mean(y, max(1, len(y) // 100)), color=colour, linewidth=0.8, linestyle="--")
+        x, y = series_of(records, TEST)
+        label = f"{short_name(name)}  {y[-1]:.2f}" if len(y) else short_name(name)
+        axes.plot(x, y, color=colour, linewidth=1.8, label=label)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("iteration")
+    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
+    style(axes, title)
+    style_legend(axes.legend(loc="upper right", fontsize=8, **LEGEND))
+    return figure
+
+
+def response_figure(nets: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Standard deviations of layer responses, in the layers' order above and by falling size below (Fig. 7)."""
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    for i, (name, deviations) in enumerate(nets.items()):
+        values = np.array(list(deviations.values()))
+        layers = np.arange(1, len(values) + 1)
+        upper.plot(layers, values, color=colour_of(i), linewidth=1.2, label=short_name(name))
+        lower.plot(layers, np.sort(values)[::-1], color=colour_of(i), linewidth=1.2)
+    for axes, text in ((upper, "layer index (original)"), (lower, "layer index (sorted by magnitude)")):
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(text)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        style(axes, "std of the 3x3 layers' responses" if axes is upper else "")
+    style_legend(upper.legend(loc="upper right", fontsize=8, **LEGEND))
+    return figure

@@ -54,6 +54,13 @@ TORCHVISION = Scheme(
     },
 )
 
+# The nets of 6n + 2 layers as public PyTorch checkpoints for CIFAR-10 name them.
+CIFAR = Scheme(
+    layers={"conv1": "conv1.conv", "bn1": "conv1.bn", "linear": "fc"},
+    stages={f"layer{i}": f"conv{i + 1}" for i in range(1, 4)},
+    block={"conv1": "a.conv", "bn1": "a.bn", "conv2": "b.conv", "bn2": "b.bn"},
+)
+
 _RPN = "proposal_generator.rpn_head"
 _HEAD = "roi_heads.box_predictor"
 

@@ -5,8 +5,9 @@
     # R-50.pkl (caffe2): 265 of 265 tensors of conv1..conv5 matched; new: rpn.*, head.*; unused: fc.*
 
 Read are: torchvision's ResNets; the MSRA ResNets under Caffe2's names; detectron2's backbones and C4 detectors
-(.pkl, .pth); our own checkpoints (a dict with ``"format": "resdet"`` and the state dict as ``"model"``). The contents
-decide, not the file's name, and nothing that a file asks for is run.
+(.pkl, .pth); public nets of 6n + 2 layers for CIFAR-10; .safetensors of any of them; our own checkpoints (a dict with
+``"format": "resdet"`` and the state dict as ``"model"``). The contents decide, not the file's name, and nothing that a
+file asks for is run.
 
 A net fed with another net's preprocessing loses tens of mAP points without a word, so mean, std, the channel order
 and the place of the stride travel with the weights. Everything inside is RGB on the scale 0..255: where the origin
@@ -58,7 +59,7 @@ class Weights:
     mean: Tensor  # float32 [3], RGB, 0..255
     std: Tensor  # float32 [3], RGB, 0..255
     stride_on: StrideOn | None  # which convolution of a bottleneck has the stride; None: no bottlenecks, or unknown
-    origin: str  # "torchvision", "detectron2", "caffe2" or "resdet"
+    origin: str  # "torchvision", "detectron2", "caffe2", "cifar" or "resdet"
     is_detector: bool
     source: str = "weights"  # the file's name, for messages
     leftover: list[str] = field(default_factory=list)  # the file's names that have no place in our nets
@@ -128,13 +129,25 @@ def _read_file(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             head = file.read(len(_OLD_TORCH))
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
         if head.startswith((_ZIP, _OLD_TORCH)):
             return torch.load(path, map_location="cpu", weights_only=True)
         return read_arrays(path)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file's permissions") from None
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(f"{path}: {_explain(error)}") from None
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UserError(f"{path}: reading it needs a package: pip install resdet[safetensors]") from None
+    return load_file(path)
 
 
 def _explain(error: Exception) -> str:
@@ -156,6 +169,8 @@ def _interpret(data: Any, source: str) -> Weights:
         return _foreign(tensors, names.from_caffe2, source, origin="caffe2", bgr=True, pixels=_MSRA)
     if not tensors.keys().isdisjoint({"stem.conv1.weight", "backbone.stem.conv1.weight"}):
         return _detectron2(tensors, source, author=data.get("__author__"))
+    if {"conv1.weight", "layer1.0.conv1.weight", "linear.weight"} <= tensors.keys():
+        return _foreign(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=_TORCHVISION)
     if {"conv1.weight", "layer1.0.conv1.weight"} <= tensors.keys():
         return _foreign(
             tensors, names.TORCHVISION.translate, source, origin="torchvision", bgr=False, pixels=_TORCHVISION
@@ -163,7 +178,7 @@ def _interpret(data: Any, source: str) -> Weights:
     seen = f"its first tensor is {next(iter(tensors))}" if tensors else "it holds no named tensors"
     raise UserError(
         f"{source}: not a net that resdet knows ({seen}); give a torchvision ResNet, an MSRA ResNet (R-50.pkl), "
-        "a detectron2 backbone or C4 detector, or a resdet checkpoint"
+        "a detectron2 backbone or C4 detector, a ResNet for CIFAR-10, or a resdet checkpoint"
     )
 
 
@@ -388,7 +403,7 @@ def _set_preprocessing(module: nn.Module, weights: Weights) -> None:
     for name, buffer in module.named_buffers():
         value = values.get(name.removeprefix("net."))
         if value is not None:
-            buffer.copy_(value.reshape(buffer.shape))
+            buffer.copy_(value.view(*value.shape, *[1] * (buffer.dim() - value.dim())))  # [3] to [3, 32, 32] too
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
@@ -403,11 +418,19 @@ def to_torchvision(state: Mapping[str, Tensor]) -> State:
     Raises:
         UserError: a tensor that torchvision's ResNets do not have, such as a detector's.
     """
-    scheme = names.TORCHVISION.inverse()
+    return _renamed(state, names.TORCHVISION.inverse(), "torchvision's ResNets")
+
+
+def to_cifar(state: Mapping[str, Tensor]) -> State:
+    """A CifarResNet's tensors under the names of public checkpoints; the preprocessing is left out, as above."""
+    return _renamed(state, names.CIFAR.inverse(), "the public nets for CIFAR-10")
+
+
+def _renamed(state: Mapping[str, Tensor], scheme: names.Scheme, whose: str) -> State:
     renamed = {name: scheme.translate(name) for name in state if not name.startswith("preprocess.")}
     unknown = [name for name, theirs in renamed.items() if theirs is None]
     if unknown:
-        raise UserError(f"{unknown[0]}: torchvision's ResNets have no such tensor; pass the state of a ResNet alone")
+        raise UserError(f"{unknown[0]}: {whose} have no such tensor; pass the state of a net alone")
     return {cast(str, theirs): state[name] for name, theirs in renamed.items()}
 
 

@@ -239,3 +239,18 @@ def test_figures_6_and_7_are_drawn_from_runs(
     with pytest.raises(SystemExit):
         plot_errors.main([str(tmp_path), "--out", str(tmp_path / "errors.png")])
     assert "has no scalars.json" in capsys.readouterr().err
+
+
+def test_several_runs_give_best_mean_and_deviation(
+    cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs.json"
+    options = ["--runs", "2", "--seed", "5", "--work-dir", str(tmp_path), "--json", str(out)]
+    train_cls.main([str(cls_config), *options, *ON_CPU])
+    figures = json.loads(out.read_text())
+    assert figures["seeds"] == [5, 6]
+    assert [read_checkpoint(tmp_path / f"seed{seed}" / "last.pth")["seed"] for seed in (5, 6)] == [5, 6]
+    first, second = figures["test/top1_error"]
+    mean, deviation = (first + second) / 2, abs(first - second) / 2**0.5
+    line = f"best {min(first, second):.2f} (mean {mean:.2f} +- {deviation:.2f}, 2 runs)"
+    assert line in capsys.readouterr().out

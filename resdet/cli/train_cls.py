@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from statistics import mean, stdev
 
 from resdet.cli.common import add_run_arguments, config_and_run, run_command, write_json
 from resdet.recipes.train_classifier import train_classifier
+
+DEFAULT = "shapes_cls"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -15,15 +19,34 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _train(arguments: list[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", nargs="?", help="a config file or the name of one (default: shapes_cls)")
+    parser.add_argument("config", nargs="?", help=f"a config file or the name of one (default: {DEFAULT})")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many, with the seeds from --seed on")
     add_run_arguments(parser)
     args = parser.parse_args(arguments)
-    cfg, run = config_and_run(args, "shapes_cls")
+    if args.runs > 1:
+        _train_several(args)
+        return
+    cfg, run = config_and_run(args, DEFAULT)
     figures = train_classifier(cfg, run)
     write_json(args.json, figures)
     for name, value in figures.items():
         print(f"{name} {value:.2f}")
     print(f"checkpoint {run.work_dir / 'last.pth'}")
+
+
+def _train_several(args: argparse.Namespace) -> None:
+    """Best, mean and standard deviation over seeds, as Table 6 gives them; each run has a folder of its own."""
+    name = args.config or DEFAULT
+    parent, first = args.work_dir or Path("runs") / Path(name).stem, args.seed
+    found: dict[str, list[float]] = {}
+    for seed in range(first, first + args.runs):
+        args.seed, args.work_dir = seed, parent / f"seed{seed}"
+        cfg, run = config_and_run(args, DEFAULT)
+        for key, value in train_classifier(cfg, run).items():
+            found.setdefault(key, []).append(value)
+    for key, values in found.items():
+        print(f"{key} best {min(values):.2f} (mean {mean(values):.2f} +- {stdev(values):.2f}, {args.runs} runs)")
+    write_json(args.json, {"seeds": list(range(first, first + args.runs)), **found})
 
 
 if __name__ == "__main__":

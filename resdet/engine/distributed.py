@@ -47,7 +47,8 @@ def join_processes(launcher: str, device: str) -> torch.device:
     if launcher != "none":
         if "RANK" not in os.environ:
             raise UserError("--launcher pytorch: start with torchrun --nproc-per-node N tools/train_det.py ...")
-        _meet("nccl" if wants_gpu else "gloo")
+        if not dist.is_initialized():  # by an earlier run of this program
+            _meet("nccl" if wants_gpu else "gloo")
     if not wants_gpu:
         return torch.device("cpu")
     index = int(device[5:]) if ":" in device else int(os.environ.get("LOCAL_RANK", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,12 @@ from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run
 from resdet.engine.schedule import Cosine, MultiStep
 from resdet.errors import UserError
+from resdet.nets.blocks import BasicBlock, Bottleneck
 from resdet.recipes.train_detector import train_detector
 
+CLASSES = {
+    "coco": 80, "fruit": 3, "shapes": 8, "tiny": 50, "voc07": 20, "voc12": 20, "cifar10": 10, "imagenet": 1000
+}  # fmt: skip
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
@@ -34,17 +39,17 @@ def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
     detector = "model" in cfg
     with torch.device("meta"):
         model = build(cfg.model if detector else cfg.net)
-    classes = {"coco": 80, "fruit": 3, "shapes": 8, "tiny": 50, "voc07": 20, "voc12": 20}[
-        path.stem.partition("_")[0].removesuffix("imagenet50")
-    ]
+    classes = CLASSES[path.stem.partition("_")[0]]
     net = model.net if detector else model
     if detector:
         assert isinstance(model, FasterRCNN)
         assert (model.num_classes, model.head.scores.out_features, net.fc) == (classes, classes + 1, None)
     else:
         assert net.fc.out_features == classes
-    depth = path.stem.rpartition("_r")[2]
-    assert net.depth == (int(depth) if depth.isdigit() else 18)
+    named = re.search(r"_(r|plain)(\d+)", path.stem)
+    assert net.depth == (int(named[2]) if named else 18)
+    blocks = [m for m in net.modules() if isinstance(m, BasicBlock | Bottleneck)]
+    assert {block.residual for block in blocks} == {"plain" not in path.stem}
     assert callable(build(cfg.schedule))
     assert set(cfg.loop) <= set(LoopSettings.__dataclass_fields__)
     build_sgd(nn.Linear(2, 2), images=cfg.data.images, **cfg.optimizer)

@@ -15,6 +15,7 @@ from resdet.nets.blocks import BasicBlock, Bottleneck, fold_for_inference
 from resdet.nets.cifar_resnet import CifarResNet
 from resdet.nets.complexity import complexity
 from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
+from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.nets.precise_bn import compute_statistics, compute_statistics_by_layer
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resdet.nets.resnet import ResNet
@@ -371,3 +372,35 @@ def test_by_layer_every_input_is_normalised_over_all_images_whatever_the_batches
         spread = y.var((0, 2, 3), correction=0).sqrt().float()
         expected = bn.weight.data.abs() * (bn.running_var / (bn.running_var + bn.eps)).sqrt()  # type: ignore[operator]
         torch.testing.assert_close(spread, expected, atol=0, rtol=2e-3)
+
+
+# Ghost batches -------------------------------------------------------------------------------------------------------
+
+
+def test_ghost_batches_are_the_batches_of_several_devices() -> None:
+    """Each part alone in a BatchNorm2d gives the same output and gradient; the averages are the mean of theirs."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 3, 5, 5, requires_grad=True)
+    ghost = use_ghost_batches(nn.Sequential(nn.BatchNorm2d(3)), 4).train()
+    y = ghost(x)
+    y.square().mul(torch.arange(8.0)[:, None, None, None]).sum().backward()
+    literal = x.detach().clone().requires_grad_()
+    devices = [nn.BatchNorm2d(3) for _ in range(2)]
+    parts = torch.cat([bn(part) for bn, part in zip(devices, literal.split(4), strict=True)])
+    parts.square().mul(torch.arange(8.0)[:, None, None, None]).sum().backward()
+    torch.testing.assert_close(y, parts)
+    torch.testing.assert_close(x.grad, literal.grad)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ghost[0], name), (getattr(devices[0], name) + getattr(devices[1], name)) / 2)  # type: ignore[index]
+
+
+def test_at_test_ghost_batches_change_nothing_and_the_names_stay() -> None:
+    net = small_net()
+    ghost = use_ghost_batches(copy.deepcopy(net), 2).eval()
+    x = net.preprocess(noise(4, 3, 64, 64))
+    with torch.no_grad():
+        torch.testing.assert_close(ghost(x), net(x))
+    assert ghost.state_dict().keys() == net.state_dict().keys()
+    assert not torch.allclose(ghost.train()(x), net.train()(x))
+    with pytest.raises(UserError, match="ghost_batch is 1"):
+        use_ghost_batches(net, 1)

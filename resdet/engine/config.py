@@ -21,7 +21,8 @@ from resdet.engine.optimizer import build_sgd
 from resdet.errors import UserError
 
 SECTION_NAMES = (
-    "model", "net", "augment", "data", "optimizer", "schedule", "loop", "init_from", "log_backends", "precise_bn"
+    "model", "net", "augment", "data", "optimizer", "schedule", "loop", "init_from", "log_backends", "precise_bn",
+    "ghost_batch",
 )  # fmt: skip
 # Sections without a type of their own: what takes their values.
 SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd}

@@ -29,6 +29,7 @@ from resdet.engine.precision import precision_context
 from resdet.engine.run import Run, same_classes
 from resdet.errors import UserError
 from resdet.metrics.topk import topk_error
+from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.nets.weights import load_weights, read_weights
 from resdet.recipes.precise_bn import PreciseBN
 
@@ -90,6 +91,8 @@ def build_net(cfg: Config, data: Data) -> Net:
         raise UserError(f"the data have {len(data.train.classes)} classes: set net.num_classes to that")
     if isinstance(data.train, Cifar10):
         net.preprocess.mean.copy_(data.train.mean_image)
+    if cfg.get("ghost_batch"):
+        use_ghost_batches(net, cfg.ghost_batch)
     return net
 
 

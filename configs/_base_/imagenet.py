@@ -1,0 +1,32 @@
+"""What ImageNet's configs share (Sect. 3.4): 60 x 10^4 steps of 256 images, divided by ten when the error plateaus.
+
+The short side is drawn from [256, 480], crops of 224, flips, AlexNet's colour noise. BN sees 32 images at a time, as on
+the authors' eight GPUs.
+"""
+
+from mmengine.config import read_base
+
+from resdet.classification.views import ColourNoise
+from resdet.data.imagenet import ImageNetDataset
+from resdet.data.transforms import CenterCrop, TrainCrop
+from resdet.engine.schedule import Plateau
+from resdet.nets.resnet import ResNet
+
+with read_base():
+    from .classifier import *
+
+ROOT = "data/imagenet"
+net = dict(type=ResNet, depth=50)
+augment = dict(type=ColourNoise)
+data = dict(
+    train=dict(type=ImageNetDataset, root=ROOT, image_set="train"),
+    test=dict(type=ImageNetDataset, root=ROOT, image_set="val"),
+    train_view=dict(type=TrainCrop, size=224, short_side=(256, 480)),
+    test_view=dict(type=CenterCrop, size=224, short=256),
+    images=256,
+    workers=8,
+)
+schedule = dict(type=Plateau, steps=600_000, patience=5)
+ghost_batch = 32
+loop.update(checkpoint_every=5000, validate_every=5000)
+precise_bn.update(images=50_000)

@@ -1,0 +1,8 @@
+"""Plain-34 on ImageNet trained three times as long: a footnote of Sect. 4.1, where it still is worse than ResNet-34."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .imagenet_plain34 import *
+
+schedule.update(steps=1_800_000, patience=15)

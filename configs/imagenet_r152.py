@@ -1,0 +1,8 @@
+"""ResNet-152 on ImageNet: Table 3, 21.43 % top-1 and 5.71 % top-5 error (10-crop)."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.imagenet import *
+
+net.update(depth=152)

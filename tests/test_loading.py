@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from albumentations import Crop, HorizontalFlip
 
 from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset
 from resdet.data.imagenet import ImageNetDataset
+from resdet.data.images import read_image
 from resdet.data.loading import collate_detection, detection_eval_loader, detection_loader, image_loader
 from resdet.data.sampling import TrainSampler, aspect_groups
 from resdet.data.transforms import CenterCrop, DetectionAugmentation, Resizer, TrainCrop, build_augmentation
@@ -427,3 +429,31 @@ def test_a_listed_image_that_is_missing_is_named_when_it_is_read(tmp_path: Path)
     (root / "ILSVRC/Data/CLS-LOC/val/val_1.JPEG").unlink()
     with pytest.raises(UserError, match=r"val_1\.JPEG: no such image"):
         ImageNetDataset(root, "val")[0]
+
+
+def test_an_unreadable_image_stops_the_training_or_is_skipped_if_asked(
+    class_folders: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "flowers"
+    shutil.copytree(class_folders, root)
+    broken = root / "train" / "dark" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    train = ImageNetDataset(root, "train")
+    with pytest.raises(UserError, match=r"dark/3.png: the image is cut short"):
+        next(iter(image_loader(train, TrainCrop(32), TrainSampler(16, 16, seed=0), workers=0)))
+    batch = next(iter(image_loader(train, TrainCrop(32), TrainSampler(16, 16, seed=0), workers=0, skip=True)))
+    assert batch.image_ids.count("train/dark/4.png") == 2
+    assert batch.labels.bincount().tolist() == [8, 8]
+    assert "3.png: the image is cut short" in caplog.text
+
+
+def test_large_photographs_are_decoded_to_a_fraction(tmp_path: Path) -> None:
+    gradient = np.linspace(0, 255, 800 * 640).reshape(640, 800).astype(np.uint8)
+    image = np.stack([gradient, gradient[::-1], gradient[:, ::-1]], 2)
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
+    whole = read_image(tmp_path / "a.jpg")
+    for at_least, height in ((641, 640), (320, 320), (300, 320), (160, 160), (80, 80), (1, 80)):
+        reduced = read_image(tmp_path / "a.jpg", at_least)
+        assert reduced.shape == (height, height * 800 // 640, 3)
+        by_area = cv2.resize(whole, reduced.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(reduced.astype(int) - by_area).mean() < 2

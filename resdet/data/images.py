@@ -17,17 +17,21 @@ _EXIF_ORIENTATION = 0x0112  # the EXIF tag; its values 5..8 swap width and heigh
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # how a whole JPEG or PNG, known by its start, ends
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
     """Decode a file to uint8 [H, W, 3], RGB; gray images are repeated, alpha is dropped, 16 bits become 8.
+
+    at_least: decode to a half, a quarter or an eighth of the size where the short side keeps so many pixels; of a JPEG
+        most of the work is saved (libjpeg decodes fewer coefficients).
 
     Raises:
         UserError: the file is missing, cut short, or no image that OpenCV can decode.
     """
     encoded = _read_bytes(path)
     _refuse_half_an_image(path, encoded)
+    flags = cv2.IMREAD_COLOR if at_least is None else _reduction(min(image_size(path)), at_least)
     try:
         # imdecode and not imread: imread cannot open names outside the local code page on Windows.
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+        pixels = cv2.imdecode(encoded, flags) if encoded.size else None
     except cv2.error:
         pixels = None
     if pixels is None:
@@ -52,6 +56,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
     except (UnidentifiedImageError, OSError, SyntaxError):
         raise UserError(f"{path}: unreadable image header; replace the file or take it out of the data set") from None
     return (width, height) if turned else (height, width)
+
+
+def _reduction(short: int, at_least: int) -> int:
+    """OpenCV's flag for the smallest decoding with a short side of `at_least` pixels."""
+    flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+    return next((flag for factor, flag in flags.items() if short // factor >= at_least), cv2.IMREAD_COLOR)
 
 
 def _refuse_half_an_image(path: str | Path, encoded: np.ndarray) -> None:

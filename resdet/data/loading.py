@@ -6,6 +6,7 @@ for batch in detection_eval_loader(dataset, resizer, images=4): ...             
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -17,7 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from resdet.data.sampling import Draw, TrainSampler, draw_seed
 from resdet.data.transforms import DetectionAugmentation, Resizer, ShortSide
+from resdet.errors import UserError
 from resdet.structures import Batch, LabelledImages, Sample
+
+MOST_SKIPPED = 100  # unreadable images in a row: beyond this the set is not there
+logger = logging.getLogger("resdet")
 
 
 class Samples(Protocol):
@@ -62,12 +67,22 @@ class _Detection(Dataset):
 
 
 class _Classification(Dataset):
-    def __init__(self, images: Images, view: View) -> None:
-        self.images, self.view = images, view
+    def __init__(self, images: Images, view: View, skip: bool = False) -> None:
+        self.images, self.view, self.skip = images, view, skip
 
     def __getitem__(self, draw: Draw) -> tuple[np.ndarray, int, int, str]:
-        image, label = self.images[draw.index]
-        return self.view(image, draw.seed, draw.epoch), label, draw.seed, self.images.image_id(draw.index)
+        index, image, label = self._read(draw.index)
+        return self.view(image, draw.seed, draw.epoch), label, draw.seed, self.images.image_id(index)
+
+    def _read(self, index: int) -> tuple[int, np.ndarray, int]:
+        """The image, or the next one that can be read."""
+        for following in range(MOST_SKIPPED if self.skip else 0):
+            at = (index + following) % len(self.images)
+            try:
+                return at, *self.images[at]
+            except UserError as error:
+                logger.warning("%s; the next image is taken instead", error)
+        return index, *self.images[index]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -139,9 +154,11 @@ def detection_eval_loader(
     return _loader(_Detection(samples, resizer, None), batches, collate_detection, workers, pin)
 
 
-def image_loader(images: Images, view: View, sampler: TrainSampler, workers: int = 2, pin: bool = False) -> DataLoader:
-    """Endless batches of crops for training a classifier."""
-    return _loader(_Classification(images, view), sampler, collate_images, workers, pin)
+def image_loader(
+    images: Images, view: View, sampler: TrainSampler, workers: int = 2, pin: bool = False, skip: bool = False
+) -> DataLoader:
+    """Endless batches of crops for training a classifier; `skip` takes the next image for one that cannot be read."""
+    return _loader(_Classification(images, view, skip), sampler, collate_images, workers, pin)
 
 
 def image_eval_loader(

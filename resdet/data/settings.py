@@ -54,6 +54,8 @@ class ClassificationData:
         train_view, test_view: crops, see data/transforms.
         images: in one optimizer step, over all processes and accumulated passes; at test, in a batch.
         workers: loader processes, for each training process.
+        skip_unreadable: in training, take the next image of the set for one that cannot be read, with a warning that
+            names it. At test every image counts.
     """
 
     train: Images
@@ -62,10 +64,12 @@ class ClassificationData:
     test_view: View
     images: int
     workers: int = 2
+    skip_unreadable: bool = False
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
         """Endless batches in the sampler's order."""
-        return image_loader(self.train, self.train_view, sampler, self.workers, device.type == "cuda")
+        pin = device.type == "cuda"
+        return image_loader(self.train, self.train_view, sampler, self.workers, pin, self.skip_unreadable)
 
     def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These test images, in the test view."""

@@ -15,7 +15,12 @@ from resdet.data.cifar import BINARY, PYTHON, Cifar10
 from resdet.data.resident import ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
 from resdet.draws import random_keys
+from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.config import load_config
+from resdet.engine.log import read_scalars
+from resdet.engine.run import Run
 from resdet.errors import UserError
+from resdet.recipes.train_classifier import train_classifier
 
 CPU = torch.device("cpu")
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -138,6 +143,43 @@ def test_batches_in_order(binary: Path) -> None:
     batches = list(resident_batches(test, np.arange(10, 35), 10, CPU))
     assert [len(b) for b in batches] == [10, 10, 5]
     assert torch.equal(torch.cat([b.images for b in batches]), test.images[10:35])
+
+
+CONFIG = """
+from resdet.classification.views import ShiftAndFlip
+from resdet.data.cifar import Cifar10
+from resdet.data.settings import ResidentData
+from resdet.engine.schedule import MultiStep, WarmUntil
+from resdet.nets.cifar_resnet import CifarResNet
+
+net = dict(type=CifarResNet, depth=8)
+augment = dict(type=ShiftAndFlip)
+data = dict(
+    type=ResidentData, images=500,
+    train=dict(type=Cifar10, root={root!r}, image_set="val5k"),
+    test=dict(type=Cifar10, root={root!r}, image_set="val5k"),
+)
+optimizer = dict(lr=0.1, reference_images=128)
+schedule = dict(type=WarmUntil, schedule=dict(type=MultiStep, steps=14, milestones=(13,)), below=101)
+loop = dict(log_every=1, checkpoint_every=2)
+precise_bn = dict(images=0)
+"""
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits_in_mid_epoch(binary: Path, tmp_path: Path) -> None:
+    config = tmp_path / "tiny_cifar.py"
+    config.write_text(CONFIG.format(root=str(binary)))
+    found = []
+    for name, stops in (("whole", [14]), ("parts", [3, 12, 14])):  # an epoch has 10 steps
+        for stop in stops:
+            cfg = load_config(config, {"schedule.schedule.steps": stop})
+            torch.manual_seed(0)
+            train_classifier(cfg, Run(tmp_path / name, CPU, "fp32", resume="auto"))
+        records = [r for r in read_scalars(tmp_path / name / "scalars.json") if "loss" in r]
+        found.append((read_checkpoint(tmp_path / name / "last.pth")["model"], [(r["lr"], r["loss"]) for r in records]))
+    assert found[0][1] == found[1][1]
+    assert all(torch.equal(tensor, found[1][0][name]) for name, tensor in found[0][0].items())
+    torch.testing.assert_close(found[0][0]["net.preprocess.mean"], Cifar10(binary, "val5k").mean_image)
 
 
 # Views ---------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ data = dict(
 optimizer = dict(lr=0.1, reference_images=64)
 schedule = dict(type=MultiStep, steps=6, milestones=(4,))
 loop = dict(log_every=2, checkpoint_every=2)
+ghost_batch = None
 precise_bn = dict(images=12)
 """
 

@@ -59,8 +59,12 @@ class TrainSampler:
             epoch, first = epoch + 1, 0
 
     def own_steps(self, epoch: int) -> np.ndarray:
-        """This process's images of every step of an epoch: int64 [steps_an_epoch, images / world]."""
-        return self.epoch_steps(epoch)[:, self.rank :: self.world]
+        """This process's images of every step of an epoch: int64 [steps_an_epoch, images / world].
+
+        Neighbours in the step, so that processes see what ghost batches of their size see (nets/ghost_bn.py).
+        """
+        share = self.images // self.world
+        return self.epoch_steps(epoch)[:, self.rank * share : (self.rank + 1) * share]
 
     def epoch_steps(self, epoch: int) -> np.ndarray:
         """The images of every step of an epoch: int64 [steps_an_epoch, images]."""

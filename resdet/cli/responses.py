@@ -46,6 +46,7 @@ def _responses(arguments: list[str] | None) -> None:
         order = np.arange(min(args.images, len(data.test)))
         name = Path(checkpoint).parent.name
         nets[name] = layer_responses(classifier, (batch.to(run.device) for batch in data.testing(order, run.device)))
+        assert data.train is not None
         step = next(iter(data.statistics(np.arange(min(data.images, len(data.train))), run.device)))
         norms = gradient_norms(classifier, step.to(run.device))
         rows += [[name, layer, deviation, norms[layer]] for layer, deviation in nets[name].items()]

@@ -50,7 +50,7 @@ class ClassificationData:
     """Sets of image files and how they are fed.
 
     Args:
-        train, test: the data sets.
+        train, test: the data sets; `train` may be left out where nothing is trained.
         train_view, test_view: crops, see data/transforms.
         images: in one optimizer step, over all processes and accumulated passes; at test, in a batch.
         workers: loader processes, for each training process.
@@ -58,16 +58,17 @@ class ClassificationData:
             names it. At test every image counts.
     """
 
-    train: Images
     test: Images
     train_view: View
     test_view: View
     images: int
+    train: Images | None = None
     workers: int = 2
     skip_unreadable: bool = False
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
         """Endless batches in the sampler's order."""
+        assert self.train is not None
         pin = device.type == "cuda"
         return image_loader(self.train, self.train_view, sampler, self.workers, pin, self.skip_unreadable)
 
@@ -81,6 +82,7 @@ class ClassificationData:
 
     def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These training images in the test view, `images` at a time: for BN statistics."""
+        assert self.train is not None
         return self._look_at(self.train, order, device)
 
     def _look_at(self, images: Images, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
@@ -92,18 +94,19 @@ class ResidentData:
     """Sets that live on the device (data/resident.py): CIFAR-10.
 
     Args:
-        train, test: the data sets.
+        train, test: the data sets; `train` may be left out where nothing is trained.
         images: in one optimizer step, over all processes and accumulated passes.
         test_images: in a batch at test.
     """
 
-    train: ResidentImages
     test: ResidentImages
     images: int
+    train: ResidentImages | None = None
     test_images: int = 1000
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
         """Endless batches in the sampler's order."""
+        assert self.train is not None
         return ResidentLoader(self.train, sampler, device)
 
     def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
@@ -112,6 +115,7 @@ class ResidentData:
 
     def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These training images as they are, `images` at a time: for BN statistics."""
+        assert self.train is not None
         return resident_batches(self.train, order, self.images, device)
 
 

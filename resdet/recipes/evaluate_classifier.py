@@ -64,8 +64,8 @@ def evaluate_classifier(cfg: Config, run: Run, checkpoints: Sequence[Path], view
     Raises:
         UserError: a checkpoint has other classes, or its net does not fit; the data allow no other view than center.
     """
-    require(cfg, "a classifier", "net", "data.train", "data.test")
-    data = build_data(cfg)
+    require(cfg, "a classifier", "net", "data.test")
+    data = build_data(cfg, train=False)
     ids = [data.test.image_id(i) for i in range(len(data.test))]
     labels = np.zeros(len(ids), np.int64)
     scores: dict[str, np.ndarray] = {}

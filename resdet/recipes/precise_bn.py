@@ -35,6 +35,7 @@ class PreciseBN:
 
     def compute(self, model: Classifier, data: Data, run: Run) -> int:
         """Set the statistics, over all processes. Returns how many images were used."""
+        assert data.train is not None
         count = min(self.images, len(data.train))
         order = np.random.default_rng(run.seed).permutation(len(data.train))[:count]  # every batch of all classes
         batches = [order[i : i + data.images] for i in range(0, count, data.images)]

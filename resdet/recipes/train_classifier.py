@@ -17,6 +17,8 @@ from torch import nn
 
 from resdet.classification.classifier import Classifier, Net
 from resdet.data.cifar import Cifar10
+from resdet.data.loading import Images
+from resdet.data.resident import ResidentImages
 from resdet.data.sampling import TrainSampler
 from resdet.data.settings import ClassificationData, Data
 from resdet.engine.checkpoint import find_resume
@@ -40,21 +42,22 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
     require(cfg, "a classifier", "net", "data.train", "data.test", "optimizer", "schedule", "loop")
     data, settings = build_data(cfg), build_call(LoopSettings, cfg.loop)
-    same_classes(data.train.classes, data.test.classes, "data.train and data.test")
+    train_set = cast(Images | ResidentImages, data.train)
+    same_classes(train_set.classes, data.test.classes, "data.train and data.test")
     state = find_resume(run.work_dir, run.resume)
     net = build_net(cfg, data)
     if run.init_from and state is None:
         logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
     classifier = Classifier(net, build(cfg.get("augment"))).to(run.device).to(memory_format=torch.channels_last)
     optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data.images)
-    facts = {"config": cfg.pretty_text, "classes": list(data.train.classes), "stride_on": net.stride_on}
+    facts = {"config": cfg.pretty_text, "classes": list(train_set.classes), "stride_on": net.stride_on}
     loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
     if state is not None:
         loop.resume(state)
     finished = state is not None and "precise_bn" in state and loop.step >= loop.steps
 
     sampler = TrainSampler(
-        len(data.train), images_a_pass(data.images, settings.accumulate), run.seed,
+        len(train_set), images_a_pass(data.images, settings.accumulate), run.seed,
         rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip
 
@@ -73,22 +76,21 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     return loop.figures
 
 
-def build_data(cfg: Config) -> Data:
-    """The config's data sets, and how they are fed."""
-    if "type" in cfg.data:
-        return build(cfg.data)
-    return build_call(ClassificationData, cfg.data)
+def build_data(cfg: Config, train: bool = True) -> Data:
+    """The config's data sets, the training set only if asked for, and how they are fed."""
+    wanted = {key: value for key, value in cfg.data.items() if train or key != "train"}
+    return build(wanted) if "type" in wanted else build_call(ClassificationData, wanted)
 
 
 def build_net(cfg: Config, data: Data) -> Net:
-    """The config's net, for these classes; of CIFAR-10 with the training set's mean image.
+    """The config's net, for these classes; with the training set's mean image if that is CIFAR-10.
 
     Raises:
         UserError: fc has another number of outputs.
     """
     net: Net = build(cfg.net)
-    if net.fc is None or net.fc.out_features != len(data.train.classes):
-        raise UserError(f"the data have {len(data.train.classes)} classes: set net.num_classes to that")
+    if net.fc is None or net.fc.out_features != len(data.test.classes):
+        raise UserError(f"the data have {len(data.test.classes)} classes: set net.num_classes to that")
     if isinstance(data.train, Cifar10):
         net.preprocess.mean.copy_(data.train.mean_image)
     if cfg.get("ghost_batch"):

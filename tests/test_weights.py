@@ -131,7 +131,7 @@ def test_to_torchvision_is_the_exact_inverse_of_reading(tmp_path: Path) -> None:
 
 def test_to_torchvision_leaves_out_the_preprocessing_and_refuses_a_detector() -> None:
     assert "conv1.weight" in to_torchvision(small_resnet().state_dict())
-    with pytest.raises(UserError, match=r"^net\.preprocess\.mean: .* state of a ResNet alone"):
+    with pytest.raises(UserError, match=r"^net\.preprocess\.mean: .* state of a net alone"):
         to_torchvision(small_detector().state_dict())
 
 

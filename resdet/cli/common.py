@@ -102,6 +102,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the commands that test a checkpoint share: --launcher, --device ... --json."""
+    add_launcher(parser)
+    add_device_arguments(parser)
+    add_config_options(parser)
+    add_json(parser)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.cli.common import add_test_arguments, run_command, write_json
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
@@ -41,10 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F")
     parser.add_argument("--views", nargs="+", choices=get_args(View), default=["center"])
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the five best classes of every image")
-    add_launcher(parser)
-    add_device_arguments(parser)
-    add_config_options(parser)
-    add_json(parser)
+    add_test_arguments(parser)
     return parser
 
 

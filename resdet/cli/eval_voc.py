@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.cli.common import add_test_arguments, run_command, write_json
 from resdet.data.settings import DetectionData
 from resdet.data.voc import write_comp4
 from resdet.engine.checkpoint import read_checkpoint
@@ -98,10 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     files.add_argument("--image-set", help="a name in ImageSets/Main: test, val ...")
     files.add_argument("--classes", nargs="+", help="default: VOC's twenty for a four-digit year, else those annotated")
     parser.add_argument("--method", choices=get_args(Method), help="11-point as in 2007, area as since 2010")
-    add_launcher(parser)
-    add_device_arguments(parser)
-    add_config_options(parser)
-    add_json(parser)
+    add_test_arguments(parser)
     return parser
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.common import add_config_options, add_device_arguments, add_json, add_launcher, run_command, write_json
+from resdet.cli.common import add_test_arguments, run_command, write_json
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
@@ -53,10 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="F", help="the checkpoint to write")
     parser.add_argument("--images", type=int, default=25_000, help="of the training set, at most")
     parser.add_argument("--by-layer", action="store_true", help="one pass for each layer: exact, and slower")
-    add_launcher(parser)
-    add_device_arguments(parser)
-    add_config_options(parser)
-    add_json(parser)
+    add_test_arguments(parser)
     return parser
 
 

@@ -12,28 +12,29 @@ config needs no stored state.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 
-class Schedule:
+class Schedule(ABC):
     """A factor on the base learning rate for each of `steps` optimizer steps."""
 
     steps: int
 
+    @abstractmethod
     def __call__(self, step: int) -> float:
         """The factor at `step`."""
-        raise NotImplementedError
 
-    def observe(self, figures: Mapping[str, float]) -> None:
+    def observe(self, figures: Mapping[str, float]) -> None:  # noqa: B027
         """Look at the figures of a line of the log, or of a validation: the same on all processes."""
 
     def state(self) -> dict[str, Any]:
         """What `observe` has learned."""
         return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027
         """Go on from `state`."""
 
 

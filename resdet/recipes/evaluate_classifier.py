@@ -8,7 +8,6 @@ print_answers(answers)
 from __future__ import annotations
 
 import csv
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +31,6 @@ from resdet.metrics.topk import confusion_matrix, topk_error, topk_wrong
 from resdet.nets.weights import load_weights, read_weights
 from resdet.recipes.train_classifier import Data, build_data, build_net
 from resdet.report.tables import print_table, results_table
-
-logger = logging.getLogger("resdet")
 
 View = Literal["center", "ten-crop", "dense"]
 CROP, CELL = 224, 32  # what the paper's sizes are for; pixels of a cell of the last map

@@ -155,6 +155,43 @@ def test_centre_crops_have_the_error_that_training_ended_with(trained: Path, cls
     assert {row["PredictionString"] for row in rows} <= {"dark light", "light dark"}
 
 
+def write_test_set(root: Path, source: Path) -> None:
+    """CLS-LOC's layout with a test set alone: a dark, a light and a dark image."""
+    lists, images = root / "ILSVRC/ImageSets/CLS-LOC", root / "ILSVRC/Data/CLS-LOC/test"
+    lists.mkdir(parents=True)
+    images.mkdir(parents=True)
+    (root / "LOC_synset_mapping.txt").write_text("dark night\nlight day\n")
+    (lists / "test.txt").write_text("b 1\na 2\nc 3\n")
+    for stem, name in (("b", "dark/0"), ("a", "light/0"), ("c", "dark/1")):
+        cv2.imwrite(str(images / f"{stem}.jpeg"), cv2.imread(str(source / "val" / f"{name}.png")))
+        (images / f"{stem}.jpeg").rename(images / f"{stem}.JPEG")
+
+
+def test_a_submission_has_the_servers_numbers_in_the_lists_order(
+    trained: Path, cls_config: Path, class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, config = tmp_path / "cls_loc", tmp_path / "cls_loc.py"
+    write_test_set(root, class_folders)
+    config.write_text(cls_config.read_text().replace(str(class_folders), str(root)))
+    mapping, out, names = tmp_path / "map_clsloc.txt", tmp_path / "answers.txt", tmp_path / "names.csv"
+    mapping.write_text("other 1 other\nlight 3 day\ndark 7 night\n")
+    options = ["--checkpoint", str(trained), "--submission", str(out), str(mapping), "--predictions", str(names)]
+    arguments = [str(config), *options, *ON_CPU, "--cfg-options", "data.test.image_set=test"]
+    eval_cls.main(arguments)
+    assert "3 images without labels" in capsys.readouterr().out
+    number = {"dark": "7", "light": "3"}
+    rows = list(csv.DictReader(names.open()))
+    assert [row["ImageId"] for row in rows] == ["b", "a", "c"]
+    expected = [" ".join(number[name] for name in row["PredictionString"].split()) for row in rows]
+    assert out.read_text().splitlines() == expected
+
+    mapping.write_text("dark 7 night\n")
+    with pytest.raises(SystemExit) as ended:
+        eval_cls.main(arguments)
+    assert ended.value.code == 2
+    assert "map_clsloc.txt has no line 'light NUMBER NAME'" in capsys.readouterr().err
+
+
 def test_images_of_different_sizes_are_answered_in_their_own_order(
     trained: Path, cls_config: Path, class_folders: Path, tmp_path: Path
 ) -> None:

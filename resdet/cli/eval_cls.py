@@ -2,6 +2,7 @@
 
 eval_cls.py CONFIG --checkpoint F
 eval_cls.py CONFIG --checkpoint F G H --views center ten-crop dense
+eval_cls.py imagenet_r50 --checkpoint F --submission answers.txt map_clsloc.txt --cfg-options data.test.image_set=test
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from resdet.cli.common import add_test_arguments, run_command, write_json
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
-from resdet.recipes.evaluate_classifier import View, evaluate_classifier, print_answers, write_predictions
+from resdet.recipes.evaluate_classifier import (
+    View,
+    evaluate_classifier,
+    print_answers,
+    write_predictions,
+    write_submission,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,9 +36,14 @@ def _evaluate(arguments: list[str] | None) -> None:
     answers = evaluate_classifier(cfg, run, args.checkpoint, args.views)
     if not is_main_process():
         return
-    print_answers(answers)
     if args.predictions:
         write_predictions(args.predictions, answers)
+    if args.submission:
+        write_submission(args.submission[0], answers, args.submission[1])
+    if not answers.labelled:
+        print(f"{len(answers.labels)} images without labels: no errors to compute")
+        return
+    print_answers(answers)
     write_json(args.json, answers.figures() | {"confusion": answers.confusion().tolist()})
 
 
@@ -41,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F")
     parser.add_argument("--views", nargs="+", choices=get_args(View), default=["center"])
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the five best classes of every image")
+    parser.add_argument(
+        "--submission",
+        type=Path,
+        nargs=2,
+        metavar=("TXT", "MAP"),
+        help="write ILSVRC's file; MAP is map_clsloc.txt of its development kit",
+    )
     add_test_arguments(parser)
     return parser
 

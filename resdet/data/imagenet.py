@@ -5,12 +5,14 @@
     image, label = train[0]              # uint8 [H, W, 3] RGB, int
 
 CLS-LOC: ROOT/ILSVRC/{Data,ImageSets}/CLS-LOC, the classes in the order of ROOT/LOC_synset_mapping.txt, the labels of
-val from ROOT/LOC_val_solution.csv.  Folders: ROOT/{train,val}/CLASS/*.jpg, the classes in alphabetical order.
+val from ROOT/LOC_val_solution.csv, those of test unknown.
+Folders: ROOT/{train,val}/CLASS/*.jpg, the classes in alphabetical order.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import numpy as np
 from resdet.data.images import read_image
 from resdet.errors import UserError
 
+UNKNOWN = -1  # the label of a test image
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -26,7 +29,7 @@ class ImageNetDataset:
 
     Args:
         root: the folder that holds ILSVRC/, or train/ and val/.
-        image_set: "train" or "val".
+        image_set: "train", "val", or of CLS-LOC "test".
         decode_to: decode large photographs to a half, a quarter or an eighth, where their short side keeps so many
             pixels (data/images.read_image): faster, and not quite the same pixels. None: always whole.
 
@@ -56,6 +59,26 @@ class ImageNetDataset:
         return str(self.paths[index])
 
 
+def read_ilsvrc_ids(path: Path, classes: Sequence[str]) -> np.ndarray:
+    """The numbers by which ILSVRC's server knows the classes, int64 [K]; their order is not that of the synsets.
+
+    Args:
+        path: the development kit's map_clsloc.txt, 'n02119789 1 kit_fox' a line.
+        classes: synsets.
+
+    Raises:
+        UserError: there is no such file, or it lacks a class.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it is data/map_clsloc.txt of ILSVRC's development kit")
+    rows = [line.split() for line in path.read_text().splitlines()]
+    ids = {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+    absent = next((name for name in classes if name not in ids), None)
+    if absent is not None:
+        raise UserError(f"{path} has no line '{absent} NUMBER NAME', and the data have that class")
+    return np.array([ids[name] for name in classes], dtype=np.int64)
+
+
 def _read_mapping(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not path.is_file():
         raise UserError(f"{path} is missing: it lists the classes, one 'n01440764 tench, Tinca tinca' a line")
@@ -69,11 +92,13 @@ def _read_cls_loc(root: Path, image_set: str, class_index: dict[str, int]) -> li
     if not path.is_file():
         raise UserError(f"{path} is missing: it lists the images of '{image_set}'; unpack ImageSets from the archive")
     stems = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    folder = f"ILSVRC/Data/CLS-LOC/{image_set}"
+    if image_set == "test":
+        return [(f"{folder}/{stem}.JPEG", UNKNOWN) for stem in stems]
     wnids = [s.split("/")[0] for s in stems] if image_set == "train" else _solution(root, image_set, stems)
     unknown = next((w for w in wnids if w not in class_index), None)
     if unknown is not None:
         raise UserError(f"{path}: class '{unknown}' is not in LOC_synset_mapping.txt; the two must be of one release")
-    folder = f"ILSVRC/Data/CLS-LOC/{image_set}"
     return [(f"{folder}/{stem}.JPEG", class_index[w]) for stem, w in zip(stems, wnids, strict=True)]
 
 

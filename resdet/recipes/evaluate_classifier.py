@@ -11,13 +11,14 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 import torch
 
 from resdet.classification.classifier import Classifier
 from resdet.classification.testing import SCALES, dense, ten_crop
+from resdet.data.imagenet import UNKNOWN, read_ilsvrc_ids
 from resdet.data.settings import ClassificationData
 from resdet.data.transforms import CenterCrop
 from resdet.engine.checkpoint import read_checkpoint
@@ -41,9 +42,14 @@ class Answers:
     """What was asked, and the class probabilities by test."""
 
     image_ids: list[str]
-    labels: np.ndarray  # int64 [N]
+    labels: np.ndarray  # int64 [N]; UNKNOWN: a set without labels
     classes: Sequence[str]
     scores: dict[str, np.ndarray]  # float32 [N, K] for each view; of several nets also "view, net"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the set has labels; figures and confusions are of those that do."""
+        return UNKNOWN not in self.labels
 
     def figures(self) -> dict[str, float]:
         """Top-1 and top-5 error of every test, in percent."""
@@ -101,14 +107,33 @@ def print_answers(answers: Answers) -> None:
 
 def write_predictions(path: Path, answers: Answers) -> None:
     """The five most probable classes of every image by name, as CSV, of the first test."""
+    with _open(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["ImageId", "PredictionString"])
+        for image_id, row in zip(answers.image_ids, _best_five(answers), strict=True):
+            writer.writerow([Path(image_id).stem, " ".join(answers.classes[k] for k in row)])
+
+
+def write_submission(path: Path, answers: Answers, mapping: Path) -> None:
+    """ILSVRC's form, of the first test: a line an image in the list's order, five of the server's class numbers.
+
+    Args:
+        path: the text file to write.
+        mapping: map_clsloc.txt of the development kit (data/imagenet.read_ilsvrc_ids).
+    """
+    ids = read_ilsvrc_ids(mapping, answers.classes)
+    with _open(path) as file:
+        file.writelines(" ".join(map(str, row)) + "\n" for row in ids[_best_five(answers)])
+
+
+def _best_five(answers: Answers) -> np.ndarray:
     table = next(iter(answers.scores.values()))
-    best = np.argsort(-table, axis=1, kind="stable")[:, :5]
+    return np.argsort(-table, axis=1, kind="stable")[:, :5]
+
+
+def _open(path: Path) -> TextIO:
     try:
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["ImageId", "PredictionString"])
-            for image_id, row in zip(answers.image_ids, best, strict=True):
-                writer.writerow([Path(image_id).stem, " ".join(answers.classes[k] for k in row)])
+        return path.open("w", newline="")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 

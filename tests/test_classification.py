@@ -16,10 +16,13 @@ from resdet.classification.responses import gradient_norms, layer_responses
 from resdet.classification.testing import dense, ten_crop, ten_crops
 from resdet.cli import eval_cls, plot_errors, precise_bn, responses, train_cls
 from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.config import load_config
+from resdet.engine.run import start_run
 from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
+from resdet.recipes.evaluate_classifier import evaluate_classifier
 from resdet.structures import LabelledImages
 
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
@@ -138,6 +141,21 @@ def test_an_ensemble_of_one_net_with_itself_changes_nothing(
     printed = capsys.readouterr().out
     assert "8 images" in printed
     assert "+0.00 +- 0.00" in printed
+
+
+def test_an_ensemble_of_different_depths_is_the_mean_of_their_probabilities(
+    trained: Path, cls_config: Path, class_folders: Path, tmp_path: Path
+) -> None:
+    deeper = tmp_path / "deeper.py"
+    deeper.write_text(cls_config.read_text().replace("depth=18", "depth=34"))
+    train_cls.main([str(deeper), "--work-dir", str(tmp_path / "deeper"), *ON_CPU])
+    cfg = load_config(cls_config)
+    run = start_run(tmp_path, "cpu", "fp32", 0, log="test")
+    nets = [(cfg, trained), (load_config(deeper), tmp_path / "deeper" / "last.pth")]
+    scores = evaluate_classifier(cfg, run, nets, ["center"]).scores
+    single = [scores[f"center, {path}"] for _, path in nets]
+    np.testing.assert_allclose(scores["center"], (single[0] + single[1]) / 2, rtol=1e-6)
+    assert not np.allclose(*single)
 
 
 def test_centre_crops_have_the_error_that_training_ended_with(trained: Path, cls_config: Path, tmp_path: Path) -> None:

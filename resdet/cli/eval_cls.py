@@ -2,6 +2,7 @@
 
 eval_cls.py CONFIG --checkpoint F
 eval_cls.py CONFIG --checkpoint F G H --views center ten-crop dense
+eval_cls.py imagenet_r152 --checkpoint F G --net imagenet_r101 H        # an ensemble of different depths
 eval_cls.py imagenet_r50 --checkpoint F --submission answers.txt map_clsloc.txt --cfg-options data.test.image_set=test
 """
 
@@ -33,7 +34,9 @@ def _evaluate(arguments: list[str] | None) -> None:
     args = _parser().parse_args(arguments)
     cfg = load_config(args.config, args.cfg_options)
     run = start_run(args.checkpoint[0].parent, args.device, args.precision, args.seed, args.launcher, log="eval")
-    answers = evaluate_classifier(cfg, run, args.checkpoint, args.views)
+    nets = [(cfg, path) for path in args.checkpoint]
+    nets += [(load_config(config), Path(path)) for config, path in args.net]
+    answers = evaluate_classifier(cfg, run, nets, args.views)
     if not is_main_process():
         return
     if args.predictions:
@@ -50,7 +53,10 @@ def _evaluate(arguments: list[str] | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a config file or the name of one")
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F")
+    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="of CONFIG")
+    parser.add_argument(
+        "--net", nargs=2, action="append", default=[], metavar=("CONFIG", "F"), help="of another net, for the ensemble"
+    )
     parser.add_argument("--views", nargs="+", choices=get_args(View), default=["center"])
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the five best classes of every image")
     parser.add_argument(

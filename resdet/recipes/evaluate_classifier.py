@@ -1,6 +1,6 @@
 """Test a classifier, or an ensemble of several, by centre crops, ten crops or fully convolutionally (Sect. 3.4).
 
-answers = evaluate_classifier(cfg, run, [Path("last.pth")], ["center", "ten-crop"])
+answers = evaluate_classifier(cfg, run, [(cfg, Path("last.pth"))], ["center", "ten-crop"])
 answers.scores["center"]                       # [N, K]: class probabilities, the mean over the nets
 print_answers(answers)
 """
@@ -61,8 +61,13 @@ class Answers:
         return confusion_matrix(next(iter(self.scores.values())), self.labels)
 
 
-def evaluate_classifier(cfg: Config, run: Run, checkpoints: Sequence[Path], views: Sequence[View]) -> Answers:
-    """Class probabilities of the config's test set; of several checkpoints each one's and their mean.
+def evaluate_classifier(cfg: Config, run: Run, nets: Sequence[tuple[Config, Path]], views: Sequence[View]) -> Answers:
+    """Class probabilities of the config's test set; of several nets each one's and their mean.
+
+    Args:
+        cfg: whose data are tested on.
+        nets: configs, for their nets alone, with checkpoints.
+        views: see resdet/classification/testing.py.
 
     Raises:
         UserError: a checkpoint has other classes, or its net does not fit; the data allow no other view than center.
@@ -74,8 +79,8 @@ def evaluate_classifier(cfg: Config, run: Run, checkpoints: Sequence[Path], view
     scores: dict[str, np.ndarray] = {}
     for view in views:
         single = {}
-        for path in checkpoints:
-            classifier = load_classifier(cfg, data, path).to(run.device)
+        for own, path in nets:
+            classifier = load_classifier(own, data, path).to(run.device)
             single[str(path)], labels = _answer(classifier, data, run, view, {name: i for i, name in enumerate(ids)})
         scores[view] = np.mean(list(single.values()), axis=0)
         if len(single) > 1:

@@ -83,6 +83,21 @@ def test_train_cls_trains_prints_figures_and_resumes(
     assert [r["step"] for r in read_scalars(work_dir / "scalars.json") if "loss" in r] == [2, 4, 6]
 
 
+def test_train_cls_s_page_shows_errors_accuracies_and_mistakes(tmp_path: Path, cls_config: Path) -> None:
+    untrained = ["--cfg-options", "schedule.steps=1", "optimizer.lr=0", "precise_bn.images=0"]
+    train_cls.main([str(cls_config), "--work-dir", str(tmp_path / "run"), "--seed", "3", *ON_CPU, *untrained])
+    page = (tmp_path / "run" / "page.html").read_text()
+    figures = read_scalars(tmp_path / "run" / "scalars.json")[-1]
+    assert f"{figures['test/top1_error']:.2f} %" in page
+    accuracy = [
+        float(v) for v in re.findall(r'<td class="number">([\d.]+)</td><td class="number objects">4</td>', page)
+    ]
+    assert 100 - sum(accuracy) / 2 == pytest.approx(figures["test/top1_error"])  # two classes of four images
+    assert 0 < figures["test/top1_error"] < 100
+    names = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
+    assert names == ["most_certain_mistakes.jpg", "test_images.jpg"]
+
+
 def test_train_cls_starts_from_another_run_s_weights(tmp_path: Path, cls_config: Path) -> None:
     once = [*ON_CPU, "--cfg-options", "schedule.steps=1", "precise_bn.images=0"]
     train_cls.main([str(cls_config), "--work-dir", str(tmp_path / "a"), *once])

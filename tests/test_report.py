@@ -26,7 +26,7 @@ from resdet.report.drawing import (
     write_whole,
 )
 from resdet.report.figures import figure_svg, save_figure
-from resdet.report.page import RunPage, render_page, write_page
+from resdet.report.page import ClassTable, RunPage, render_page, write_page
 from resdet.report.tables import ap_table, format_ap, markdown_table, results_table
 
 GREY = 120
@@ -376,7 +376,7 @@ def full_page() -> RunPage:
         command=f"resdet-eval-voc {evil}",
         figures=[(evil, evil, evil), ("mAP@.5", "76.4", "")],
         warnings=[evil],
-        per_class=[(evil, 0.5, 1200), ("empty", float("nan"), 0)],
+        per_class=ClassTable([(evil, 0.5, 1200), ("empty", float("nan"), 0)]),
         curves=[("pr", figure_svg(precision_recall_figure(results(2), [evil, "b"], evil))),
                 ("training", figure_svg(training_figure(records(), evil)))],
         pictures=[(evil, grey(400, 1900)), ("small", grey(40, 50))],
@@ -414,14 +414,14 @@ def test_pictures_are_shrunk_and_the_page_stays_small(tmp_path):
 
 
 def test_undefined_ap_has_a_dash_and_no_bar():
-    html = render_page(RunPage("t", per_class=[("none", float("nan"), 0), ("half", 0.5, 7)]))
+    html = render_page(RunPage("t", per_class=ClassTable([("none", float("nan"), 0), ("half", 0.5, 7)])))
     assert re.findall(r"width:([\d.]+)%\"", html) == ["0", "50.0"]
     assert '<td class="number">-</td>' in html
 
 
 @pytest.mark.parametrize(("classes", "tables"), [(1, 1), (20, 2), (80, 3), (200, 3)])
 def test_every_class_has_one_row(classes: int, tables: int):
-    html = render_page(RunPage("t", per_class=[(f"class {i}", 0.5, 1) for i in range(classes)]))
+    html = render_page(RunPage("t", per_class=ClassTable([(f"class {i}", 0.5, 1) for i in range(classes)])))
     assert html.count('class="name"') == classes
     assert html.count("<table>") == tables
 

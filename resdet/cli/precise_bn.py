@@ -15,9 +15,9 @@ from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
-from resdet.recipes.evaluate_classifier import load_classifier
+from resdet.recipes.build_classifier import build_data, load_classifier
+from resdet.recipes.evaluate_classifier import test_classifier
 from resdet.recipes.precise_bn import PreciseBN
-from resdet.recipes.train_classifier import build_data, test_classifier
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,9 +33,9 @@ def _compute(arguments: list[str] | None) -> None:
     run = start_run(args.checkpoint.parent, args.device, args.precision, args.seed, args.launcher, log="precise_bn")
     data = build_data(cfg)
     classifier = load_classifier(cfg, data, args.checkpoint).to(run.device)
-    before = test_classifier(classifier, data, run)
+    before = test_classifier(classifier, data, run).figures()
     count = PreciseBN(args.images, args.by_layer).compute(classifier, data, run)
-    after = test_classifier(classifier, data, run)
+    after = test_classifier(classifier, data, run).figures()
     if not is_main_process():
         return
     for name in before:

@@ -17,8 +17,7 @@ from resdet.classification.responses import gradient_norms, layer_responses
 from resdet.cli.common import add_config_options, add_device_arguments, run_command
 from resdet.engine.config import load_config
 from resdet.engine.run import start_run
-from resdet.recipes.evaluate_classifier import load_classifier
-from resdet.recipes.train_classifier import build_data
+from resdet.recipes.build_classifier import build_data, load_classifier
 from resdet.report.errors import response_figure
 from resdet.report.figures import save_figure
 

@@ -44,7 +44,8 @@ class Cifar10:
     def __init__(self, root: str | Path, image_set: ImageSet, download: bool = False) -> None:
         if image_set not in ("train", "test", "train45k", "val5k"):
             raise UserError(f"image_set is '{image_set}'; CIFAR-10 has train, test, train45k and val5k")
-        self.classes, self.image_set = CLASSES, image_set
+        self.classes = self.names = CLASSES
+        self.image_set = image_set
         names = ["test_batch"] if image_set == "test" else [f"data_batch_{i}" for i in range(1, 6)]
         parts = [_read(path) for path in _files(Path(root), names, download)]
         part = {"train45k": slice(-VALIDATION), "val5k": slice(-VALIDATION, None)}.get(image_set, slice(None))

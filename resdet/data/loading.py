@@ -36,6 +36,7 @@ class Images(Protocol):
     """What a classification set offers (data/imagenet.py)."""
 
     classes: Sequence[str]
+    names: Sequence[str]  # what people call the classes
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...

@@ -22,6 +22,7 @@ class ResidentImages(Protocol):
     """What such a set offers (data/cifar.py)."""
 
     classes: Sequence[str]
+    names: Sequence[str]  # what people call the classes
     images: Tensor  # uint8 [N, 3, H, W]
     labels: Tensor  # int64 [N]
 

@@ -14,23 +14,20 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 import numpy as np
-import torch
 
 from resdet.classification.classifier import Classifier
 from resdet.classification.testing import SCALES, dense, ten_crop
 from resdet.data.imagenet import UNKNOWN, read_ilsvrc_ids
-from resdet.data.settings import ClassificationData
+from resdet.data.settings import ClassificationData, Data
 from resdet.data.transforms import CenterCrop
-from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.precision import precision_context
-from resdet.engine.run import Run, same_classes
+from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error, topk_wrong
-from resdet.nets.weights import load_weights, read_weights
-from resdet.recipes.train_classifier import Data, build_data, build_net
+from resdet.recipes.build_classifier import build_data, load_classifier
 from resdet.report.tables import print_table, results_table
 
 View = Literal["center", "ten-crop", "dense"]
@@ -88,12 +85,11 @@ def evaluate_classifier(cfg: Config, run: Run, nets: Sequence[tuple[Config, Path
     return Answers(ids, labels, data.test.classes, scores)
 
 
-def load_classifier(cfg: Config, data: Data, path: Path) -> Classifier:
-    """The config's net with a checkpoint's weights, ready to test."""
-    same_classes(read_checkpoint(path).get("classes", ()), data.test.classes, f"{path} and data.test")
-    net = build_net(cfg, data)
-    load_weights(net, read_weights(path))
-    return Classifier(net).eval().to(memory_format=torch.channels_last)
+def test_classifier(classifier: Classifier, data: Data, run: Run) -> Answers:
+    """Class probabilities of the test view (the centre crop) alone, under the name "test"."""
+    ids = [data.test.image_id(i) for i in range(len(data.test))]
+    table, labels = _answer(classifier.eval(), data, run, "center", {name: i for i, name in enumerate(ids)})
+    return Answers(ids, labels, data.test.classes, {"test": table})
 
 
 def print_answers(answers: Answers) -> None:

@@ -11,35 +11,31 @@ import logging
 import math
 from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
-from resdet.classification.classifier import Classifier, Net
-from resdet.data.cifar import Cifar10
+from resdet.classification.classifier import Classifier
 from resdet.data.loading import Images
 from resdet.data.resident import ResidentImages
 from resdet.data.sampling import TrainSampler
-from resdet.data.settings import ClassificationData, Data
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
-from resdet.engine.distributed import gather_objects, get_rank, get_world_size
+from resdet.engine.distributed import get_rank, get_world_size, is_main_process
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
-from resdet.engine.precision import precision_context
 from resdet.engine.run import Run, same_classes
-from resdet.errors import UserError
-from resdet.metrics.topk import topk_error
-from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.nets.weights import load_weights, read_weights
+from resdet.recipes.build_classifier import build_data, build_net
+from resdet.recipes.evaluate_classifier import Answers, test_classifier
 from resdet.recipes.precise_bn import PreciseBN
+from resdet.recipes.write_classifier_page import write_classifier_page
 
 logger = logging.getLogger("resdet")
 
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
-    """Train, compute BN statistics if the config asks, test. Returns the test's figures (errors in percent)."""
+    """Train, compute BN statistics if the config asks, test, write the page. Returns the test's errors in percent."""
     require(cfg, "a classifier", "net", "data.train", "data.test", "optimizer", "schedule", "loop")
     data, settings = build_data(cfg), build_call(LoopSettings, cfg.loop)
     train_set = cast(Images | ResidentImages, data.train)
@@ -61,55 +57,25 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
         rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
     )  # fmt: skip
 
+    answers: list[Answers] = []
+
     def validate(model: nn.Module) -> dict[str, float]:
-        return test_classifier(cast(Classifier, model), data, run)
+        answers[:] = [test_classifier(cast(Classifier, model), data, run)]
+        return answers[0].figures()
 
     with compiled(net, run.compile):
-        loop(data.training(sampler, run.device), validate)
+        trained = cast(Classifier, loop(data.training(sampler, run.device), validate))
     statistics = build_call(PreciseBN, cfg.precise_bn)
     if statistics.images and not finished:
-        kept = cast(Classifier, loop.averaged)
-        loop.facts["precise_bn"] = statistics.compute(kept, data, run)
-        loop.figures = test_classifier(kept, data, run)
+        loop.facts["precise_bn"] = statistics.compute(trained, data, run)
+        loop.figures = validate(trained)
         logger.info("with BN statistics of %d images: %s", loop.facts["precise_bn"], _line(loop.figures))
         loop.save("last.pth")
+    if not answers:  # resumed at the end
+        validate(trained)
+    if is_main_process():
+        write_classifier_page(trained.net, cfg, run, data, answers[0])
     return loop.figures
-
-
-def build_data(cfg: Config, train: bool = True) -> Data:
-    """The config's data sets, the training set only if asked for, and how they are fed."""
-    wanted = {key: value for key, value in cfg.data.items() if train or key != "train"}
-    return build(wanted) if "type" in wanted else build_call(ClassificationData, wanted)
-
-
-def build_net(cfg: Config, data: Data) -> Net:
-    """The config's net, for these classes; with the training set's mean image if that is CIFAR-10.
-
-    Raises:
-        UserError: fc has another number of outputs.
-    """
-    net: Net = build(cfg.net)
-    if net.fc is None or net.fc.out_features != len(data.test.classes):
-        raise UserError(f"the data have {len(data.test.classes)} classes: set net.num_classes to that")
-    if isinstance(data.train, Cifar10):
-        net.preprocess.mean.copy_(data.train.mean_image)
-    if cfg.get("ghost_batch"):
-        use_ghost_batches(net, cfg.ghost_batch)
-    return net
-
-
-def test_classifier(model: Classifier, data: Data, run: Run) -> dict[str, float]:
-    """Top-1 and top-5 error of the centre crop, in percent, over all processes' images."""
-    model.eval()
-    own = np.arange(get_rank(), len(data.test), get_world_size())
-    scores, labels = [], []
-    for batch in data.testing(own, run.device):
-        with precision_context(run.precision, run.device):
-            scores.append(model.predict(batch.images.to(run.device)).cpu().numpy())
-        labels.append(batch.labels.cpu().numpy())
-    scores, labels = gather_objects(scores), gather_objects(labels)
-    table, truth = np.concatenate(scores), np.concatenate(labels)
-    return {f"test/top{k}_error": topk_error(table, truth, k) for k in (1, 5) if k < table.shape[1]}
 
 
 def _line(figures: dict[str, float]) -> str:

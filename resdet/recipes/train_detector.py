@@ -28,7 +28,7 @@ from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections, VocResult
 from resdet.nets.weights import load_weights, read_weights
 from resdet.recipes.evaluate_voc import detect_all, figures_of, print_result, score
-from resdet.recipes.write_page import write_detector_page
+from resdet.recipes.write_detector_page import write_detector_page
 
 logger = logging.getLogger("resdet")
 

@@ -129,9 +129,22 @@ def side_by_side(
     height = left.shape[0]
     right = _resized(right, height, max(1, round(right.shape[1] * height / right.shape[0])))
     gap = max(4, height // 50) if gap is None else gap
-    halves = [left, right] if titles is None else [_titled(h, t) for h, t in zip((left, right), titles, strict=True)]
+    halves = [left, right] if titles is None else [titled(h, t) for h, t in zip((left, right), titles, strict=True)]
     space = np.full((halves[0].shape[0], gap, 3), PAPER, np.uint8)
     return np.hstack([halves[0], space, halves[1]])
+
+
+def titled(image: Image, title: str, width: int | None = None) -> Image:
+    """`image` under a strip of paper with a title; brought to `width` pixels before, if that is given."""
+    if width is not None:
+        image = _resized(image, max(1, round(image.shape[0] * width / image.shape[1])), width)
+    height, width = image.shape[:2]
+    text_height = max(9.0, math.sqrt(height * width) / 36)
+    size, thickness = _font(text_height)
+    strip = np.full((round(2.4 * text_height), width, 3), PAPER, np.uint8)
+    text = _shortened(title, "", width - 4, size, thickness)
+    cv2.putText(strip, text, (2, round(1.6 * text_height)), _FONT, size, INK, thickness, cv2.LINE_AA)
+    return np.vstack([strip, image])
 
 
 def contact_sheet(images: Sequence[Image], columns: int = 4, cell_width: int = 320, gap: int = 8) -> Image:
@@ -372,17 +385,6 @@ def _srgb(linear: float) -> int:
     linear = min(max(linear, 0.0), 1.0)
     value = 12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055
     return round(255 * value)
-
-
-def _titled(image: Image, title: str) -> Image:
-    """`image` under a strip of paper with a title."""
-    height, width = image.shape[:2]
-    text_height = max(9.0, math.sqrt(height * width) / 36)
-    size, thickness = _font(text_height)
-    strip = np.full((round(2.4 * text_height), width, 3), PAPER, np.uint8)
-    text = _shortened(title, "", width - 4, size, thickness)
-    cv2.putText(strip, text, (2, round(1.6 * text_height)), _FONT, size, INK, thickness, cv2.LINE_AA)
-    return np.vstack([strip, image])
 
 
 def _enlarged(image: Image, factor: int) -> Image:

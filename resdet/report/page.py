@@ -27,6 +27,16 @@ JPEG_QUALITY = 85
 ROWS_A_TABLE = 10  # the table of classes is set in up to three parts beside one another
 
 
+@dataclass(frozen=True)
+class ClassTable:
+    """A bar for every class; empty: no table."""
+
+    rows: list[tuple[str, float, int]] = field(default_factory=list)  # name, 0..1 or NaN, how many
+    title: str = "AP per class"
+    measure: str = "AP"  # in percent
+    counted: str = "objects"
+
+
 @dataclass
 class RunPage:
     """What the page of a run shows, from top to bottom."""
@@ -36,7 +46,7 @@ class RunPage:
     command: str = ""  # the command line that made the run
     figures: list[tuple[str, str, str]] = field(default_factory=list)  # headline tiles: name, value as shown, note
     warnings: list[str] = field(default_factory=list)
-    per_class: list[tuple[str, float, int]] = field(default_factory=list)  # name, AP in 0..1 or NaN, objects
+    per_class: ClassTable = field(default_factory=ClassTable)
     curves: list[tuple[str, str]] = field(default_factory=list)  # title, <svg> from `curves.figure_svg`
     pictures: list[tuple[str, Image]] = field(default_factory=list)  # caption, uint8 [H, W, 3] RGB
     config_text: str = ""
@@ -58,7 +68,7 @@ def render_page(run: RunPage) -> str:
         run=run,
         css=_CSS,
         columns=_tile_columns(len(run.figures)),
-        class_tables=_class_tables(run.per_class),
+        class_tables=_class_tables(run.per_class.rows),
         pictures=[(caption, *_jpeg(image)) for caption, image in run.pictures],
     )
 
@@ -225,13 +235,14 @@ _TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=
   {% endfor %}
 </ul>
 {% endif %}
-{% if run.per_class %}
+{% if run.per_class.rows %}
 <section>
-<h2>AP per class<small>in percent; number of classes: {{ run.per_class | length }}</small></h2>
+<h2>{{ run.per_class.title }}<small>in percent</small></h2>
 <div class="classes card{{ " few" if class_tables | length == 1 }}">
   {% for rows in class_tables %}
   <table>
-    <thead><tr><th>class</th><th></th><th class="number">AP</th><th class="number">objects</th></tr></thead>
+    <thead><tr><th>class</th><th></th><th class="number">{{ run.per_class.measure }}</th>
+      <th class="number">{{ run.per_class.counted }}</th></tr></thead>
     <tbody>
     {% for row in rows %}
     <tr><td class="name">{{ row.name }}</td>

@@ -17,7 +17,7 @@ from resdet.metrics.voc_ap import FlatDetections, VocResult
 from resdet.report.curves import precision_recall_figure, training_figure
 from resdet.report.drawing import contact_sheet, draw_detections, draw_truth, save_image, side_by_side
 from resdet.report.figures import figure_svg
-from resdet.report.page import RunPage, write_page
+from resdet.report.page import ClassTable, RunPage, write_page
 from resdet.report.tables import format_ap
 
 PICTURES = 12
@@ -48,7 +48,10 @@ def write_detector_page(
             ("training", f"{np.median(speeds):.1f}" if speeds else "", "images a second"),
             ("parameters", f"{parameters / 1e6:.1f} M", ""),
         ],
-        per_class=[(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, result.classes, strict=True)],
+        per_class=ClassTable(
+            [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, result.classes, strict=True)],
+            f"AP per class, number of classes: {len(dataset.classes)}",
+        ),
         curves=[
             ("Training", figure_svg(training_figure(records))),
             ("Precision and recall", figure_svg(precision_recall_figure(result.classes, dataset.classes, "IoU .5"))),

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tiny import write_class_folders, write_classifier_config, write_detector_config
@@ -51,3 +53,15 @@ def cls_config(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) ->
 @pytest.fixture(scope="session")
 def det_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_detector_config(tmp_path_factory.mktemp("det"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with two images, one of them in a folder of its own, and a file that is none."""
+    random = np.random.default_rng(1)
+    for name, (height, width) in {"wide.png": (60, 90), "deep/tall.jpg": (90, 50)}.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), random.integers(0, 256, (height, width, 3)).astype(np.uint8))
+    (tmp_path / "photos" / "notes.txt").write_text("not a photo")
+    return tmp_path / "photos"

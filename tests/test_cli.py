@@ -354,17 +354,6 @@ def predictions(out: Path) -> list[dict]:
     return written["images"]
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    random = np.random.default_rng(1)
-    for name, (height, width) in {"wide.png": (60, 90), "deep/tall.jpg": (90, 50)}.items():
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), random.integers(0, 256, (height, width, 3)).astype(np.uint8))
-    (tmp_path / "photos" / "notes.txt").write_text("not a photo")
-    return tmp_path / "photos"
-
-
 def test_predict_on_an_image(det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path) -> None:
     arguments = [str(det_config), str(checkpoint), str(photos / "wide.png"), "--out", str(tmp_path / "out"), *ON_CPU]
     predict.main([*arguments, "--threshold", "0.05"])
@@ -441,78 +430,6 @@ def test_a_detector_in_three_lines(det_config: Path, checkpoint: Path, photos: P
     torch.testing.assert_close(together[1].boxes, detections.boxes, rtol=1e-3, atol=1e-2)
     with pytest.raises(resdet.errors.UserError, match=r"expected uint8 \[H, W, 3\]"):
         detector(pixels.astype(np.float32))
-
-
-# Speed ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("mode", "stages"),
-    [
-        (
-            "infer",
-            ["trunk", "RPN", "proposals (NMS)", "pooling", "conv5", "siblings", "detections (NMS)"],
-        ),
-        ("train", ["forward", "backward", "update"]),
-    ],
-)
-def test_benchmark_prints_the_stages(
-    mode: str, stages: list[str], det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--mode", mode, "--size", "64x96", "--proposals", "8", "--repeats", "2", *ON_CPU]
-    benchmark.main([str(det_config), *options, "--json", str(tmp_path / "speed.json")])
-    printed = capsys.readouterr().out
-    assert all(stage in printed for stage in stages)
-    assert "s an image" in printed
-    figures = json.loads((tmp_path / "speed.json").read_text())
-    assert list(figures["stages"]) == stages
-    assert figures["seconds"] > 0
-    assert figures["gflop"] > 0
-    assert (figures["mode"], figures["precision"]) == (mode, "fp32")
-
-
-def test_benchmark_refuses_a_size_that_is_none(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--size 600: give height x width" in one_line(benchmark.main, [det_config, "--size", "600"], capsys)
-
-
-@pytest.mark.parametrize(("mode", "pooling"), [("infer", "pool"), ("infer", "align"), ("train", "align")])
-def test_torchvision_computes_the_same_before_it_is_timed(
-    mode: str, pooling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--mode", mode, "--size", "96x144", "--proposals", "16", "--repeats", "1", *ON_CPU]
-    config = ["--cfg-options", "model.net.depth=18", f"model.head.pooling={pooling}"]
-    json_file = tmp_path / "speed.json"
-    benchmark.main(["voc07_r50", "--against", "torchvision", *options, "--json", str(json_file), *config])
-    assert "torchvision fp32" in capsys.readouterr().out
-    figures = json.loads(json_file.read_text())
-    assert set(figures["differences"]) == {"map", "logits", "deltas", "proposals", "scores", "boxes"}
-    assert max(figures["differences"].values()) < 1e-3
-    assert list(figures["seconds"]) == ["resdet fp32", "torchvision fp32"]
-
-
-def test_a_net_that_torchvision_does_not_have_is_not_compared(
-    det_config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = one_line(benchmark.main, [det_config, "--against", "torchvision", "--size", "64x96", *ON_CPU], capsys)
-    assert "torchvision has no such net" in error
-
-
-def test_too_little_memory_says_what_to_lower(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    error = one_line(benchmark.main, [det_config, "--size", "9000000x9000000", *ON_CPU], capsys)  # a petabyte of pixels
-    assert "too little memory; lower data.images" in error
-
-
-def test_the_data_path_is_timed_beside_torchvisions(
-    photos: Path, det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--photos", str(photos), "--repeats", "1", "--json", str(tmp_path / "data.json")]
-    benchmark.main([str(det_config), *options])
-    figures = json.loads((tmp_path / "data.json").read_text())
-    assert figures["resdet"] > 0
-    assert figures["torchvision"] > 0
-    (tmp_path / "none").mkdir()
-    error = one_line(benchmark.main, [det_config, "--photos", tmp_path / "none"], capsys)
-    assert "no .jpg or .png" in error
 
 
 # The nets ------------------------------------------------------------------------------------------------------------

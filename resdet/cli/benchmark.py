@@ -1,8 +1,10 @@
-"""Seconds an image, stage by stage, achieved GFLOP/s and peak memory of a config's detector, on random pixels.
+"""How fast a config's net is, on random pixels: a detector stage by stage with achieved GFLOP/s and peak memory, a
+classifier in images of training a second.
 
 benchmark.py voc07_r50 --mode train --proposals 512
 benchmark.py voc07_r50 --against torchvision      beside torchvision's Faster R-CNN with the same weights, in turns
 benchmark.py voc07_r50 --photos DIR               decoding, flipping, resizing: images a second on one core
+benchmark.py cifar10_r20 --against torchvision    training beside the loop of torchvision's references
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from resdet.engine.precision import Precision, fast_precision
 from resdet.errors import UserError
 from resdet.recipes.against_torchvision import compare
 from resdet.recipes.benchmark import benchmark
-from resdet.recipes.data_speed import data_speed
+from resdet.recipes.classifier_speed import classifier_speed
+from resdet.recipes.data_speed import classification_pipelines, data_speed, detection_pipelines
 from resdet.report.tables import print_table, results_table
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -35,11 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _benchmark(arguments: list[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a config file or the name of one")
-    parser.add_argument("--mode", choices=["infer", "train"], default="infer")
+    parser.add_argument("--mode", choices=["infer", "train"], help="default: infer; classifiers: train")
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--size", default="600x1000", help="height x width of the network's input")
     parser.add_argument("--proposals", type=int, default=300, help="regions an image that the head sees")
-    parser.add_argument("--images", type=int, default=1, help="in a batch")
+    parser.add_argument("--images", type=int, help="in a batch (1; of a classifier, data.images)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="time the data path on a folder of images instead")
@@ -54,6 +57,10 @@ def _benchmark(arguments: list[str] | None) -> None:
     if args.photos:
         _data(cfg, args)
         return
+    if "net" in cfg:
+        _classifier(cfg, device, args)
+        return
+    args.mode, args.images = args.mode or "infer", args.images or 1
     if args.against:
         _compare(cfg, device, args)
         return
@@ -71,10 +78,26 @@ def _benchmark(arguments: list[str] | None) -> None:
     write_json(args.json, asdict(report) | {"gflops": report.gflops, "precision": precision, "mode": args.mode})
 
 
+def _classifier(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:
+    if args.mode == "infer":
+        raise UserError("--mode infer: of a classifier, training is timed")
+    precisions = (args.precision,) if args.precision else PRECISIONS
+    images, against = args.images or cfg.data.images, args.against is not None
+    speed = classifier_speed(cfg, device, precisions, images, args.repeats, against)
+    theirs = [f"torchvision {p}" for p in precisions] if against else []
+    rows = [(name, f"{v:.1f}", *(f"{speed.speedup(name, t):.2f}" for t in theirs)) for name, v in speed.medians.items()]
+    title = f"train, {images} images a step, medians of {args.repeats} turns"
+    print_table(results_table(title, ["", "images a second", *(f"x {t}" for t in theirs)], rows))
+    write_json(args.json, {"turns": speed.turns, "medians": speed.medians, "images": images})
+
+
 def _data(cfg: Config, args: argparse.Namespace) -> None:
-    require(cfg, "a detector", "data.resizer", "data.augment")
-    augment = build_augmentation(build(cfg.data.augment))
-    ours, theirs = data_speed(args.photos, build(cfg.data.resizer), augment, args.repeats)
+    if "net" in cfg:
+        pipelines = classification_pipelines(cfg)
+    else:
+        require(cfg, "a detector", "data.resizer", "data.augment")
+        pipelines = detection_pipelines(build(cfg.data.resizer), build_augmentation(build(cfg.data.augment)))
+    ours, theirs = data_speed(args.photos, *pipelines, args.repeats)
     print(
         f"images a second on one core: resdet {ours:.1f}, torchvision's references {theirs:.1f}: {ours / theirs:.2f}x"
     )

@@ -1,10 +1,14 @@
-"""Images a second on one core from files to the network's input, beside torchvision's detection references.
+"""Images a second on one core from files to a net's input, beside torchvision's references.
 
-ours, theirs = data_speed(Path("photos"), Resizer(short=600, long=1000), build_augmentation(...), repeats=3)
+    ours, theirs = data_speed(Path("photos"), *detection_pipelines(Resizer(short=600, long=1000), augment), repeats=3)
+    ours, theirs = data_speed(Path("photos"), *classification_pipelines(cfg), repeats=3)
 
-Both decode, flip half of the images with their boxes, resize, make a batch of one and normalise it. The references
-(pytorch/vision, references/detection, preset "hflip", back end "pil") decode with Pillow, divide by 255 in fp32 and
-resize in fp32 inside of the model (GeneralizedRCNNTransform); ours stays uint8 until the batch is on the device.
+Detection: both decode, flip half of the images with their boxes, resize, make a batch of one and normalise it. The
+references (pytorch/vision, references/detection, preset "hflip", back end "pil") decode with Pillow, divide by 255 and
+resize in fp32, inside of the model (GeneralizedRCNNTransform); ours stays uint8 until the batch is on the device.
+
+Classification: both decode, resize to a random short side, crop, flip and normalise; theirs as ImageFolder's default
+loader and references/classification do, with Pillow.
 """
 
 from __future__ import annotations
@@ -23,18 +27,19 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms import v2
 
 from resdet.data.images import read_image
-from resdet.data.loading import collate_detection
+from resdet.data.loading import collate_detection, collate_images
 from resdet.data.transforms import DetectionAugmentation, Resizer
+from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from resdet.recipes.classifier_speed import references_views
 from resdet.structures import Sample
 
+Pipeline = Callable[[Path, int], object]  # a file and a seed
 BOXES = torch.tensor([[10.0, 10.0, 60.0, 60.0], [20.0, 5.0, 90.0, 40.0]])  # of every image
 
 
-def data_speed(
-    folder: Path, resizer: Resizer, augment: DetectionAugmentation | None, repeats: int = 3
-) -> tuple[float, float]:
+def data_speed(folder: Path, ours: Pipeline, theirs: Pipeline, repeats: int = 3) -> tuple[float, float]:
     """(ours, torchvision's) images a second on one core: medians of passes over the folder, in turns.
 
     Raises:
@@ -44,19 +49,22 @@ def data_speed(
     if not paths:
         raise UserError(f"{folder}: no .jpg or .png in this folder")
     with _one_core():
-        pipelines = (_ours(resizer, augment), _theirs(resizer))
-        for run in pipelines:  # once for the disk's cache
+        for run in (ours, theirs):  # once for the disk's cache
             _seconds(run, paths)
-        turns = [[len(paths) / _seconds(run, paths) for run in pipelines] for _ in range(repeats)]
-    ours, theirs = (statistics.median(column) for column in zip(*turns, strict=True))
-    return ours, theirs
+        turns = [[len(paths) / _seconds(run, paths) for run in (ours, theirs)] for _ in range(repeats)]
+    medians = [statistics.median(column) for column in zip(*turns, strict=True)]
+    return medians[0], medians[1]
 
 
-def _ours(resizer: Resizer, augment: DetectionAugmentation | None) -> Callable[[Path, int], object]:
+def detection_pipelines(resizer: Resizer, augment: DetectionAugmentation | None) -> tuple[Pipeline, Pipeline]:
+    """Ours and torchvision's for a detector's training."""
     preprocess = Preprocess()
     labels, flags = torch.zeros(len(BOXES), dtype=torch.int64), torch.zeros(len(BOXES), dtype=torch.bool)
+    mean, std = [v / 255 for v in IMAGENET_MEAN], [v / 255 for v in IMAGENET_STD]
+    resize = GeneralizedRCNNTransform(resizer.short, resizer.long, mean, std)
+    flip, to_tensor, to_float = v2.RandomHorizontalFlip(0.5), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)
 
-    def run(path: Path, seed: int) -> object:
+    def ours(path: Path, seed: int) -> object:
         sample = Sample(torch.from_numpy(read_image(path)), BOXES, labels, flags, flags, path.stem)
         if augment is not None:
             sample = augment(sample, seed)
@@ -64,25 +72,40 @@ def _ours(resizer: Resizer, augment: DetectionAugmentation | None) -> Callable[[
         sample.image = torch.from_numpy(resizer(sample.image.numpy()))
         return preprocess(collate_detection([(sample, (height, width), seed)]).images)
 
-    return run
-
-
-def _theirs(resizer: Resizer) -> Callable[[Path, int], object]:
-    mean, std = [v / 255 for v in IMAGENET_MEAN], [v / 255 for v in IMAGENET_STD]
-    resize = GeneralizedRCNNTransform(resizer.short, resizer.long, mean, std)
-    flip, to_tensor, to_float = v2.RandomHorizontalFlip(0.5), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)
-
-    def run(path: Path, seed: int) -> object:
+    def theirs(path: Path, seed: int) -> object:
         with Image.open(path) as file:
             image = file.convert("RGB")
         boxes = tv_tensors.BoundingBoxes(BOXES, format="XYXY", canvas_size=(image.height, image.width))
         image, boxes = flip(image, boxes)
         return resize([to_float(to_tensor(image))], [{"boxes": torch.as_tensor(boxes)}])
 
-    return run
+    return ours, theirs
 
 
-def _seconds(run: Callable[[Path, int], object], paths: list[Path]) -> float:
+def classification_pipelines(cfg: Config) -> tuple[Pipeline, Pipeline]:
+    """Ours and torchvision's for a classifier's training on image files.
+
+    Raises:
+        UserError: the config has no crops of files.
+    """
+    require(cfg, "a classifier of image files", "data.train_view")
+    preprocess, view = Preprocess(), build(cfg.data.train_view)
+    decode_to = cfg.data.train.get("decode_to")
+    normalise = v2.Normalize([v / 255 for v in IMAGENET_MEAN], [v / 255 for v in IMAGENET_STD])
+    to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    transform = v2.Compose([*references_views(cfg), v2.RandomHorizontalFlip(), *to_tensor, normalise])
+
+    def ours(path: Path, seed: int) -> object:
+        return preprocess(collate_images([(view(read_image(path, decode_to), seed, 0), 0, seed, path.stem)]).images)
+
+    def theirs(path: Path, seed: int) -> object:
+        with path.open("rb") as file:
+            return transform(Image.open(file).convert("RGB"))[None]
+
+    return ours, theirs
+
+
+def _seconds(run: Pipeline, paths: list[Path]) -> float:
     started = time.perf_counter()
     for seed, path in enumerate(paths):
         run(path, seed)

@@ -43,7 +43,7 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
         raise UserError("torchvision has no such net: compare one of width 1 with pool1='pad'")
     resnet = getattr(torchvision.models, f"resnet{net.depth}")(weights=None, norm_layer=FrozenBatchNorm2d)
     if net.reads_even_cells:
-        _move_strides(resnet)
+        move_strides(resnet)
     resnet.load_state_dict(to_torchvision({k: v for k, v in net.state_dict().items() if "fc." not in k}), strict=False)
     peer = TorchvisionFasterRCNN(
         _Trunk(resnet, net.trunk_channels),
@@ -176,7 +176,7 @@ class _Anchors(AnchorGenerator):
         return [self.ours(height, width, maps[0].device)] * len(images.image_sizes)
 
 
-def _move_strides(resnet: nn.Module) -> None:
+def move_strides(resnet: nn.Module) -> None:
     """From torchvision's 3x3 to the paper's first 1x1."""
     for name in ("layer2", "layer3", "layer4"):
         block = getattr(resnet, name)[0]

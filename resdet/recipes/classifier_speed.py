@@ -1,0 +1,257 @@
+"""Images a second in a classifier's training, beside the loop of torchvision's references with the same net.
+
+speed = classifier_speed(load_config("configs/cifar10_r20.py"), device, ["bf16"], images=128, against=True)
+speed.medians["resdet bf16"], speed.medians["torchvision bf16"]
+
+Both train on noise that lies in memory: views, normalisation, and whole steps of SGD; nothing is decoded (data_speed.py
+times that). The references (pytorch/vision, references/classification) make each image's view with Pillow in a loader's
+workers, keep the net in torch's default layout, and read the loss and the error at every step.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from resdet.classification.classifier import Classifier, Net
+from resdet.data.loading import image_loader
+from resdet.data.resident import ResidentLoader
+from resdet.data.sampling import TrainSampler
+from resdet.data.transforms import TrainCrop
+from resdet.engine.config import Config, build, require
+from resdet.engine.precision import Precision, precision_context
+from resdet.errors import UserError
+from resdet.nets.resnet import ResNet
+from resdet.nets.weights import to_torchvision
+from resdet.recipes.torchvision_peer import move_strides
+
+WORKERS = 2
+STEPS = 10  # of a turn, after one that is not counted
+TOLERANCE = 1e-3
+RESIDENT_SIZE, PHOTO_SIZE = (32, 32), (375, 500)  # CIFAR-10's images, the most common photograph of ImageNet
+
+
+@dataclass
+class ClassifierSpeed:
+    """What each contender ("resdet bf16", "torchvision bf16" ...) reached in every turn."""
+
+    turns: dict[str, list[float]] = field(default_factory=dict)  # images a second
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Images a second, medians over the turns."""
+        return {name: statistics.median(values) for name, values in self.turns.items()}
+
+    def speedup(self, ours: str, theirs: str) -> float:
+        """The median over the turns of our images a second over theirs."""
+        return statistics.median(a / b for a, b in zip(self.turns[ours], self.turns[theirs], strict=True))
+
+
+def classifier_speed(
+    cfg: Config,
+    device: torch.device,
+    precisions: Sequence[Precision],
+    images: int,
+    repeats: int = 3,
+    against: bool = False,
+) -> ClassifierSpeed:
+    """Train in turns of `STEPS` steps.
+
+    Args:
+        cfg: a classifier's config; its data are not touched.
+        device, precisions: where and how; torchvision's bf16 is autocast.
+        images: a step.
+        repeats: turns.
+        against: whether torchvision takes turns with us.
+
+    Raises:
+        UserError: torchvision has no such net, or it computes something else.
+    """
+    require(cfg, "a classifier", "net", "data")
+    contenders: dict[str, tuple[Callable[[], Iterable], Callable[[Any], None]]] = {}
+    noise = Noise(4 * images, cfg)
+    for precision in precisions:
+        net: Net = build(cfg.net).to(device)
+        contenders[f"resdet {precision}"] = _ours(cfg, copy.deepcopy(net), noise, images, device, precision)
+        if against:
+            peer = references_net(net)
+            contenders[f"torchvision {precision}"] = _theirs(cfg, net, peer, noise, images, device, precision)
+    speed = ClassifierSpeed({name: [] for name in contenders})
+    for _ in range(repeats):
+        for name, (load, step) in contenders.items():
+            speed.turns[name].append(images * STEPS / _seconds(load(), step, device))
+    return speed
+
+
+class Noise:
+    """Random pixels as a set that lies in memory, for either kind of data."""
+
+    def __init__(self, count: int, cfg: Config) -> None:
+        size = PHOTO_SIZE if _reads_files(cfg) else RESIDENT_SIZE
+        random = torch.Generator().manual_seed(0)
+        pixels = torch.randint(256, (count, *size, 3), dtype=torch.uint8, generator=random)
+        self.images = pixels.permute(0, 3, 1, 2)  # channels_last memory
+        self.pixels, self.labels = pixels.numpy(), torch.arange(count) % 2
+        self.classes: Sequence[str] = ("one", "other")
+        self.names: Sequence[str] = self.classes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return self.pixels[index], int(self.labels[index])
+
+    def image_id(self, index: int) -> str:
+        """A name for messages."""
+        return f"noise/{index}"
+
+
+def references_net(net: Net) -> nn.Module:
+    """torchvision's ResNet with the same weights and strides; of a net that it does not have, a plain copy.
+
+    Raises:
+        UserError: torchvision's net computes something else.
+    """
+    peer = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
+    if isinstance(net, ResNet) and net.fc is not None:
+        theirs = getattr(torchvision.models, f"resnet{net.depth}")(num_classes=net.fc.out_features)
+        if net.reads_even_cells:
+            move_strides(theirs)
+        state = to_torchvision(net.state_dict())
+        wanted = {k: v.shape for k, v in theirs.state_dict().items() if not k.endswith("num_batches_tracked")}
+        if wanted == {k: v.shape for k, v in state.items() if not k.endswith("num_batches_tracked")}:
+            theirs.load_state_dict(state, strict=False)
+            peer = theirs
+    x = torch.rand(4, 3, 64, 64)
+    with torch.no_grad():
+        difference = float((copy.deepcopy(net).cpu()(x) - copy.deepcopy(peer).cpu()(x)).abs().max())
+    if difference > TOLERANCE:
+        raise UserError(f"the logits differ by {difference:.2g}: there is nothing to compare")
+    return peer.to(next(net.parameters()).device)
+
+
+def _ours(
+    cfg: Config, net: Net, noise: Noise, images: int, device: torch.device, precision: Precision
+) -> tuple[Callable[[], Iterable], Callable[[Any], None]]:
+    classifier = Classifier(net, build(cfg.get("augment"))).to(device).to(memory_format=torch.channels_last).train()
+    optimizer = _sgd(classifier)
+
+    def load() -> Iterable:
+        sampler = TrainSampler(len(noise), images, seed=0)
+        if _reads_files(cfg):
+            return image_loader(noise, build(cfg.data.train_view), sampler, WORKERS, device.type == "cuda")
+        return ResidentLoader(noise, sampler, device)
+
+    def step(batch: Any) -> None:
+        with precision_context(precision, device):
+            losses = classifier(batch.to(device))
+        losses["loss_class"].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return load, step
+
+
+def _theirs(
+    cfg: Config, net: Net, peer: nn.Module, noise: Noise, images: int, device: torch.device, precision: Precision
+) -> tuple[Callable[[], Iterable], Callable[[Any], None]]:
+    optimizer = _sgd(peer.train())
+    mean, std = _by_channel(net)
+    to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    normalise = v2.Normalize([v / 255 for v in mean], [v / 255 for v in std])
+    views = v2.Compose([*references_views(cfg), v2.RandomHorizontalFlip(), *to_tensor, normalise])
+    pictures = _Pictures(noise, views)
+
+    def load() -> Iterable:
+        pin = device.type == "cuda"
+        loader = DataLoader(
+            pictures, images, shuffle=True, num_workers=WORKERS, pin_memory=pin, persistent_workers=True
+        )
+        return _endless(loader)
+
+    def step(batch: Any) -> None:
+        x, labels = (part.to(device, non_blocking=True) for part in batch)
+        with precision_context(precision, device):
+            logits = peer(x)
+            loss = F.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        error = (logits.argmax(1) != labels).float().mean()
+        loss.item(), error.item()
+
+    return load, step
+
+
+def references_views(cfg: Config) -> list[nn.Module]:
+    """The config's random crops as torchvision's transforms of a Pillow image."""
+    if not _reads_files(cfg):
+        return [v2.RandomCrop(RESIDENT_SIZE, padding=4)]
+    view = build(cfg.data.train_view)
+    if not isinstance(view, TrainCrop):
+        raise UserError("data.train_view: only resdet.data.transforms.TrainCrop has a peer in torchvision")
+    size = view.sizes[0]
+    low, high = (round(side * size / 224) for side in view.short_side)
+    return [v2.RandomShortestSize(list(range(low, high + 1))), v2.RandomCrop(size)]
+
+
+def _reads_files(cfg: Config) -> bool:
+    """Or its images live on the device."""
+    return "train_view" in cfg.data
+
+
+class _Pictures(Dataset):
+    def __init__(self, noise: Noise, views: Callable[[Image.Image], torch.Tensor]) -> None:
+        self.noise, self.views = noise, views
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        pixels, label = self.noise[index]
+        return self.views(Image.fromarray(pixels)), label
+
+
+def _endless(loader: DataLoader) -> Iterator:
+    while True:
+        yield from loader
+
+
+def _sgd(model: nn.Module) -> torch.optim.SGD:
+    return torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
+
+
+def _seconds(batches: Iterable, step: Callable[[Any], None], device: torch.device) -> float:
+    """The time of `STEPS` steps; one before them is not counted: it starts the workers."""
+    batch = iter(batches)
+    step(next(batch))
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        step(next(batch))
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _by_channel(net: Net) -> tuple[list[float], list[float]]:
+    """Mean and deviation of the net's input; a mean image's mean."""
+    mean, std = net.preprocess.mean.float().cpu(), net.preprocess.std.float().cpu()
+    return mean.reshape(3, -1).mean(1).tolist(), std.reshape(3, -1).mean(1).tolist()

@@ -1,0 +1,127 @@
+"""The benchmark: what it prints, that both sides compute the same before they are timed, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torchvision
+
+from resdet.cli import benchmark
+from resdet.nets.cifar_resnet import CifarResNet
+from resdet.nets.resnet import ResNet
+from resdet.recipes import classifier_speed
+
+ON_CPU = ["--device", "cpu", "--precision", "fp32"]
+
+
+def one_line(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        benchmark.main([str(a) for a in arguments])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize(
+    ("mode", "stages"),
+    [
+        (
+            "infer",
+            ["trunk", "RPN", "proposals (NMS)", "pooling", "conv5", "siblings", "detections (NMS)"],
+        ),
+        ("train", ["forward", "backward", "update"]),
+    ],
+)
+def test_benchmark_prints_the_stages(
+    mode: str, stages: list[str], det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--mode", mode, "--size", "64x96", "--proposals", "8", "--repeats", "2", *ON_CPU]
+    benchmark.main([str(det_config), *options, "--json", str(tmp_path / "speed.json")])
+    printed = capsys.readouterr().out
+    assert all(stage in printed for stage in stages)
+    assert "s an image" in printed
+    figures = json.loads((tmp_path / "speed.json").read_text())
+    assert list(figures["stages"]) == stages
+    assert figures["seconds"] > 0
+    assert figures["gflop"] > 0
+    assert (figures["mode"], figures["precision"]) == (mode, "fp32")
+
+
+def test_benchmark_refuses_a_size_that_is_none(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--size 600: give height x width" in one_line([det_config, "--size", "600"], capsys)
+
+
+@pytest.mark.parametrize(("mode", "pooling"), [("infer", "pool"), ("infer", "align"), ("train", "align")])
+def test_torchvision_computes_the_same_before_it_is_timed(
+    mode: str, pooling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--mode", mode, "--size", "96x144", "--proposals", "16", "--repeats", "1", *ON_CPU]
+    config = ["--cfg-options", "model.net.depth=18", f"model.head.pooling={pooling}"]
+    json_file = tmp_path / "speed.json"
+    benchmark.main(["voc07_r50", "--against", "torchvision", *options, "--json", str(json_file), *config])
+    assert "torchvision fp32" in capsys.readouterr().out
+    figures = json.loads(json_file.read_text())
+    assert set(figures["differences"]) == {"map", "logits", "deltas", "proposals", "scores", "boxes"}
+    assert max(figures["differences"].values()) < 1e-3
+    assert list(figures["seconds"]) == ["resdet fp32", "torchvision fp32"]
+
+
+def test_a_net_that_torchvision_does_not_have_is_not_compared(
+    det_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = one_line([det_config, "--against", "torchvision", "--size", "64x96", *ON_CPU], capsys)
+    assert "torchvision has no such net" in error
+
+
+def test_too_little_memory_says_what_to_lower(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = one_line([det_config, "--size", "9000000x9000000", *ON_CPU], capsys)  # a petabyte of pixels
+    assert "too little memory; lower data.images" in error
+
+
+def test_the_data_path_is_timed_beside_torchvisions(
+    photos: Path, det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--photos", str(photos), "--repeats", "1", "--json", str(tmp_path / "data.json")]
+    benchmark.main([str(det_config), *options])
+    figures = json.loads((tmp_path / "data.json").read_text())
+    assert figures["resdet"] > 0
+    assert figures["torchvision"] > 0
+    (tmp_path / "none").mkdir()
+    error = one_line([det_config, "--photos", tmp_path / "none"], capsys)
+    assert "no .jpg or .png" in error
+
+
+@pytest.mark.parametrize("config", ["cifar10_r20", "imagenet_r18"])
+def test_a_classifiers_training_is_timed_beside_the_references_loop(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier_speed, "STEPS", 1)
+    small = ["--cfg-options", "data.train_view.size=64"] if config == "imagenet_r18" else []
+    options = ["--against", "torchvision", "--images", "4", "--repeats", "1", *ON_CPU]
+    benchmark.main([config, *options, "--json", str(tmp_path / "speed.json"), *small])
+    assert "images a second" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "speed.json").read_text())
+    assert list(figures["medians"]) == ["resdet fp32", "torchvision fp32"]
+    assert min(figures["medians"].values()) > 0
+
+
+def test_the_references_net_is_torchvisions_with_the_same_answers() -> None:
+    peer = classifier_speed.references_net(ResNet(50, num_classes=7).train())
+    assert isinstance(peer, torchvision.models.ResNet)
+    assert peer.layer2[0].conv1.stride == (2, 2)  # the paper's place
+    assert isinstance(classifier_speed.references_net(CifarResNet(20)), CifarResNet)
+
+
+def test_a_classifiers_data_path_is_timed_beside_image_folders(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--photos", str(photos), "--repeats", "1", "--json", str(tmp_path / "data.json")]
+    benchmark.main(["imagenet_r50", *options])
+    figures = json.loads((tmp_path / "data.json").read_text())
+    assert min(figures["resdet"], figures["torchvision"]) > 0
+    assert "'data.train_view' is not set" in one_line(["cifar10_r20", *options], capsys)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -78,3 +81,24 @@ def test_twenty_kills_change_no_bit(name: str, tmp_path: Path, request: pytest.F
     ]
     assert [r["step"] for r in records[0]] == [*range(1, STEPS + 1), STEPS]  # the last one is the test's
     assert records[0] == records[1]
+
+
+def test_a_clusters_notice_to_all_processes_saves_and_says_how_to_go_on(tmp_path: Path, det_config: Path) -> None:
+    """SLURM and shells send SIGTERM to the loader's workers as well."""
+    options = ["--cfg-options", "schedule.steps=100000", "loop.log_every=1", "data.workers=2"]
+    command = [sys.executable, "-m", "resdet.cli.train_det", str(det_config), "--work-dir", str(tmp_path), *options]
+    process = subprocess.Popen(
+        [*command, "--device", "cpu"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    while last_step(tmp_path) < 5 and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 2, error
+    stopped = re.search(r"^error: stopped at step (\d+); go on with --work-dir .* --resume$", error, re.MULTILINE)
+    assert stopped, error
+    assert read_checkpoint(tmp_path / "last.pth")["step"] == int(stopped[1])

@@ -22,7 +22,9 @@ from resdet.engine.run import Run, start_run
 from resdet.errors import UserError
 
 # What torch, its allocators and its loader say when memory ends.
-MEMORY = re.compile(r"out of memory|can't allocate memory|insufficient shared memory|killed by signal", re.IGNORECASE)
+MEMORY = re.compile(
+    r"out of memory|can't allocate memory|insufficient shared memory|signal: (Killed|Bus)", re.IGNORECASE
+)
 LESS_MEMORY = (
     "too little memory; lower data.images (loop.accumulate keeps the step's size), data.resizer.short and .long, "
     "model.head.regions, or data.workers; --precision bf16 takes less than fp32"

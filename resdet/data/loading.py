@@ -203,7 +203,9 @@ def _loader(dataset: Dataset, batches: Iterable[list[Draw]], collate: Any, worke
 
 
 def _start_worker(worker: int) -> None:
-    """A worker is one of several: OpenCV's own threads would fight with the others'. Ctrl-C is for the main process."""
+    """A worker is one of several: OpenCV's own threads would fight with the others'. Ctrl-C and a
+    cluster's SIGTERM are for the main process, which ends the workers when it has saved."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -17,7 +17,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -104,7 +104,7 @@ class TrainLoop:
         batches = iter(loader) if self.step < self.steps else iter(())
         with _StopSignals() as signals, name_a_lost_process():
             while self.step < self.steps:
-                taken = self._take(batches, signals, window)
+                taken = list(islice(batches, self.settings.accumulate))
                 self._update(model, taken, window)
                 self.step += 1
                 self._every(window, validate)
@@ -169,14 +169,6 @@ class TrainLoop:
         if self.ema is not None:
             state |= {"raw_model": self.model.state_dict(), "ema": self.ema.state_dict()}
         save_checkpoint(self.run.work_dir / name, state)
-
-    def _take(self, batches: Iterator, signals: _StopSignals, window: _Window) -> list[Any]:
-        try:
-            return list(islice(batches, self.settings.accumulate))
-        except RuntimeError:
-            if signals.received:  # a cluster tells the loader's workers to end as well
-                self._stop(window)
-            raise
 
     def _update(self, model: nn.Module, batches: list[Any], window: _Window) -> None:
         model.train()

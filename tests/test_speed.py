@@ -56,12 +56,16 @@ def test_benchmark_refuses_a_size_that_is_none(det_config: Path, capsys: pytest.
     assert "--size 600: give height x width" in one_line([det_config, "--size", "600"], capsys)
 
 
-@pytest.mark.parametrize(("mode", "pooling"), [("infer", "pool"), ("infer", "align"), ("train", "align")])
+@pytest.mark.parametrize(
+    ("mode", "pooling", "depth", "bins"),
+    [("infer", "pool", 18, 14), ("infer", "align", 50, 14), ("infer", "align", 50, 7), ("train", "align", 18, 7)],
+)
 def test_torchvision_computes_the_same_before_it_is_timed(
-    mode: str, pooling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mode: str, pooling: str, depth: int, bins: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--mode", mode, "--size", "96x144", "--proposals", "16", "--repeats", "1", *ON_CPU]
-    config = ["--cfg-options", "model.net.depth=18", f"model.head.pooling={pooling}"]
+    head = [f"model.head.pooling={pooling}", f"model.head.bins={bins}"]
+    config = ["--cfg-options", f"model.net.depth={depth}", *head]
     json_file = tmp_path / "speed.json"
     benchmark.main(["voc07_r50", "--against", "torchvision", *options, "--json", str(json_file), *config])
     assert "torchvision fp32" in capsys.readouterr().out

@@ -29,7 +29,6 @@ from resdet.nets.resnet import ResNet
 from resdet.structures import Batch, Detections, Features
 
 POOLING: dict[str, Callable[..., Tensor]] = {"align": roi_align, "pool": roi_pool}
-BINS = 14  # regions are pooled to 14x14; conv5's stride makes 7x7 of it
 STRIDE = 16  # of conv4's map
 
 
@@ -96,10 +95,10 @@ class FasterRCNN(nn.Module):
         return vectors.unflatten(0, regions.shape[:2])
 
     def pool(self, features: Features, regions: Tensor) -> Tensor:
-        """What conv5 reads of each region: [N * R, C, 14, 14], or the even bins [N * R, C, 7, 7] where they suffice."""
+        """What conv5 reads of each region: [N * R, C, bins, bins], or its even rows and columns where they suffice."""
         pool, scaled = POOLING[self.head.settings.pooling], regions * features.scale[:, None]
         even = self.net.reads_even_cells
-        return pool(features.map, scaled, BINS, STRIDE, even=even, cells=features.cells)
+        return pool(features.map, scaled, self.head.settings.bins, STRIDE, even=even, cells=features.cells)
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Class probabilities [N, R, K+1] and boxes [N, R, K, 4] of regions [N, R, 4]."""

@@ -32,6 +32,8 @@ class HeadSettings:
 
     Args:
         pooling: "align" (RoIAlign) or "pool" (RoIPool, max; the paper's).
+        bins: regions are pooled to so many on a side; 14 is what conv5 read of the trunk's own training crops of 224
+            pixels, a sixteenth: take 7 for a trunk trained on crops of 112.
         regions: sampled an image; 512 in detectron2.
         foreground_fraction: at most so many of them foreground.
         foreground_iou: from which a region is foreground.
@@ -44,6 +46,7 @@ class HeadSettings:
     """
 
     pooling: str = "align"
+    bins: int = 14
     regions: int = 128
     foreground_fraction: float = 0.25
     foreground_iou: float = 0.5

@@ -24,7 +24,7 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align, roi_pool
 
-from resdet.detection.faster_rcnn import BINS, STRIDE, FasterRCNN
+from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
 from resdet.errors import UserError
 from resdet.nets.weights import to_torchvision
 from resdet.structures import Batch, Features
@@ -54,7 +54,7 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
         rpn_post_nms_top_n_train=rpn.train_post_nms,
         rpn_post_nms_top_n_test=rpn.test_post_nms,
         rpn_nms_thresh=rpn.nms_iou,
-        box_roi_pool=_Pool(head.pooling),
+        box_roi_pool=_Pool(head.pooling, head.bins),
         box_head=_Conv5(resnet.layer4),
         box_predictor=_predictor(model),
         box_score_thresh=head.score_floor,
@@ -153,14 +153,14 @@ class _Conv5(nn.Module):
 
 
 class _Pool(MultiScaleRoIAlign):
-    def __init__(self, kind: str) -> None:
-        super().__init__(["0"], BINS, sampling_ratio=0)
-        self.kind = kind
+    def __init__(self, kind: str, bins: int) -> None:
+        super().__init__(["0"], bins, sampling_ratio=0)
+        self.kind, self.bins = kind, bins
 
     def forward(self, features: dict[str, Tensor], regions: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
         if self.kind == "pool":  # in fp32, as its autocast does for roi_align
-            return roi_pool(features["0"].float(), [r.float() for r in regions], BINS, 1 / STRIDE)
-        return roi_align(features["0"], regions, BINS, 1 / STRIDE, sampling_ratio=0, aligned=True)
+            return roi_pool(features["0"].float(), [r.float() for r in regions], self.bins, 1 / STRIDE)
+        return roi_align(features["0"], regions, self.bins, 1 / STRIDE, sampling_ratio=0, aligned=True)
 
 
 class _Anchors(AnchorGenerator):

@@ -14,7 +14,7 @@ import torch
 from resdet.classification.classifier import Classifier
 from resdet.classification.responses import gradient_norms, layer_responses
 from resdet.classification.testing import dense, ten_crop, ten_crops
-from resdet.cli import eval_cls, plot_errors, precise_bn, responses, train_cls
+from resdet.cli import eval_cls, export_weights, plot_errors, precise_bn, responses, train_cls
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import load_config
 from resdet.engine.run import start_run
@@ -156,6 +156,22 @@ def test_an_ensemble_of_different_depths_is_the_mean_of_their_probabilities(
     single = [scores[f"center, {path}"] for _, path in nets]
     np.testing.assert_allclose(scores["center"], (single[0] + single[1]) / 2, rtol=1e-6)
     assert not np.allclose(*single)
+
+
+def test_another_projects_weights_are_tested_and_get_statistics(
+    trained: Path, cls_config: Path, tmp_path: Path
+) -> None:
+    """The trained net under torchvision's names answers as it did."""
+    torchvisions, again = tmp_path / "net.pth", tmp_path / "precise.pth"
+    config = tmp_path / "config.py"
+    config.write_text(cls_config.read_text().replace("width=0.125", "width=0.125, stride_on='3x3'"))
+    export_weights.main([str(trained), "--to", "torchvision", "--out", str(torchvisions)])
+    eval_cls.main([str(config), "--checkpoint", str(torchvisions), "--json", str(tmp_path / "a.json"), *ON_CPU])
+    eval_cls.main([str(cls_config), "--checkpoint", str(trained), "--json", str(tmp_path / "b.json"), *ON_CPU])
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+    statistics = ["--out", str(again), "--images", "8"]
+    precise_bn.main([str(config), "--checkpoint", str(torchvisions), *statistics, *ON_CPU])
+    assert read_checkpoint(again)["classes"] == ["dark", "light"]
 
 
 def test_centre_crops_have_the_error_that_training_ended_with(trained: Path, cls_config: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from resdet.nets.cifar_resnet import CifarResNet
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resdet.nets.resnet import ResNet
 from resdet.nets.unpickle import read_arrays
+from resdet.nets.vgg import VGG
 from resdet.nets.weights import Weights, load_weights, read_weights, to_cifar, to_torchvision
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
@@ -131,6 +132,20 @@ def test_torchvisions_nets_and_ours_give_the_same_logits_both_ways(
         torch.testing.assert_close(back(normal), expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("depth", [16, 19])
+def test_torchvisions_vggs_and_ours_give_the_same_logits(depth: int, tmp_path: Path) -> None:
+    torch.manual_seed(depth)
+    theirs = getattr(torchvision.models, f"vgg{depth}")(num_classes=3).eval()
+    torch.save(theirs.state_dict(), tmp_path / "net.pth")
+    ours = VGG(depth, num_classes=3).eval()
+    report = load_weights(ours, read_weights(tmp_path / "net.pth"))
+    assert (report.missing, report.unexpected, report.mismatched) == ([], [], [])
+    image = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    normal = torchvision.transforms.functional.normalize(image / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ours.preprocess(image)), theirs(normal), rtol=1e-5, atol=1e-4)
+
+
 def test_to_torchvision_is_the_exact_inverse_of_reading(tmp_path: Path) -> None:
     theirs = {k: v for k, v in torchvision.models.resnet50().state_dict().items() if "num_batches" not in k}
     torch.save(theirs, tmp_path / "net.pth")
@@ -158,8 +173,8 @@ def test_wrappers_of_training_scripts_are_opened(tmp_path: Path) -> None:
 def test_names_of_torchvision_weights_are_checked_before_any_download() -> None:
     with pytest.raises(UserError, match="no such weights"):
         read_weights("ResNet50_Weights.IMAGENET1K_V9")
-    with pytest.raises(UserError, match="ResNets only"):
-        read_weights("VGG16_Weights.IMAGENET1K_V1")
+    with pytest.raises(UserError, match="no such net"):
+        read_weights("AlexNet_Weights.IMAGENET1K_V1")
 
 
 def test_a_named_torchvision_net_comes_from_the_local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

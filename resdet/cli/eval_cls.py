@@ -2,6 +2,7 @@
 
 eval_cls.py CONFIG --checkpoint F
 eval_cls.py CONFIG --checkpoint F G H --views center ten-crop dense
+eval_cls.py imagenet_vgg16 --checkpoint VGG16_Weights.IMAGENET1K_V1     # torchvision's, by name or as a file
 eval_cls.py imagenet_r152 --checkpoint F G --net imagenet_r101 H        # an ensemble of different depths
 eval_cls.py imagenet_r50 --checkpoint F --submission answers.txt map_clsloc.txt --cfg-options data.test.image_set=test
 """
@@ -53,7 +54,9 @@ def _evaluate(arguments: list[str] | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a config file or the name of one")
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="of CONFIG")
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="of CONFIG, of any known origin"
+    )
     parser.add_argument(
         "--net", nargs=2, action="append", default=[], metavar=("CONFIG", "F"), help="of another net, for the ensemble"
     )

@@ -15,6 +15,7 @@ from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
+from resdet.nets.weights import read_weights
 from resdet.recipes.build_classifier import build_data, load_classifier
 from resdet.recipes.evaluate_classifier import test_classifier
 from resdet.recipes.precise_bn import PreciseBN
@@ -40,9 +41,10 @@ def _compute(arguments: list[str] | None) -> None:
         return
     for name in before:
         print(f"{name.removeprefix('test/')}: {before[name]:.2f} before, {after[name]:.2f} with {count:,} images")
-    save_checkpoint(
-        args.out, read_checkpoint(args.checkpoint) | {"model": classifier.state_dict(), "precise_bn": count}
-    )
+    own = read_weights(args.checkpoint).origin == "resdet"
+    facts = read_checkpoint(args.checkpoint) if own else {"classes": list(data.test.classes)}
+    facts |= {"model": classifier.state_dict(), "stride_on": classifier.net.stride_on, "precise_bn": count}
+    save_checkpoint(args.out, facts)
     write_json(args.json, {"before": before, "after": after, "images": count})
 
 

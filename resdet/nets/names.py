@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from resdet.nets.vgg import LAYERS as VGG_LAYERS
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -53,6 +55,19 @@ TORCHVISION = Scheme(
         "downsample.1": "shortcut.bn",
     },
 )
+
+
+def torchvision_vgg(depth: int) -> Scheme:
+    """Of VGG-16 and VGG-19: torchvision counts convolutions, ReLUs and poolings alike."""
+    layers = {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc"}
+    index = 0
+    for stage, count in enumerate(VGG_LAYERS[depth], 1):
+        for i in range(count):
+            layers[f"features.{index}"] = f"conv{stage}.{i}"
+            index += 2
+        index += 1
+    return Scheme(layers, stages={}, block={})
+
 
 # The nets of 6n + 2 layers as public PyTorch checkpoints for CIFAR-10 name them.
 CIFAR = Scheme(

@@ -4,7 +4,7 @@
     print(load_weights(detector, weights, allow_missing=("rpn", "head")))
     # R-50.pkl (caffe2): 265 of 265 tensors of conv1..conv5 matched; new: rpn.*, head.*; unused: fc.*
 
-Read are: torchvision's ResNets; the MSRA ResNets under Caffe2's names; detectron2's backbones and C4 detectors
+Read are: torchvision's ResNets and VGGs; the MSRA ResNets under Caffe2's names; detectron2's backbones and C4 detectors
 (.pkl, .pth); public nets of 6n + 2 layers for CIFAR-10; .safetensors of any of them; our own checkpoints (a dict with
 ``"format": "resdet"`` and the state dict as ``"model"``). The contents decide, not the file's name, and nothing that a
 file asks for is run.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,7 @@ class Weights:
     is_detector: bool
     source: str = "weights"  # the file's name, for messages
     leftover: list[str] = field(default_factory=list)  # the file's names that have no place in our nets
+    classes: tuple[str, ...] = ()  # in the order of the outputs, where the file tells: ours do
 
 
 @dataclass
@@ -103,8 +105,8 @@ def read_weights(source: str | Path) -> Weights:
 
 
 def _download(name: str) -> State:
-    if not re.match(r"ResNet\d+_", name):
-        raise UserError(f"{name}: resdet reads torchvision's ResNets only; give a name like ResNet50_Weights.DEFAULT")
+    if not re.match(r"(ResNet\d+|VGG1[69])_", name):
+        raise UserError(f"{name}: resdet has no such net; give a name like ResNet50_Weights.DEFAULT")
     import torchvision  # takes a second, and only this needs it
 
     try:
@@ -131,6 +133,8 @@ def _read_file(path: Path) -> Any:
             head = file.read(len(_OLD_TORCH))
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
+        if head.startswith(_ZIP) and zipfile.ZipFile(path).testzip():  # torch.load does not look at the checksums
+            raise zipfile.BadZipFile
         if head.startswith((_ZIP, _OLD_TORCH)):
             return torch.load(path, map_location="cpu", weights_only=True)
         return read_arrays(path)
@@ -171,13 +175,16 @@ def _interpret(data: Any, source: str) -> Weights:
         return _detectron2(tensors, source, author=data.get("__author__"))
     if {"conv1.weight", "layer1.0.conv1.weight", "linear.weight"} <= tensors.keys():
         return _foreign(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=_TORCHVISION)
+    if {"features.0.weight", "features.2.weight", "classifier.6.weight"} <= tensors.keys():
+        rename = names.torchvision_vgg(19 if "features.34.weight" in tensors else 16).translate
+        return _foreign(tensors, rename, source, origin="torchvision", bgr=False, pixels=_TORCHVISION)
     if {"conv1.weight", "layer1.0.conv1.weight"} <= tensors.keys():
         return _foreign(
             tensors, names.TORCHVISION.translate, source, origin="torchvision", bgr=False, pixels=_TORCHVISION
         )
     seen = f"its first tensor is {next(iter(tensors))}" if tensors else "it holds no named tensors"
     raise UserError(
-        f"{source}: not a net that resdet knows ({seen}); give a torchvision ResNet, an MSRA ResNet (R-50.pkl), "
+        f"{source}: not a net that resdet knows ({seen}); give a torchvision ResNet or VGG, an MSRA ResNet (R-50.pkl), "
         "a detectron2 backbone or C4 detector, a ResNet for CIFAR-10, or a resdet checkpoint"
     )
 
@@ -211,14 +218,16 @@ def _own(data: Mapping, source: str) -> Weights:
         pixels[name.rpartition(".")[2]] = state.pop(name)
     if not state or not {"mean", "std"} <= pixels.keys():
         raise UserError(f"{source}: a resdet checkpoint without a model or its preprocessing; save the run again")
+    is_detector = any(name.startswith(("rpn.", "head.")) for name in state)
     return Weights(
-        state,
+        state if is_detector else {name.removeprefix("net."): t for name, t in state.items()},  # a classifier's net
         mean=pixels["mean"],
         std=pixels["std"],
         stride_on=data["stride_on"] if data.get("stride_on") in get_args(StrideOn) else None,
         origin="resdet",
-        is_detector=any(name.startswith("net.") for name in state),
+        is_detector=is_detector,
         source=source,
+        classes=tuple(data.get("classes", ())),
     )
 
 

@@ -9,7 +9,6 @@ import torch
 from resdet.classification.classifier import Classifier, Net
 from resdet.data.cifar import Cifar10
 from resdet.data.settings import ClassificationData, Data
-from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build, build_call
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
@@ -40,8 +39,13 @@ def build_net(cfg: Config, data: Data) -> Net:
 
 
 def load_classifier(cfg: Config, data: Data, path: Path) -> Classifier:
-    """The config's net with a checkpoint's weights, ready to test."""
-    same_classes(read_checkpoint(path).get("classes", ()), data.test.classes, f"{path} and data.test")
+    """The config's net with weights of any known origin, ready to test.
+
+    Other projects' files do not name their classes: they are taken to be the data's, in the data's order.
+    """
+    weights = read_weights(path)
+    if weights.origin == "resdet":
+        same_classes(weights.classes, data.test.classes, f"{path} and data.test")
     net = build_net(cfg, data)
-    load_weights(net, read_weights(path))
+    load_weights(net, weights)
     return Classifier(net).eval().to(memory_format=torch.channels_last)

@@ -21,7 +21,7 @@ from resdet.data.voc import VOC_CLASSES
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build, load_config
 from resdet.engine.log import read_scalars
-from tiny import DETECTOR, write_voc
+from tiny import DETECTOR, write_class_folders, write_classifier_config, write_voc
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
@@ -328,6 +328,29 @@ def test_inspect_data_names_every_problem_in_one_pass(tmp_path: Path, capsys: py
     assert found("train: refused", "twice.xml", "keep one")
     assert found("4 problems to mend, 2 repaired")
     assert (tmp_path / "pictures" / "test.jpg").is_file()
+
+
+def test_inspect_data_names_all_of_a_classifiers_bad_images_and_counts_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = write_class_folders(tmp_path / "folders")
+    config = write_classifier_config(tmp_path / "cls.py", folders)
+    inspect_data.main([str(config), "--out", str(tmp_path / "sound")])
+    printed = capsys.readouterr().out
+    assert "0 problems to mend" in printed
+    assert "8 images of 2 classes; images a class 4..4, median 4" in printed
+    assert (tmp_path / "sound" / "train.jpg").is_file()
+
+    bad = [folders / "val" / "dark" / "1.png", folders / "val" / "light" / "2.png"]
+    bad[0].write_bytes(bad[0].read_bytes()[:30])
+    bad[1].write_text("not an image")
+    (folders / "train" / "dark").rename(folders / "train" / "dusk")
+    with pytest.raises(SystemExit):
+        inspect_data.main([str(config), "--out", str(tmp_path / "bad")])
+    said = capsys.readouterr()
+    assert all(f"test: refused: {path}" in said.out for path in bad)
+    assert "train and test: refused: data.train and data.test have different classes: 'dusk' and 'dark'" in said.out
+    assert "3 problems to mend" in said.out
 
 
 def test_inspect_data_describes_a_sound_set(

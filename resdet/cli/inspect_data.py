@@ -1,4 +1,7 @@
-"""Check a config's whole data set: names every bad file and box, prints statistics, draws sample pictures."""
+"""Check a config's whole data set: names every bad file and box, prints statistics, draws sample pictures.
+
+Of a detector's config boxes and images, of a classifier's images and classes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 
 from resdet.cli.common import add_config_options, run_command
 from resdet.engine.config import load_config
+from resdet.recipes.inspect_classes import inspect_classes
 from resdet.recipes.inspect_data import inspect_data
 
 
@@ -22,7 +26,8 @@ def _inspect(arguments: list[str] | None) -> None:
     parser.add_argument("--out", type=Path, default=Path("inspection"), help="folder for the pictures")
     add_config_options(parser)
     args = parser.parse_args(arguments)
-    problems = inspect_data(load_config(args.config, args.cfg_options), args.out)
+    cfg = load_config(args.config, args.cfg_options)
+    problems = inspect_classes(cfg, args.out) if "net" in cfg else inspect_data(cfg, args.out)
     refused = sum(p.refused for p in problems)
     print(f"{refused} problems to mend, {len(problems) - refused} repaired when read; pictures in {args.out}")
     if refused:

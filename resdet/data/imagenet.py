@@ -59,6 +59,11 @@ class ImageNetDataset:
         return str(self.paths[index])
 
 
+def first_synonym(name: str) -> str:
+    """Of "tench, Tinca tinca" the tench."""
+    return name.split(",")[0]
+
+
 def read_ilsvrc_ids(path: Path, classes: Sequence[str]) -> np.ndarray:
     """The numbers by which ILSVRC's server knows the classes, int64 [K]; their order is not that of the synsets.
 

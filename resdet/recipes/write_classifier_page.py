@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from resdet.classification.classifier import Net
+from resdet.data.imagenet import first_synonym
 from resdet.data.settings import Data
 from resdet.engine.config import Config
 from resdet.engine.log import read_scalars
@@ -77,7 +78,7 @@ def class_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
     if len(names) > MOST_CLASSES:
         order = np.argsort(accuracy, kind="stable")[:MOST_CLASSES]
         title = f"The {MOST_CLASSES} worst of {len(names)} classes"
-    rows = [(_first(names[i]), float(accuracy[i]), int(images[i])) for i in order.tolist()]
+    rows = [(first_synonym(names[i]), float(accuracy[i]), int(images[i])) for i in order.tolist()]
     return ClassTable(rows, title, "accuracy", "images")
 
 
@@ -87,7 +88,7 @@ def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple
     spread = np.unique(np.linspace(0, len(labels) - 1, PICTURES).round().astype(int))
     wrong = np.flatnonzero(found != labels)
     mistakes = wrong[np.argsort(-certainty[wrong], kind="stable")][:PICTURES]
-    names = [_first(name) for name in data.test.names]
+    names = [first_synonym(name) for name in data.test.names]
     sheets = []
     for title, order in (("test images", spread), ("most certain mistakes", mistakes)):
         batches = [batch.images for batch in data.testing(order, torch.device("cpu"))]
@@ -99,8 +100,3 @@ def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple
             cells.append(titled(below, f"{names[found[i]]} {certainty[i]:.2f}"))
         sheets.append((title, contact_sheet(cells, COLUMNS, CELL)))
     return sheets
-
-
-def _first(name: str) -> str:
-    """Of synonyms ("tench, Tinca tinca") the first."""
-    return name.split(",")[0]

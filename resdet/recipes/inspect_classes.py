@@ -1,0 +1,100 @@
+"""Check a classifier's data and describe them: every file that cannot be read, images by class, a sample sheet.
+
+problems = inspect_classes(load_config("configs/tiny_imagenet50_r18.py"), Path("inspection"))
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from resdet.data.cifar import Cifar10
+from resdet.data.imagenet import ImageNetDataset, first_synonym
+from resdet.data.voc_check import Problem
+from resdet.engine.config import Config, build, require
+from resdet.engine.run import same_classes
+from resdet.errors import UserError
+from resdet.report.drawing import Image, contact_sheet, save_image, titled
+from resdet.report.tables import print_table, results_table
+
+PICTURES, COLUMNS, CELL = 16, 4, 240
+MOST_CLASSES = 60  # of more, no table
+
+ClassSet = ImageNetDataset | Cifar10
+
+
+def inspect_classes(cfg: Config, out: Path) -> list[Problem]:
+    """Print what is wrong and what is there; write OUT/train.jpg and OUT/test.jpg. Returns the problems.
+
+    Every image is decoded, on all cores: ImageNet takes a while.
+    """
+    require(cfg, "a classifier", "net", "data.train", "data.test")
+    problems: list[Problem] = []
+    sets: list[ClassSet] = []
+    for name in ("train", "test"):
+        try:
+            dataset = build(cfg.data[name])
+        except UserError as error:
+            problems.append(_tell(name, str(error)))
+            continue
+        sets.append(dataset)
+        unreadable = [] if isinstance(dataset, Cifar10) else _unreadable(dataset, name)
+        problems += [_tell(name, text) for _, text in unreadable]
+        describe_classes(name, dataset)
+        readable = np.setdiff1d(np.arange(len(dataset)), [i for i, _ in unreadable])
+        if len(readable):
+            save_image(out / f"{name}.jpg", class_sheet(dataset, readable))
+    if len(sets) == 2:
+        try:
+            same_classes(sets[0].classes, sets[1].classes, "data.train and data.test")
+        except UserError as error:
+            problems.append(_tell("train and test", str(error)))
+    return problems
+
+
+def describe_classes(name: str, dataset: ClassSet) -> None:
+    """How many images each class has; of many classes the range."""
+    counts = np.bincount(np.asarray(dataset.labels), minlength=len(dataset.classes))
+    if len(counts) <= MOST_CLASSES:
+        rows = [(first_synonym(label), count) for label, count in zip(dataset.names, counts.tolist(), strict=True)]
+        print_table(results_table(f"{name}: {len(dataset)} images", ["class", "images"], rows))
+    print(
+        f"{name}: {len(dataset)} images of {len(counts)} classes; images a class {counts.min()}..{counts.max()}, "
+        f"median {np.median(counts):g}\n"
+    )
+
+
+def class_sheet(dataset: ClassSet, order: np.ndarray) -> Image:
+    """Images spread over the set, each under its class."""
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, PICTURES).round().astype(int))]
+    cells = []
+    for i in chosen.tolist():
+        pixels = dataset.images[i].permute(1, 2, 0).numpy() if isinstance(dataset, Cifar10) else dataset[i][0]
+        cells.append(titled(pixels, first_synonym(dataset.names[int(dataset.labels[i])]), CELL))
+    return contact_sheet(cells, COLUMNS, CELL)
+
+
+def _unreadable(dataset: ImageNetDataset, name: str) -> list[tuple[int, str]]:
+    """(index, what is wrong) of every image that cannot be decoded."""
+
+    def look(index: int) -> tuple[int, str]:
+        try:
+            dataset[index]
+        except UserError as error:
+            return index, str(error)
+        return index, ""
+
+    console = Console(stderr=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        answers = track(pool.map(look, range(len(dataset))), f"{name}: reading", len(dataset), console=console)
+        return [(index, text) for index, text in answers if text]
+
+
+def _tell(name: str, text: str) -> Problem:
+    print(f"{name}: refused: {text}")
+    return Problem(text, True)

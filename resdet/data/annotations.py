@@ -11,8 +11,9 @@ object's reference count and copy the pages, worker by worker.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ import torch
 from resdet.data.images import read_image
 from resdet.errors import UserError
 from resdet.structures import Sample
+
+logger = logging.getLogger("resdet")
 
 
 @dataclass
@@ -129,6 +132,31 @@ class DetectionDataset:
             f"{self.table.paths[index]}: the image is {pixels.shape[1]}x{pixels.shape[0]} but its annotation says "
             f"{width}x{height}; correct the annotation, or restore the image that was annotated (EXIF rotation counts)"
         )
+
+
+def clean_boxes(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Clip boxes to their images and drop those without area, which train to NaN; one warning counts both."""
+    clipped = dropped = 0
+    first = ""
+    cleaned = []
+    for annotation in annotations:
+        height, width = annotation.size
+        boxes = annotation.boxes.clip(0, [width, height, width, height])
+        single = boxes.astype(np.float32)  # what is trained on
+        has_area = (single[:, 2] > single[:, 0]) & (single[:, 3] > single[:, 1])
+        changed = has_area & (boxes != annotation.boxes).any(1)
+        bad = np.flatnonzero(changed | ~has_area)
+        if len(bad) and not first:
+            first = f"{annotation.id}, object {bad[0] + 1}"
+        clipped += int(changed.sum())
+        dropped += int((~has_area).sum())
+        cleaned.append(replace(annotation, boxes=boxes).keep(has_area) if len(bad) else annotation)
+    if first:
+        logger.warning(
+            "%d boxes reach over their image and were clipped, %d have no area in it and were dropped (first: %s)",
+            *(clipped, dropped, first),
+        )
+    return cleaned
 
 
 def _flags(flags: np.ndarray, count: int) -> np.ndarray:

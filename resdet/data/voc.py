@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset
+from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset, clean_boxes
 from resdet.data.images import image_size
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections
@@ -72,7 +72,7 @@ class VOCDataset(DetectionDataset):
             classes = sorted({name for record in records for name in record.names})
         annotations = [_to_annotation(record, classes) for record in records]
         annotations = _complete_sizes(annotations)
-        annotations = _clean_boxes(annotations)
+        annotations = clean_boxes(annotations)
         if not keep_difficult:
             annotations = [a.keep(~a.difficult) for a in annotations]
         super().__init__(classes, AnnotationTable(annotations))
@@ -271,31 +271,6 @@ def _complete_sizes(annotations: list[Annotation]) -> list[Annotation]:
             *(len(missing), len(annotations), missing[0].id),
         )
     return [replace(a, size=image_size(a.path)) if 0 in a.size else a for a in annotations]
-
-
-def _clean_boxes(annotations: list[Annotation]) -> list[Annotation]:
-    """Clip boxes to their images and drop those without area, which train to NaN; one warning counts both."""
-    clipped = dropped = 0
-    first = ""
-    cleaned = []
-    for annotation in annotations:
-        height, width = annotation.size
-        boxes = annotation.boxes.clip(0, [width, height, width, height])
-        single = boxes.astype(np.float32)  # what is trained on
-        has_area = (single[:, 2] > single[:, 0]) & (single[:, 3] > single[:, 1])
-        changed = has_area & (boxes != annotation.boxes).any(1)
-        bad = np.flatnonzero(changed | ~has_area)
-        if len(bad) and not first:
-            first = f"{annotation.id}, object {bad[0] + 1}"
-        clipped += int(changed.sum())
-        dropped += int((~has_area).sum())
-        cleaned.append(replace(annotation, boxes=boxes).keep(has_area) if len(bad) else annotation)
-    if first:
-        logger.warning(
-            "%d boxes reach over their image and were clipped, %d have no area in it and were dropped (first: %s)",
-            *(clipped, dropped, first),
-        )
-    return cleaned
 
 
 def _parse(path: Path) -> _Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
         assert (model.num_classes, model.head.scores.out_features, net.fc) == (classes, classes + 1, None)
     else:
         assert net.fc.out_features == classes
-    named = re.search(r"_(r|plain)(\d+)", path.stem)
+    named = re.search(r"_(r|plain|vgg)(\d+)", path.stem)
     assert net.depth == (int(named[2]) if named else 18)
     blocks = [m for m in net.modules() if isinstance(m, BasicBlock | Bottleneck)]
-    assert {block.residual for block in blocks} == {"plain" not in path.stem}
+    assert {block.residual for block in blocks} == (set() if "vgg" in path.stem else {"plain" not in path.stem})
     assert callable(build(cfg.schedule))
     assert set(cfg.loop) <= set(LoopSettings.__dataclass_fields__)
     build_sgd(nn.Linear(2, 2), images=cfg.data.images, **cfg.optimizer)
@@ -120,3 +121,13 @@ def test_build_names_arguments_that_a_class_does_not_take() -> None:
     assert build({"a": [{"type": Cosine, "steps": 2}], "b": (1, "x")}) == {"a": [Cosine(2)], "b": (1, "x")}
     with pytest.raises(UserError, match=r"MultiStep .*'step'"):
         build({"type": MultiStep, "step": 3})
+
+
+def test_pip_installs_every_package_and_command() -> None:
+    root = Path(__file__).resolve().parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    listed = project["tool"]["setuptools"]["packages"]
+    there = {".".join(p.parent.relative_to(root).parts) for p in (root / "resdet").rglob("__init__.py")}
+    assert {name for name in listed if "configs" not in name} == there
+    commands = {f"resdet-{tool.stem.replace('_', '-')}" for tool in (root / "tools").glob("*.py")}
+    assert commands <= set(project["project"]["scripts"])

@@ -1,0 +1,100 @@
+"""The twelve figures are pycocotools' own, whatever way the detections come; crowds, small areas, empty results."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from resdet.data.coco import COCODataset, write_results
+from resdet.metrics.coco_ap import FIGURES, evaluate_coco
+from resdet.metrics.voc_ap import FlatDetections
+
+
+def random_set(root: Path, images: int, objects: int = 6, seed: int = 0, first: int = 0) -> COCODataset:
+    """Boxes of all sizes in images that are never read; every tenth is a crowd; category ids with holes."""
+    random = np.random.default_rng(seed)
+    content: dict = {"categories": [{"id": i, "name": f"c{i}"} for i in (2, 3, 11, 40)], "annotations": []}
+    content["images"] = [{"id": first + i, "file_name": f"{i}.jpg", "width": 800, "height": 700} for i in range(images)]
+    for image in content["images"]:
+        for _ in range(random.integers(0, 2 * objects)):
+            x, y = random.uniform(0, [500, 400])
+            width, height = np.exp(random.uniform(2, 5.3, 2))
+            item = {"id": len(content["annotations"]) + 1, "image_id": image["id"], "bbox": [x, y, width, height]}
+            crowd = int(random.random() < 0.1)
+            item |= {"category_id": int(random.choice([2, 3, 11])), "iscrowd": crowd, "area": 0.6 * width * height}
+            content["annotations"].append(item)
+    (root / f"images{first}").mkdir(parents=True)
+    (root / f"{first}.json").write_text(json.dumps(content))
+    return COCODataset(root, [(f"images{first}", f"{first}.json")])
+
+
+def noisy(dataset: COCODataset, seed: int = 1) -> FlatDetections:
+    """The truth moved about, some of it twice, with false ones between; scores with two digits, so some are equal."""
+    random = np.random.default_rng(seed)
+    table = dataset.table
+    box = np.concatenate([table.boxes, table.boxes[::2], random.permutation(table.boxes)[: len(table.boxes) // 2]])
+    image = np.concatenate([table.image_of_object(), table.image_of_object()[::2]])
+    image = np.concatenate([image, random.integers(0, len(dataset), len(box) - len(image))])
+    label = np.concatenate([table.labels, table.labels[::2]])
+    label = np.concatenate([label, random.integers(0, 4, len(box) - len(label))])
+    size = np.tile(box[:, 2:] - box[:, :2], 2)
+    box = box + 0.1 * size * random.normal(size=box.shape)
+    box[:, 2:] = np.maximum(box[:, 2:], box[:, :2] + 1)
+    return FlatDetections(image, label, random.random(len(box)).round(2), box.round(2))
+
+
+def by_hand(files: list[Path], results: Path) -> np.ndarray:
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(files[0]))
+        evaluation = COCOeval(truth, truth.loadRes(str(results)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def test_the_twelve_figures_are_pycocotools_own_from_the_results_file(tmp_path: Path) -> None:
+    dataset = random_set(tmp_path, 40)
+    detections = noisy(dataset)
+    result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, detections)
+    write_results(tmp_path / "results.json", dataset, detections)
+    stats = by_hand(list(dataset.files), tmp_path / "results.json")
+    assert list(result.figures) == list(FIGURES)
+    np.testing.assert_allclose(list(result.figures.values()), stats, atol=1e-9)
+    assert 0.05 < result.figures["AP"] < result.figures["AP50"] < 1
+    assert np.isnan(result.per_class[3])  # category 40 has no object
+    assert np.nanmean(result.per_class) == pytest.approx(result.figures["AP"], abs=1e-12)
+    assert np.nanmean(result.per_class50) == pytest.approx(result.figures["AP50"], abs=1e-12)
+
+
+def test_the_truth_itself_is_found_in_full_and_nothing_finds_nothing(tmp_path: Path) -> None:
+    dataset = random_set(tmp_path, 10)
+    table = dataset.table
+    arrays = (table.image_of_object(), table.labels, np.ones(len(table.labels)), table.boxes)
+    perfect = FlatDetections(*(a[~table.crowd] for a in arrays))
+    result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, perfect)
+    assert result.figures["AP"] == pytest.approx(1, abs=1e-9)
+    nothing = FlatDetections(np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros((0, 4)))
+    result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, nothing)
+    assert (result.figures["AP"], result.figures["AR_100"]) == (0, 0)
+
+
+def test_a_union_of_files_is_scored_as_one_set(tmp_path: Path) -> None:
+    parts = [random_set(tmp_path, 12, seed=s, first=f) for s, f in ((0, 0), (5, 1000))]
+    whole = COCODataset(tmp_path, [("images0", "0.json"), ("images1000", "1000.json")])
+    found = [noisy(part) for part in parts]
+    image = np.concatenate([found[0].image, found[1].image + 12])
+    rest = (np.concatenate([getattr(f, name) for f in found]) for name in ("label", "score", "box"))
+    result = evaluate_coco(whole.files, whole.image_numbers, whole.category_ids, FlatDetections(image, *rest))
+    single = [evaluate_coco(p.files, p.image_numbers, p.category_ids, f) for p, f in zip(parts, found, strict=True)]
+    low, high = sorted(r.figures["AP50"] for r in single)
+    assert low - 0.1 < result.figures["AP50"] < high + 0.1
+    alone = evaluate_coco(whole.files, whole.image_numbers[:12], whole.category_ids, found[0])
+    assert alone.figures == pytest.approx(single[0].figures, nan_ok=True)  # the other file's images are not looked at

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from resdet.benchmarks.detector_stages import random_batch, random_detector
 from resdet.boxes.geometry import pairwise_iou
 from resdet.data.loading import collate_detection
 from resdet.data.sampling import draw_seed
@@ -15,7 +16,6 @@ from resdet.nets.blocks import fold_for_inference
 from resdet.nets.frozen_bn import FrozenBatchNorm
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.resnet import ResNet
-from resdet.recipes.benchmark import random_batch, random_detector
 from resdet.structures import Batch, Sample
 
 STEPS = 160  # of the overfitted image

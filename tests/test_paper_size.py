@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
+from resdet.benchmarks.detector_stages import random_detector
 from resdet.boxes.geometry import pairwise_iou
 from resdet.data.loading import collate_detection
 from resdet.engine.config import load_config
 from resdet.engine.precision import fast_precision, precision_context
-from resdet.recipes.benchmark import random_detector
 from resdet.structures import Batch, Sample
 
 pytestmark = pytest.mark.heavy

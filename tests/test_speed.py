@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torchvision
 
+from resdet.benchmarks import classifier_speed
 from resdet.cli import benchmark
 from resdet.nets.cifar_resnet import CifarResNet
 from resdet.nets.resnet import ResNet
-from resdet.recipes import classifier_speed
 
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
 

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import torch
 
+from resdet.benchmarks.against_torchvision import compare
+from resdet.benchmarks.classifier_speed import classifier_speed
+from resdet.benchmarks.data_speed import classification_pipelines, data_speed, detection_pipelines
+from resdet.benchmarks.detector_stages import benchmark
 from resdet.cli.common import add_compile, add_config_options, add_json, run_command, write_json
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, load_config, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.precision import Precision, fast_precision
 from resdet.errors import UserError
-from resdet.recipes.against_torchvision import compare
-from resdet.recipes.benchmark import benchmark
-from resdet.recipes.classifier_speed import classifier_speed
-from resdet.recipes.data_speed import classification_pipelines, data_speed, detection_pipelines
 from resdet.report.tables import print_table, results_table
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

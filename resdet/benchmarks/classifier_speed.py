@@ -26,6 +26,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from resdet.benchmarks.torchvision_peer import move_strides
 from resdet.classification.classifier import Classifier, Net
 from resdet.data.loading import image_loader
 from resdet.data.resident import ResidentLoader
@@ -36,7 +37,6 @@ from resdet.engine.precision import Precision, precision_context
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
 from resdet.nets.weights import to_torchvision
-from resdet.recipes.torchvision_peer import move_strides
 
 WORKERS = 2
 STEPS = 10  # of a turn, after one that is not counted

@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from resdet.benchmarks.detector_stages import random_batch, random_detector
+from resdet.benchmarks.torchvision_peer import largest_differences, peer_inputs, torchvision_peer
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.config import Config, require
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
-from resdet.recipes.benchmark import random_batch, random_detector
-from resdet.recipes.torchvision_peer import largest_differences, peer_inputs, torchvision_peer
 from resdet.structures import Batch
 
 TOLERANCE = 1e-3

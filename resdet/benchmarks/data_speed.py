@@ -26,13 +26,13 @@ from torchvision import tv_tensors
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms import v2
 
+from resdet.benchmarks.classifier_speed import references_views
 from resdet.data.images import read_image
 from resdet.data.loading import collate_detection, collate_images
 from resdet.data.transforms import DetectionAugmentation, Resizer
 from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from resdet.recipes.classifier_speed import references_views
 from resdet.structures import Sample
 
 Pipeline = Callable[[Path, int], object]  # a file and a seed

@@ -1,0 +1,1 @@
+"""How fast: a detector stage by stage, training and data paths, each beside torchvision where it has a peer."""

@@ -93,15 +93,20 @@ class RPN(nn.Module):
         N, _, h, w = logits.shape
         present = inside(features.cells, h, w).permute(0, 2, 3, 1).expand(-1, -1, -1, self.anchors.num_anchors)
         present = present.reshape(N, -1)
-        logits = logits.float().permute(0, 2, 3, 1).reshape(N, -1)
-        deltas = deltas.float().permute(0, 2, 3, 1).reshape(N, -1, 4)
+        logits = logits.permute(0, 2, 3, 1).reshape(N, -1)
+        deltas = deltas.permute(0, 2, 3, 1).reshape(N, -1, 4)
         anchors = self.anchors(h, w, logits.device) / features.scale[:, None]
         return RPNOutputs(logits.masked_fill(~present, -torch.inf), deltas, anchors, present)
 
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Objectness logits [N, A, h, w] and deltas [N, 4A, h, w] of a trunk's map [N, C, h, w]."""
+        """Objectness logits [N, A, h, w] and deltas [N, 4A, h, w] of a trunk's map [N, C, h, w]; fp32 always.
+
+        The siblings are cheap, and thousands of logits with bf16's eight bits would share their ranks.
+        """
         x = self.conv(x).relu_()
-        return self.objectness(x), self.deltas(x)
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            return self.objectness(x), self.deltas(x)
 
     def propose(self, outputs: RPNOutputs, features: Features) -> Proposals:
         """The best proposals of each image, in its own pixels; more of them in training than at test."""

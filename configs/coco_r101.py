@@ -1,8 +1,8 @@
 """ResNet-101 on COCO val, trained on COCO train: Table 8, mAP@.5 48.4, mAP@[.5,.95] 27.2 (VGG-16: 41.5, 21.2).
 
 The paper's schedule: 240k iterations at .001 and 80k at .0001, 8 images a step in the RPN step, 16 in the Fast R-CNN
-step. Anchors of 64 px are added for COCO's small objects (the authors' journal version). COCO's reader and evaluation
-are not part of this release: the model builds, its data does not yet.
+step. Anchors of 64 px are added for COCO's small objects (the authors' journal version). COCO is read
+(data/coco.py) and scored (metrics/coco_ap.py), but no command trains or evaluates on it yet: the model builds alone.
 """
 
 from mmengine.config import read_base

@@ -146,6 +146,14 @@ def test_torchvisions_vggs_and_ours_give_the_same_logits(depth: int, tmp_path: P
         torch.testing.assert_close(ours(ours.preprocess(image)), theirs(normal), rtol=1e-5, atol=1e-4)
 
 
+def test_a_vgg_of_convolutions_alone_is_refused(tmp_path: Path) -> None:
+    """torchvision's IMAGENET1K_FEATURES fill the rest with NaN; its mean and deviation are others."""
+    tensors = {name: torch.zeros(2) for name in ("features.0.weight", "features.2.weight")}
+    torch.save(tensors | {"classifier.6.weight": torch.full((2,), torch.nan)}, tmp_path / "vgg.pth")
+    with pytest.raises(UserError, match=r"vgg.pth: has no values for fc, .* IMAGENET1K_V1"):
+        read_weights(tmp_path / "vgg.pth")
+
+
 def test_to_torchvision_is_the_exact_inverse_of_reading(tmp_path: Path) -> None:
     theirs = {k: v for k, v in torchvision.models.resnet50().state_dict().items() if "num_batches" not in k}
     torch.save(theirs, tmp_path / "net.pth")

@@ -176,6 +176,10 @@ def _interpret(data: Any, source: str) -> Weights:
     if {"conv1.weight", "layer1.0.conv1.weight", "linear.weight"} <= tensors.keys():
         return _foreign(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=_TORCHVISION)
     if {"features.0.weight", "features.2.weight", "classifier.6.weight"} <= tensors.keys():
+        if not tensors["classifier.6.weight"].isfinite().all():
+            raise UserError(
+                f"{source}: has no values for fc, and its convolutions want another preprocessing; take IMAGENET1K_V1"
+            )
         rename = names.torchvision_vgg(19 if "features.34.weight" in tensors else 16).translate
         return _foreign(tensors, rename, source, origin="torchvision", bgr=False, pixels=_TORCHVISION)
     if {"conv1.weight", "layer1.0.conv1.weight"} <= tensors.keys():

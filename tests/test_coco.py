@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from resdet.data.coco import COCODataset, write_results
+from resdet.data.coco import COCO_CLASSES, COCODataset, read_results, write_results
+from resdet.data.coco_file import read_coco_file
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections
 
@@ -91,11 +92,15 @@ def test_sets_are_united_and_an_image_may_be_in_one_alone(tmp_path: Path) -> Non
         (lambda d: d["images"].clear(), "has no images"),
         (lambda d: d["images"][0].pop("width"), "image 12 has no 'width'"),
         (lambda d: d["annotations"][0].pop("category_id"), "annotation 1 has no 'category_id'"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), "annotation 1: bbox .* is not x, y, width, height"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3, float("nan")]), "annotation 1: bbox"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), "annotation 1 has bbox .*, not x, y, width, height"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3, float("nan")]), "annotation 1 has bbox"),
         (lambda d: d["annotations"][1].update(image_id=8), "annotation 2 is of image 8, which is not listed"),
         (lambda d: d["annotations"][1].update(category_id=8), "annotation 2 is of category 8, which is not listed"),
         (lambda d: d["categories"][1].update(name="bus"), "one id or one name"),
+        (lambda d: d["images"][1].update(id=12), "two images have the id 12"),
+        (lambda d: d["annotations"][3].update(id=2), "two annotations have the id 2"),
+        (lambda d: d["images"][1].update(height=-30), "image 5 is 40x-30"),
+        (lambda d: d["images"][1].update(width="wide"), "image 5: width 'wide' is no number"),
     ],
 )
 def test_a_bad_file_is_named_with_the_entry(tmp_path: Path, change: Callable[[dict], object], message: str) -> None:
@@ -131,11 +136,56 @@ def test_results_come_back_from_pycocotools(tmp_path: Path) -> None:
         {"image_id": 5, "category_id": 7, "bbox": [1.23, 2.0, 9.77, 18.0], "score": 0.75},
         {"image_id": 12, "category_id": 3, "bbox": [0.0, 0.5, 40.0, 29.5], "score": 0.5},
     ]
+    back = read_results(tmp_path / "results.json", dataset)
+    assert (back.image.tolist(), back.label.tolist()) == ([1, 0], [1, 0])
+    np.testing.assert_allclose(back.box, box, atol=0.011)
     loaded = COCO(str(dataset.files[0])).loadRes(str(tmp_path / "results.json"))
     assert sorted(loaded.anns[i]["image_id"] for i in loaded.anns) == [5, 12]
     nothing = FlatDetections(np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros((0, 4)))
     write_results(tmp_path / "none.json", dataset, nothing)
     assert json.loads((tmp_path / "none.json").read_text()) == []
+    assert len(read_results(tmp_path / "none.json", dataset)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}', "not valid JSON"),
+        ('{"image_id": 5}', "is no list"),
+        ('[{"image_id": 6, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}]', "result 1 is of image 6, which"),
+        ('[{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "result 1 is of category 1, which"),
+        ('[{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3], "score": 0.5}]', "result 1 is not image_id"),
+        ('[{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4]}]', "result 1 is not image_id"),
+    ],
+)
+def test_results_that_do_not_fit_are_named(tmp_path: Path, text: str, message: str) -> None:
+    dataset = COCODataset(write(tmp_path, instances()), ["val"])
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UserError, match=f"results.json.*{message}"):
+        read_results(tmp_path / "results.json", dataset)
+
+
+def test_a_cache_gives_the_same_and_follows_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, instances()) / "annotations" / "instances_val.json"
+    first = read_coco_file(path, cached_from=0)
+    cache = path.with_name("instances_val.resdet.npz")
+    assert cache.is_file()
+    second = read_coco_file(path)
+    for name, array in vars(first).items():
+        np.testing.assert_array_equal(array, getattr(second, name), err_msg=name)
+    cache.write_bytes(cache.read_bytes()[:300])  # cut short: the JSON is read again
+    assert read_coco_file(path).categories == {3: "car", 7: "bus"}
+    read_coco_file(path, cached_from=0)
+    changed = instances()
+    changed["categories"][0]["name"] = "tram"
+    path.write_text(json.dumps(changed))
+    assert read_coco_file(path).categories == {3: "car", 7: "tram"}
+
+
+def test_small_files_leave_no_cache(tmp_path: Path) -> None:
+    root = write(tmp_path, instances())
+    COCODataset(root, ["val"])
+    assert [p.name for p in (root / "annotations").iterdir()] == ["instances_val.json"]
 
 
 @pytest.mark.shared
@@ -148,6 +198,7 @@ def test_coco128_is_read_as_pycocotools_reads_it(shared: Path, tmp_path: Path) -
     assert len(dataset) == 128
     assert dataset.category_ids.tolist() == sorted(theirs.cats)
     assert [theirs.cats[i]["name"] for i in dataset.category_ids] == list(dataset.classes)
+    assert dataset.classes == COCO_CLASSES
     assert int(dataset.table.crowd.sum()) == sum(a["iscrowd"] for a in theirs.anns.values()) == 10
     for i, number in enumerate(dataset.image_numbers.tolist()):
         items = theirs.loadAnns(theirs.getAnnIds(number))

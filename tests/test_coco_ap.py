@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from resdet.data.coco import COCODataset, write_results
+from resdet.data.annotations import DetectionDataset
+from resdet.data.coco import COCODataset, instances_of, write_results
 from resdet.metrics.coco_ap import FIGURES, evaluate_coco
 from resdet.metrics.voc_ap import FlatDetections
 
@@ -63,15 +65,28 @@ def by_hand(files: list[Path], results: Path) -> np.ndarray:
 def test_the_twelve_figures_are_pycocotools_own_from_the_results_file(tmp_path: Path) -> None:
     dataset = random_set(tmp_path, 40)
     detections = noisy(dataset)
-    result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, detections)
+    result = evaluate_coco(instances_of(dataset), detections)
     write_results(tmp_path / "results.json", dataset, detections)
     stats = by_hand(list(dataset.files), tmp_path / "results.json")
     assert list(result.figures) == list(FIGURES)
     np.testing.assert_allclose(list(result.figures.values()), stats, atol=1e-9)
     assert 0.05 < result.figures["AP"] < result.figures["AP50"] < 1
-    assert np.isnan(result.per_class[3])  # category 40 has no object
-    assert np.nanmean(result.per_class) == pytest.approx(result.figures["AP"], abs=1e-12)
-    assert np.nanmean(result.per_class50) == pytest.approx(result.figures["AP50"], abs=1e-12)
+    assert np.isnan(result.over_thresholds[3])  # category 40 has no object
+    assert np.nanmean(result.over_thresholds) == pytest.approx(result.figures["AP"], abs=1e-12)
+    assert np.nanmean([c.ap for c in result.classes]) == pytest.approx(result.figures["AP50"], abs=1e-12)
+    table = dataset.table
+    assert [c.num_truth for c in result.classes] == np.bincount(table.labels[~table.crowd], minlength=4).tolist()
+
+
+def test_another_format_s_boxes_score_as_the_same_boxes_in_coco_s_files(tmp_path: Path) -> None:
+    dataset = random_set(tmp_path, 30)
+    detections = noisy(dataset)
+    plain = DetectionDataset(dataset.classes, dataset.table)
+    ours, theirs = (evaluate_coco(instances_of(d), detections).figures for d in (plain, dataset))
+    by_area = ("small", "medium", "large")  # the file's areas are those of polygons, 60 % of the boxes
+    same = [name for name in FIGURES if not name.endswith(by_area)]
+    assert {n: ours[n] for n in same} == pytest.approx({n: theirs[n] for n in same})
+    assert any(ours[n] != theirs[n] for n in FIGURES if n not in same)
 
 
 def test_the_truth_itself_is_found_in_full_and_nothing_finds_nothing(tmp_path: Path) -> None:
@@ -79,10 +94,10 @@ def test_the_truth_itself_is_found_in_full_and_nothing_finds_nothing(tmp_path: P
     table = dataset.table
     arrays = (table.image_of_object(), table.labels, np.ones(len(table.labels)), table.boxes)
     perfect = FlatDetections(*(a[~table.crowd] for a in arrays))
-    result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, perfect)
+    result = evaluate_coco(instances_of(dataset), perfect)
     assert result.figures["AP"] == pytest.approx(1, abs=1e-9)
     nothing = FlatDetections(np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros((0, 4)))
-    result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, nothing)
+    result = evaluate_coco(instances_of(dataset), nothing)
     assert (result.figures["AP"], result.figures["AR_100"]) == (0, 0)
 
 
@@ -92,9 +107,10 @@ def test_a_union_of_files_is_scored_as_one_set(tmp_path: Path) -> None:
     found = [noisy(part) for part in parts]
     image = np.concatenate([found[0].image, found[1].image + 12])
     rest = (np.concatenate([getattr(f, name) for f in found]) for name in ("label", "score", "box"))
-    result = evaluate_coco(whole.files, whole.image_numbers, whole.category_ids, FlatDetections(image, *rest))
-    single = [evaluate_coco(p.files, p.image_numbers, p.category_ids, f) for p, f in zip(parts, found, strict=True)]
+    result = evaluate_coco(instances_of(whole), FlatDetections(image, *rest))
+    single = [evaluate_coco(instances_of(p), f) for p, f in zip(parts, found, strict=True)]
     low, high = sorted(r.figures["AP50"] for r in single)
     assert low - 0.1 < result.figures["AP50"] < high + 0.1
-    alone = evaluate_coco(whole.files, whole.image_numbers[:12], whole.category_ids, found[0])
+    some = replace(instances_of(whole), image_numbers=whole.image_numbers[:12])
+    alone = evaluate_coco(some, found[0])
     assert alone.figures == pytest.approx(single[0].figures, nan_ok=True)  # the other file's images are not looked at

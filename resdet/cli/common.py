@@ -136,6 +136,13 @@ def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Confi
     return cfg, run
 
 
+def folder_of(checkpoint: Path) -> Path:
+    """A checkpoint's folder, where the test's log goes."""
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: no such checkpoint; train one, or give the path of last.pth in a run")
+    return checkpoint.parent
+
+
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:
     """Write figures where --json asked for them; on the main process only."""
     if path is None or not is_main_process():

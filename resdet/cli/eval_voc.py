@@ -11,20 +11,15 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from resdet.cli.common import add_test_arguments, run_command, write_json
-from resdet.data.settings import DetectionData
+from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
 from resdet.data.voc import write_comp4
-from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.config import build_call, load_config, require
+from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
-from resdet.engine.precision import DTYPES
-from resdet.engine.run import same_classes, start_run
+from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import Method
-from resdet.nets.blocks import fold_for_inference
-from resdet.nets.weights import load_weights, read_weights
-from resdet.recipes.evaluate_voc import all_figures, detect_all, print_result, score, score_files
-from resdet.recipes.train_detector import build_detector
+from resdet.recipes.detect_with import detect_with
+from resdet.recipes.score_detections import all_figures, print_evaluation, score, score_comp4
 
 DEFAULT_CONFIG, DEFAULT_RUN = "shapes_det", Path("runs/shapes_det/last.pth")
 
@@ -47,11 +42,11 @@ def _score_files(args: argparse.Namespace) -> None:
     if missing:
         raise UserError(f"--detections needs --{missing[0].replace('_', '-')} too: which images were these?")
     method: Method = args.method or "area"
-    result, dataset, detections = score_files(
+    evaluation, dataset, detections = score_comp4(
         args.detections, args.voc_root, args.year, args.image_set, args.classes, method
     )
-    print_result(result, dataset, detections, method)
-    write_json(args.json, all_figures(result, dataset, detections))
+    print_evaluation(evaluation, dataset, detections)
+    write_json(args.json, all_figures(evaluation, dataset, detections))
 
 
 def _detect_and_score(args: argparse.Namespace) -> None:
@@ -59,25 +54,18 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     if checkpoint is None:
         raise UserError("which weights? give --checkpoint runs/.../best.pth")
     cfg = load_config(args.config or DEFAULT_CONFIG, args.cfg_options)
-    require(cfg, "a detector", "model", "data.test")
-    state = read_checkpoint(checkpoint)
-    run = start_run(checkpoint.parent, args.device, args.precision, args.seed, args.launcher, log="eval")
-    data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
-    dataset, method = data.test, args.method or data.method
-    same_classes(state.get("classes", ()), dataset.classes, f"{checkpoint} and data.test")
-    model = build_detector(cfg, dataset.classes)
-    load_weights(model, read_weights(checkpoint))
-    fold_for_inference(model, DTYPES[run.precision])
-    detections = detect_all(model.to(run.device), dataset, data.resizer, run, data.test_images, data.workers)
+    run = start_run(folder_of(checkpoint), args.device, args.precision, args.seed, args.launcher, log="eval")
+    detections, data = detect_with(cfg, checkpoint, run)
     if not is_main_process():
         return
-    result = score(detections, dataset, method)
-    print_result(result, dataset, detections, method)
+    dataset, usual = data.test, "area" if data.method == "coco" else data.method
+    evaluation = score(detections, dataset, args.method or usual)
+    print_evaluation(evaluation, dataset, detections)
     if args.write_detections:
         splits = cfg.data.test.get("splits")
         image_set = splits[-1][1] if splits else cfg.data.test.image_set
         write_comp4(args.write_detections, image_set, dataset.classes, dataset.table.ids.tolist(), detections)
-    write_json(args.json, all_figures(result, dataset, detections))
+    write_json(args.json, all_figures(evaluation, dataset, detections))
 
 
 def _newest() -> Path:

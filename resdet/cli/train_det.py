@@ -7,7 +7,6 @@ from pathlib import Path
 
 from resdet.cli.common import add_run_arguments, config_and_run, run_command, write_json
 from resdet.errors import UserError
-from resdet.recipes.evaluate_voc import figures_of
 from resdet.recipes.train_detector import train_detector
 
 TRUNK = Path("runs/shapes_cls/last.pth")
@@ -28,8 +27,8 @@ def _train(arguments: list[str] | None) -> None:
             f"the embedded set's trunk, {TRUNK}, is not there: run tools/train_cls.py first, about a minute"
         )
     cfg, run = config_and_run(args, "shapes_det")
-    result = train_detector(cfg, run)
-    write_json(args.json, figures_of(result))
+    evaluation = train_detector(cfg, run)
+    write_json(args.json, evaluation.logged)
 
 
 if __name__ == "__main__":

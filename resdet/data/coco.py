@@ -4,6 +4,7 @@
     both = COCODataset("data/coco", ["train2014", "val2014"])
     mine = COCODataset("data/mine", [("photos", "labels.json")])   # one's own: folder and file below the root
     write_results("results.json", mine, detections)
+    detections = read_results("results.json", mine)
 
 Labels are 0..K-1, whatever the file's category ids, which have holes (COCO's 80 go up to 90). Boxes are COCO's own
 x, y, width, height, continuous: (x, y, x + width, y + height).
@@ -19,8 +20,23 @@ from typing import Any
 import numpy as np
 
 from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset, clean_boxes
+from resdet.data.coco_file import CocoFile, read_coco_file, read_content
 from resdet.errors import UserError
+from resdet.metrics.coco_ap import Instances
 from resdet.metrics.voc_ap import FlatDetections
+
+# In the order of their ids, which have holes: detection's 80 of the 91 that were planned.
+COCO_CLASSES = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
+    *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
+    *("elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee"),
+    *("skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+    *("tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
+    *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch"),
+    *("potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone"),
+    *("microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear"),
+    *("hair drier", "toothbrush"),
+)
 
 
 class COCODataset(DetectionDataset):
@@ -32,6 +48,7 @@ class COCODataset(DetectionDataset):
             pairs below the root.
         classes: category names in the order of their labels, all others are left out; None takes the file's, by id.
         empty_images: False leaves out images without objects (in training they teach the background).
+        annotated: False for sets whose answers only the server has (image_info_test-dev2017.json).
 
     `category_ids`, int64 [K], are the file's ids of the labels, `image_numbers`, int64 [N], those of the images. Boxes
     are clipped to their image and those without area dropped, counted in one warning. Crowds are kept and marked.
@@ -46,27 +63,51 @@ class COCODataset(DetectionDataset):
         splits: Sequence[str | tuple[str, str]],
         classes: Sequence[str] | None = None,
         empty_images: bool = True,
+        annotated: bool = True,
     ) -> None:
         root = Path(root)
         pairs = [(s, f"annotations/instances_{s}.json") if isinstance(s, str) else s for s in splits]
-        files = [_Instances(root / folder, root / file) for folder, file in pairs]
-        categories = files[0].categories
-        for other in files[1:]:
-            if other.categories != categories:
-                raise UserError(f"{other.path} and {files[0].path} have different categories: train on one of them")
-        names = tuple(categories.values()) if classes is None else tuple(classes)
-        by_name = {name: number for number, name in categories.items()}
+        for folder, _ in pairs:
+            if not (root / folder).is_dir():
+                raise UserError(f"{root / folder}: no such folder; put the images there")
+        self.files = tuple(root / file for _, file in pairs)
+        contents = [read_coco_file(file, annotated) for file in self.files]
+        by_name = self._categories(contents)
+        names = tuple(by_name) if classes is None else tuple(classes)
         unknown = [name for name in names if name not in by_name]
         if unknown:
-            raise UserError(f"{files[0].path} has no category '{unknown[0]}'; it has {', '.join(by_name)}")
+            raise UserError(f"{self.files[0]} has no category '{unknown[0]}'; it has {', '.join(by_name)}")
         self.category_ids = np.array([by_name[name] for name in names], np.int64)
-        annotations = [a for file in files for a in file.annotations(self.category_ids.tolist())]
+        folders = [root / folder for folder, _ in pairs]
+        annotations = [
+            a for folder, c in zip(folders, contents, strict=True) for a in _annotations(folder, c, self.category_ids)
+        ]
         if not empty_images:
             annotations = [a for a in annotations if len(a)]
         _refuse_repeated_images(annotations)
         super().__init__(names, AnnotationTable(clean_boxes(annotations)))
         self.image_numbers = self.table.ids.astype(np.int64)
-        self.files = tuple(file.path for file in files)
+
+    def _categories(self, contents: Sequence[CocoFile]) -> dict[str, int]:
+        """Ids by name, the same in all files."""
+        for path, content in zip(self.files, contents, strict=True):
+            if content.categories != contents[0].categories:
+                raise UserError(f"{path} and {self.files[0]} have different categories: train on one of them")
+        return {name: number for number, name in contents[0].categories.items()}
+
+
+def instances_of(dataset: DetectionDataset) -> Instances:
+    """What pycocotools needs of a data set: COCO's files as they are (their areas are those of the polygons); of
+    another format its boxes, difficult ones as crowds, numbered from 1.
+    """
+    if not hasattr(dataset, "files"):
+        return _instances_of_table(dataset)
+    contents = [read_content(file) for file in dataset.files]
+    merged = {key: [item for c in contents for item in c[key]] for key in ("images", "annotations")}
+    for number, item in enumerate(merged["annotations"], 1):
+        item["id"] = number  # two files may count from the same number
+    content = merged | {"categories": contents[0]["categories"]}
+    return Instances(content, dataset.image_numbers, dataset.category_ids)  # type: ignore[attr-defined]
 
 
 def write_results(path: str | Path, dataset: COCODataset, detections: FlatDetections) -> None:
@@ -87,87 +128,95 @@ def write_results(path: str | Path, dataset: COCODataset, detections: FlatDetect
         file.write("]\n" if separator != "[" else "[]\n")
 
 
-class _Instances:
-    """One JSON file and the folder of its images."""
+def read_results(path: str | Path, dataset: COCODataset) -> FlatDetections:
+    """Read a file of results; scores and boxes are float64.
 
-    def __init__(self, folder: Path, path: Path) -> None:
-        self.folder, self.path = folder, path
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; put the images there")
-        content = _read_json(path)
-        missing = [key for key in ("images", "annotations", "categories") if not isinstance(content.get(key), list)]
-        if missing:
-            raise UserError(f"{path}: has no list '{missing[0]}'; this is not a file of COCO instances")
-        self.images: list[dict] = content["images"]
-        self.objects: list[dict] = content["annotations"]
-        if not self.images:
-            raise UserError(f"{path}: has no images; choose another set")
-        pairs = sorted(
-            (self._value(c, "id", "category"), self._value(c, "name", "category")) for c in content["categories"]
+    Raises:
+        UserError: no such file, not JSON, a malformed entry, or one of an image or category that the set does not have.
+    """
+    path = Path(path)
+    images = {number: i for i, number in enumerate(dataset.image_numbers.tolist())}
+    labels = {number: k for k, number in enumerate(dataset.category_ids.tolist())}
+    items = _read_list(path)
+    image, label = np.zeros(len(items), np.int64), np.zeros(len(items), np.int64)
+    numbers = np.zeros((len(items), 5))
+    for row, item in enumerate(items):
+        where = f"{path}: result {row + 1}"
+        numbers[row] = _score_and_box(item, where)
+        if item["image_id"] not in images:
+            raise UserError(f"{where} is of image {item['image_id']}, which {dataset.files[0]} does not have")
+        if item["category_id"] not in labels:
+            raise UserError(f"{where} is of category {item['category_id']}, which {dataset.files[0]} does not have")
+        image[row], label[row] = images[item["image_id"]], labels[item["category_id"]]
+    numbers[:, 3:] += numbers[:, 1:3]
+    return FlatDetections(image, label, numbers[:, 0], numbers[:, 1:])
+
+
+def _annotations(folder: Path, file: CocoFile, category_ids: np.ndarray) -> list[Annotation]:
+    """The images with their objects of these categories, in the file's order."""
+    labels = {number: k for k, number in enumerate(category_ids.tolist())}
+    label = np.array([labels.get(number, -1) for number in file.categories_of_objects.tolist()], np.int64)
+    found = []
+    for i, (number, name, (height, width)) in enumerate(
+        zip(file.image_ids.tolist(), file.names.tolist(), file.sizes.tolist(), strict=True)
+    ):
+        rows = file.objects(i)
+        annotation = Annotation(
+            path=f"{folder}/{name}",
+            id=str(number),
+            size=(height, width),
+            boxes=file.boxes[rows],
+            labels=label[rows],
+            crowd=file.crowd[rows],
         )
-        self.categories: dict[int, str] = dict(pairs)
-        if len(set(self.categories.values())) < len(pairs):
-            raise UserError(f"{path}: two categories have one id or one name; correct the categories")
-
-    def annotations(self, category_ids: Sequence[int]) -> list[Annotation]:
-        """The images with their objects of these categories, in the file's order."""
-        label = {number: k for k, number in enumerate(category_ids)}
-        objects: dict[int, list[dict]] = {self._value(image, "id", "image"): [] for image in self.images}
-        for item in self.objects:
-            image, category = (self._value(item, key, "annotation") for key in ("image_id", "category_id"))
-            if image not in objects:
-                raise UserError(f"{self.path}: annotation {item.get('id')} is of image {image}, which is not listed")
-            if category not in self.categories:
-                raise UserError(
-                    f"{self.path}: annotation {item.get('id')} is of category {category}, which is not listed"
-                )
-            if category in label:
-                objects[image].append(item)
-        return [self._annotation(image, objects[image["id"]], label) for image in self.images]
-
-    def _annotation(self, image: dict, objects: list[dict], label: dict[int, int]) -> Annotation:
-        name, height, width = (self._value(image, key, "image") for key in ("file_name", "height", "width"))
-        boxes = np.array([self._box(item) for item in objects], np.float64).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        return Annotation(
-            path=str(self.folder / name),
-            id=str(image["id"]),
-            size=(int(height), int(width)),
-            boxes=boxes,
-            labels=np.array([label[item["category_id"]] for item in objects], np.int64),
-            crowd=np.array([bool(item.get("iscrowd")) for item in objects], bool),
-        )
-
-    def _box(self, item: dict) -> list[float]:
-        box: Any = item.get("bbox")
-        try:
-            values = [float(v) for v in box]
-        except (TypeError, ValueError):
-            values = []
-        if len(values) != 4 or not np.isfinite(values).all():
-            raise UserError(
-                f"{self.path}: annotation {item.get('id')}: bbox {box} is not x, y, width, height; correct it"
-            )
-        return values
-
-    def _value(self, item: dict, key: str, what: str) -> Any:
-        if key not in item:
-            raise UserError(
-                f"{self.path}: {what} {item.get('id', '')} has no '{key}'; correct the file".replace("  ", " ")
-            )
-        return item[key]
+        chosen = annotation.labels >= 0
+        found.append(annotation if chosen.all() else annotation.keep(chosen))
+    return found
 
 
-def _read_json(path: Path) -> dict:
+def _instances_of_table(dataset: DetectionDataset) -> Instances:
+    table = dataset.table
+    images, labels = np.arange(1, len(table) + 1), np.arange(1, len(dataset.classes) + 1)
+    boxes = table.boxes.copy()
+    boxes[:, 2:] -= boxes[:, :2]
+    rows = zip(
+        (table.image_of_object() + 1).tolist(), (table.labels + 1).tolist(), boxes.tolist(),
+        (table.crowd | table.difficult).tolist(), strict=True,
+    )  # fmt: skip
+    content = {
+        "images": [{"id": number} for number in images.tolist()],
+        "categories": [
+            {"id": number, "name": name} for number, name in zip(labels.tolist(), dataset.classes, strict=True)
+        ],
+        "annotations": [
+            {"id": i, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
+            for i, (image, label, box, crowd) in enumerate(rows, 1)
+        ],
+    }
+    return Instances(content, images, labels)
+
+
+def _read_list(path: Path) -> list[Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a file of COCO results")
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the root and the name of the set") from None
+        items = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); download or write it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a list; annotations are an object with images, annotations and categories")
-    return content
+        raise UserError(f"{path}: not valid JSON ({error}); write the results again") from None
+    if not isinstance(items, list):
+        raise UserError(f"{path}: is no list; results are a list of image_id, category_id, bbox and score")
+    return items
+
+
+def _score_and_box(item: Any, where: str) -> list[float]:
+    try:
+        values = [float(item["score"]), *(float(v) for v in item["bbox"])]
+        _ = item["image_id"], item["category_id"]
+    except (TypeError, ValueError, KeyError):
+        values = []
+    if len(values) != 5 or not np.isfinite(values).all():
+        raise UserError(f"{where} is not image_id, category_id, bbox of four numbers and score; write it again")
+    return values
 
 
 def _refuse_repeated_images(annotations: Sequence[Annotation]) -> None:

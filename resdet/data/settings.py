@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from resdet.data.loading import Images, View, image_eval_loader, image_loader, w
 from resdet.data.resident import ResidentImages, ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import Resizer
-from resdet.metrics.voc_ap import Method
+from resdet.errors import UserError
 from resdet.structures import LabelledImages
+
+Rule = Literal["area", "11-point", "coco"]  # of the AP: VOC's since 2010, of 2007; COCO's twelve figures
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class DetectionData:
         images: in one optimizer step, over all processes and accumulated passes.
         test_images: in a batch at test.
         workers: loader processes, for each training process.
-        method: of the AP: "area" or "11-point".
+        method: of the AP: "area" or "11-point" by VOC's rules, "coco" by COCO's.
     """
 
     test: DetectionDataset
@@ -42,7 +44,11 @@ class DetectionData:
     augment: Sequence[Any] = ()
     test_images: int = 1
     workers: int = 2
-    method: Method = "area"
+    method: Rule = "area"
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Rule):
+            raise UserError(f"data.method is {self.method!r}: give one of {', '.join(get_args(Rule))}")
 
 
 @dataclass(frozen=True)

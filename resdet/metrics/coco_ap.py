@@ -1,25 +1,22 @@
 """COCO's twelve figures (cocodataset.org, "Detection Evaluation"), computed by pycocotools itself.
 
-result = evaluate_coco(dataset.files, dataset.image_numbers, dataset.category_ids, detections)
+result = evaluate_coco(instances_of(dataset), detections)
 result.figures["AP"], result.figures["AP50"]        # in 0..1; the paper's mAP@[.5,.95] and mAP@.5
-result.per_class[3], result.per_class50[3]          # AP of label 3 over ten thresholds, and at .5
+result.over_thresholds[3], result.classes[3].ap     # AP of label 3 over ten thresholds, and at .5
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from resdet.metrics.voc_ap import FlatDetections
+from resdet.metrics.voc_ap import ClassResult, FlatDetections
 
 # In pycocotools' order (COCOeval.stats): AP over IoU .5:.05:.95, at .5, at .75, by area; recall with 1, 10, 100
 # detections an image, by area.
@@ -30,65 +27,68 @@ FIGURES = (
 
 
 @dataclass
+class Instances:
+    """What there is to find, as pycocotools takes it, and how it calls our images and labels."""
+
+    content: dict[str, Any]  # lists `images`, `annotations`, `categories`, as in COCO's files
+    image_numbers: np.ndarray  # int64 [N], the content's id of each image of the data set; others are not looked at
+    category_ids: np.ndarray  # int64 [K], the content's id of each label
+
+
+@dataclass
 class CocoResult:
     """What pycocotools says; NaN where it says -1: nothing to find."""
 
     figures: dict[str, float]  # the twelve, by the names of `FIGURES`
-    per_class: np.ndarray  # float64 [K], AP over ten thresholds
-    per_class50: np.ndarray  # float64 [K], AP at .5
+    classes: list[ClassResult]  # [K], at IoU .5: the precision at pycocotools' 101 levels of recall
+    over_thresholds: np.ndarray  # float64 [K], AP over ten thresholds
 
 
-def evaluate_coco(
-    files: Sequence[Path], image_numbers: np.ndarray, category_ids: np.ndarray, detections: FlatDetections
-) -> CocoResult:
-    """Score detections against the instances of one or several files.
-
-    Args:
-        files: the JSON files; areas, crowds and boxes are taken from them as they are.
-        image_numbers: int64 [N], the files' id of each image of the data set; others are not looked at.
-        category_ids: int64 [K], the files' id of each label.
-        detections: images and labels are indices of the two above; at most 100 an image count.
-    """
+def evaluate_coco(instances: Instances, detections: FlatDetections) -> CocoResult:
+    """Score detections, whose images and labels are indices of `instances`; at most 100 an image count."""
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        truth = _truth(files)
-        evaluation = COCOeval(truth, _results(truth, image_numbers, category_ids, detections), "bbox")
-        evaluation.params.imgIds = sorted(image_numbers.tolist())
-        evaluation.params.catIds = category_ids.tolist()
+        truth = _coco(instances.content)
+        evaluation = COCOeval(truth, _results(truth, instances, detections), "bbox")
+        evaluation.params.imgIds = sorted(instances.image_numbers.tolist())
+        evaluation.params.catIds = instances.category_ids.tolist()
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    precision = evaluation.eval["precision"][:, :, :, 0, 2]  # [thresholds, recalls, K]: all areas, 100 detections
+    precision = _undefined(evaluation.eval["precision"][:, :, :, 0, 2])  # [thresholds, recalls, K]: all, 100 an image
+    scores = evaluation.eval["scores"][0, :, :, 0, 2]
+    counts = _counts(truth, instances)
+    levels = evaluation.params.recThrs
+    classes = [
+        ClassResult(float(precision[0, :, k].mean()), levels, precision[0, :, k], scores[:, k], counts[k])
+        for k in range(len(counts))
+    ]
     figures = dict(zip(FIGURES, _undefined(evaluation.stats).tolist(), strict=True))
-    return CocoResult(figures, _mean_precision(precision), _mean_precision(precision[:1]))
+    return CocoResult(figures, classes, precision.mean((0, 1)))
 
 
-def _truth(files: Sequence[Path]) -> COCO:
-    contents = [json.loads(Path(file).read_bytes()) for file in files]
-    merged = {key: [item for c in contents for item in c[key]] for key in ("images", "annotations")}
-    for number, item in enumerate(merged["annotations"], 1):
-        item["id"] = number  # two files may count from the same number
-    return _coco(merged | {"categories": contents[0]["categories"]})
-
-
-def _results(truth: COCO, image_numbers: np.ndarray, category_ids: np.ndarray, detections: FlatDetections) -> COCO:
+def _results(truth: COCO, instances: Instances, detections: FlatDetections) -> COCO:
     if not len(detections):  # loadRes fails on none
         return _coco({**truth.dataset, "annotations": []})
     boxes = detections.box.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    columns = [image_numbers[detections.image], *boxes.T, detections.score, category_ids[detections.label]]
-    return truth.loadRes(np.stack(columns, 1).astype(np.float64))
+    images, categories = instances.image_numbers[detections.image], instances.category_ids[detections.label]
+    return truth.loadRes(np.stack([images, *boxes.T, detections.score, categories], 1).astype(np.float64))
 
 
-def _coco(dataset: dict[str, Any]) -> COCO:
+def _coco(content: dict[str, Any]) -> COCO:
     coco = COCO()
-    coco.dataset = dataset
+    coco.dataset = content
     coco.createIndex()
     return coco
 
 
-def _mean_precision(precision: np.ndarray) -> np.ndarray:
-    """[thresholds, recalls, K] -> [K]; NaN for a class without objects."""
-    return np.array([_undefined(rows).mean() for rows in np.moveaxis(precision, -1, 0)])
+def _counts(truth: COCO, instances: Instances) -> list[int]:
+    """Objects of each label in the images that are looked at, crowds left out."""
+    numbers, images = instances.category_ids.tolist(), instances.image_numbers.tolist()
+    found = truth.loadAnns(truth.getAnnIds(imgIds=images, catIds=numbers, iscrowd=False))
+    index = {number: k for k, number in enumerate(numbers)}
+    labels = np.array([index[item["category_id"]] for item in found], np.int64)
+    return np.bincount(labels, minlength=len(numbers)).tolist()
 
 
 def _undefined(values: np.ndarray) -> np.ndarray:

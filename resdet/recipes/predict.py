@@ -23,14 +23,13 @@ from resdet.data.images import read_image
 from resdet.data.loading import collate_detection
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import build, load_config, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.precision import DTYPES, Precision, fast_precision, precision_context
 from resdet.engine.run import make_folder
 from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
-from resdet.nets.weights import load_weights, read_weights
+from resdet.recipes.load_detector import read_detector
 from resdet.report.drawing import draw_detections, save_image
 from resdet.structures import Detections, Sample
 
@@ -74,20 +73,15 @@ def load_detector(
 
     Args:
         config: a file or the name of a config.
-        checkpoint: one of ours.
+        checkpoint: one of ours, or a detectron2 C4 model.
         device: "auto" takes a GPU if there is one.
         precision: None takes bf16 where the device multiplies it faster.
     """
     chosen = join_processes("none", device)
-    cfg, state = load_config(config), read_checkpoint(checkpoint)
+    cfg = load_config(config)
     require(cfg, "a detector", "model", "data.resizer")
-    model: FasterRCNN = build(cfg.model)
-    classes = list(state.get("classes", ()))
-    if len(classes) != model.num_classes:
-        counts = f"{checkpoint} has {len(classes)} classes, {config} has {model.num_classes}"
-        raise UserError(f"{counts}: give the config that the checkpoint was trained with")
-    load_weights(model, read_weights(checkpoint))
-    return Detector(model, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen))
+    model, classes = read_detector(cfg, checkpoint)
+    return Detector(model, list(classes), build(cfg.data.resizer), chosen, precision or fast_precision(chosen))
 
 
 def predict_files(detector: Detector, source: Path, out: Path, threshold: float) -> int:

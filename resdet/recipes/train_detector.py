@@ -20,20 +20,21 @@ from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
-from resdet.engine.distributed import get_rank, get_world_size, is_main_process
+from resdet.engine.distributed import gather_objects, get_rank, get_world_size, is_main_process
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, same_classes
 from resdet.errors import UserError
-from resdet.metrics.voc_ap import FlatDetections, VocResult
+from resdet.metrics.voc_ap import FlatDetections
 from resdet.nets.weights import load_weights, read_weights
-from resdet.recipes.evaluate_voc import detect_all, figures_of, print_result, score
+from resdet.recipes.detect_all import detect_all
+from resdet.recipes.score_detections import Evaluation, print_evaluation, score
 from resdet.recipes.write_detector_page import write_detector_page
 
 logger = logging.getLogger("resdet")
 
 
-def train_detector(cfg: Config, run: Run) -> VocResult:
+def train_detector(cfg: Config, run: Run) -> Evaluation:
     """Train, evaluate on the test set, write the page. Returns the last evaluation."""
     require(cfg, "a detector", "model", "data.train", "data.test", "optimizer", "schedule", "loop")
     data, settings = build_call(DetectionData, cfg.data), build_call(LoopSettings, cfg.loop)
@@ -57,19 +58,19 @@ def train_detector(cfg: Config, run: Run) -> VocResult:
     )  # fmt: skip
     pin = run.device.type == "cuda"
     loader = detection_loader(train_set, data.resizer, sampler, build_augmentation(data.augment), data.workers, pin)
-    answers: list[tuple[VocResult, FlatDetections]] = []
+    answers: list[tuple[Evaluation, FlatDetections]] = []
 
     def validate(net: nn.Module) -> dict[str, float]:
         answers[:] = [evaluate(net, data, run)]
-        return figures_of(answers[0][0])
+        return answers[0][0].logged
 
     with compiled(model.net, run.compile, dynamic=True):
         trained = loop(loader, validate)
-    result, detections = answers[0] if answers else evaluate(trained, data, run)  # none: resumed at the end
+    evaluation, detections = answers[0] if answers else evaluate(trained, data, run)  # none: resumed at the end
     if is_main_process():
-        print_result(result, data.test, detections, data.method)
-        write_detector_page(trained, cfg, run, data, result, detections)
-    return result
+        print_evaluation(evaluation, data.test, detections)
+        write_detector_page(trained, cfg, run, data, evaluation, detections)
+    return evaluation
 
 
 def build_detector(cfg: Config, classes: Sequence[str]) -> FasterRCNN:
@@ -95,7 +96,8 @@ def initialise(model: FasterRCNN, run: Run) -> None:
     logger.info("%s", load_weights(model, read_weights(run.init_from), allow_missing=("rpn.", "head.")))
 
 
-def evaluate(model: nn.Module, data: DetectionData, run: Run) -> tuple[VocResult, FlatDetections]:
-    """AP on the config's test set, and the detections."""
+def evaluate(model: nn.Module, data: DetectionData, run: Run) -> tuple[Evaluation, FlatDetections]:
+    """AP on the config's test set by its rule, and the detections; one process counts for all."""
     detections = detect_all(model, data.test, data.resizer, run, data.test_images, data.workers)
-    return score(detections, data.test, data.method), detections
+    own = [score(detections, data.test, data.method)] if is_main_process() else []
+    return gather_objects(own)[0], detections

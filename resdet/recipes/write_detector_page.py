@@ -13,7 +13,8 @@ from resdet.data.settings import DetectionData
 from resdet.engine.config import Config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
-from resdet.metrics.voc_ap import FlatDetections, VocResult
+from resdet.metrics.voc_ap import FlatDetections
+from resdet.recipes.score_detections import Evaluation
 from resdet.report.curves import precision_recall_figure, training_figure
 from resdet.report.drawing import contact_sheet, draw_detections, draw_truth, save_image, side_by_side
 from resdet.report.figures import figure_svg
@@ -25,7 +26,7 @@ logger = logging.getLogger("resdet")
 
 
 def write_detector_page(
-    model: nn.Module, cfg: Config, run: Run, data: DetectionData, result: VocResult, detections: FlatDetections
+    model: nn.Module, cfg: Config, run: Run, data: DetectionData, evaluation: Evaluation, detections: FlatDetections
 ) -> Path:
     """Write page.html and pictures/ into the run's folder. Returns the page's path."""
     dataset = data.test
@@ -35,7 +36,6 @@ def write_detector_page(
         save_image(run.work_dir / "pictures" / f"{caption}.jpg", picture)
     sheet = contact_sheet([picture for _, picture in pictures], columns=3, cell_width=640)
     save_image(run.work_dir / "pictures" / "sheet.jpg", sheet)
-    sizes = [(f"AP {name}", format_ap(ap), "mAP@.5") for name, ap in result.by_size.items()]
     speeds = [r["images_per_second"] for r in records if "images_per_second" in r]
     parameters = sum(p.numel() for p in model.parameters())
     page = RunPage(
@@ -43,18 +43,20 @@ def write_detector_page(
         subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
         command=run.command,
         figures=[
-            ("mAP@.5", format_ap(result.mean_ap), data.method),
-            *sizes,
+            *_headlines(evaluation),
             ("training", f"{np.median(speeds):.1f}" if speeds else "", "images a second"),
             ("parameters", f"{parameters / 1e6:.1f} M", ""),
         ],
         per_class=ClassTable(
-            [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, result.classes, strict=True)],
-            f"AP per class, number of classes: {len(dataset.classes)}",
+            [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, evaluation.classes, strict=True)],
+            f"AP@.5 per class, number of classes: {len(dataset.classes)}",
         ),
         curves=[
             ("Training", figure_svg(training_figure(records))),
-            ("Precision and recall", figure_svg(precision_recall_figure(result.classes, dataset.classes, "IoU .5"))),
+            (
+                "Precision and recall",
+                figure_svg(precision_recall_figure(evaluation.classes, dataset.classes, "IoU .5")),
+            ),
         ],
         pictures=pictures,
         config_text=cfg.pretty_text,
@@ -64,6 +66,15 @@ def write_detector_page(
     write_page(path, page)
     logger.info("page: %s   pictures: %s", path, run.work_dir / "pictures")
     return path
+
+
+def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """mAP over both IoUs, and by the objects' size."""
+    figures, rule = evaluation.figures, evaluation.rule
+    over_sizes, note = ("AP", "mAP@[.5,.95]") if rule == "coco" else ("mAP50", "mAP@.5")
+    sizes = [(f"AP {s}", format_ap(figures[f"{over_sizes}_{s}"]), note) for s in ("small", "medium", "large")]
+    means = [("mAP@.5", format_ap(figures["mAP50"]), rule), ("mAP@[.5,.95]", format_ap(figures["mAP50_95"]), rule)]
+    return means + sizes
 
 
 def draw_examples(

@@ -1,0 +1,19 @@
+"""ResNet-101 trained on COCO train+val, tested on test-dev: Table 9's baseline of the COCO submission.
+
+Only COCO's server has the answers of test-dev: eval_coco.py --write-results writes its file. test-dev's images are
+listed in image_info_test-dev2015.json.
+"""
+
+from mmengine.config import read_base
+
+from resdet.data.coco import COCODataset
+
+with read_base():
+    from .coco_r101 import *
+
+data.update(
+    train=dict(type=COCODataset, root=ROOT, splits=["train2014", "val2014"], empty_images=False),
+    test=dict(
+        type=COCODataset, root=ROOT, splits=[("test2015", "annotations/image_info_test-dev2015.json")], annotated=False
+    ),
+)

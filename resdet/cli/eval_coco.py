@@ -1,0 +1,79 @@
+"""Score by COCO's rules, with pycocotools: a detector on its config's test set, or a file of results alone.
+
+eval_coco.py CONFIG --checkpoint F
+eval_coco.py CONFIG --checkpoint F --write-results results.json        for COCO's server
+eval_coco.py --annotations instances_val2017.json --results results.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
+from resdet.data.coco import COCODataset, write_results
+from resdet.engine.config import load_config
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import start_run
+from resdet.errors import UserError
+from resdet.recipes.detect_with import detect_with
+from resdet.recipes.score_detections import all_figures, print_evaluation, score, score_results
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of tools/eval_coco.py and resdet-eval-coco."""
+    run_command(_evaluate, arguments)
+
+
+def _evaluate(arguments: list[str] | None) -> None:
+    args = _parser().parse_args(arguments)
+    if args.results or args.annotations:
+        _score_file(args)
+    else:
+        _detect_and_score(args)
+
+
+def _score_file(args: argparse.Namespace) -> None:
+    if not (args.results and args.annotations):
+        raise UserError("--annotations and --results go together: the truth, and what was detected")
+    evaluation, dataset, detections = score_results(args.annotations, args.results)
+    print_evaluation(evaluation, dataset, detections)
+    write_json(args.json, all_figures(evaluation, dataset, detections))
+
+
+def _detect_and_score(args: argparse.Namespace) -> None:
+    if args.config is None:
+        raise UserError("give a CONFIG and --checkpoint, or --annotations and --results")
+    if args.checkpoint is None:
+        raise UserError("which weights? give --checkpoint runs/.../last.pth")
+    cfg = load_config(args.config, args.cfg_options)
+    run = start_run(folder_of(args.checkpoint), args.device, args.precision, args.seed, args.launcher, log="eval")
+    detections, data = detect_with(cfg, args.checkpoint, run)
+    if not is_main_process():
+        return
+    if args.write_results:
+        if not isinstance(data.test, COCODataset):
+            raise UserError("--write-results: data.test is not COCO's; eval_voc.py --write-detections writes VOC's")
+        write_results(args.write_results, data.test, detections)
+    if not len(data.test.table.labels):
+        print(f"{len(detections)} detections in {len(data.test)} images; the set has no answers: nothing to score")
+        return
+    evaluation = score(detections, data.test, "coco")
+    print_evaluation(evaluation, data.test, detections)
+    write_json(args.json, all_figures(evaluation, data.test, detections))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", help="a config file or the name of one")
+    parser.add_argument("--checkpoint", type=Path, metavar="F", help="ours, or a detectron2 C4 model")
+    parser.add_argument("--write-results", type=Path, metavar="FILE", help="also write COCO's results there")
+    files = parser.add_argument_group("scoring a file alone")
+    files.add_argument("--annotations", type=Path, metavar="FILE", help="instances_*.json")
+    files.add_argument("--results", type=Path, metavar="FILE", help="a list of image_id, category_id, bbox, score")
+    add_test_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""One file of COCO instances, checked, as flat arrays; large files leave a cache beside them.
+
+file = read_coco_file("data/coco/annotations/instances_train2017.json")
+file.categories                         # {1: "person", ...}, by id
+file.names[0], file.objects(0)          # the first image's file name, and where its objects lie in the arrays
+content = read_content(path)            # the JSON itself, without its polygons: for pycocotools
+
+COCO's train2017 is 450 MB of JSON, most of it polygons, which a detector does not need: they are dropped while the
+file is parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resdet.errors import UserError
+
+CACHED_FROM = 20_000_000  # bytes of JSON; smaller files are read in a moment
+CACHE_VERSION = 1  # of the arrays below
+logger = logging.getLogger("resdet")
+
+
+@dataclass
+class CocoFile:
+    """N images in the file's order and M objects by image; the objects of image i are offsets[i]:offsets[i + 1]."""
+
+    category_ids: np.ndarray  # int64 [K], rising
+    category_names: np.ndarray  # str [K]
+    image_ids: np.ndarray  # int64 [N]
+    names: np.ndarray  # str [N], of the images' files
+    sizes: np.ndarray  # int64 [N, 2], (height, width)
+    offsets: np.ndarray  # int64 [N + 1]
+    boxes: np.ndarray  # float64 [M, 4], x1, y1, x2, y2 as the file says, not clipped
+    categories_of_objects: np.ndarray  # int64 [M], ids
+    crowd: np.ndarray  # bool [M]
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """Names by id, in the order of the ids."""
+        return dict(zip(self.category_ids.tolist(), self.category_names.tolist(), strict=True))
+
+    def objects(self, image: int) -> slice:
+        """Where the objects of an image lie."""
+        return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
+
+
+def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = CACHED_FROM) -> CocoFile:
+    """Read and check a file, or its cache if the file has not changed since.
+
+    The cache is <name>.resdet.npz beside the file; where that folder cannot be written to there is none.
+
+    Args:
+        path: the JSON file.
+        annotated: False for the lists of images that COCO publishes of its test sets.
+        cached_from: bytes from which a cache is kept.
+
+    Raises:
+        UserError: no such file, not JSON, not instances; an entry is incomplete, repeated, or of something not listed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the root and the name of the set")
+    stat = path.stat()
+    key = np.array([CACHE_VERSION, stat.st_size, stat.st_mtime_ns], np.int64)
+    cache = path.with_name(f"{path.stem}.resdet.npz")
+    found = _read_cache(cache, key)
+    if found is not None:
+        return found
+    file = _to_arrays(path, read_content(path, annotated))
+    if stat.st_size >= cached_from:
+        _write_cache(cache, key, file)
+    return file
+
+
+def read_content(path: Path, annotated: bool = True) -> dict[str, Any]:
+    """The file's JSON, annotations without their polygons.
+
+    Raises:
+        UserError: not JSON, or not of instances.
+    """
+    try:
+        content = json.loads(path.read_bytes(), object_hook=_drop_polygons)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); download or write it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a list; annotations are an object with images, annotations and categories")
+    if not annotated:
+        content["annotations"] = []
+    missing = [key for key in ("images", "annotations", "categories") if not isinstance(content.get(key), list)]
+    if missing:
+        raise UserError(f"{path}: has no list '{missing[0]}'; this is not a file of COCO instances")
+    if not content["images"]:
+        raise UserError(f"{path}: has no images; choose another set")
+    return content
+
+
+def _drop_polygons(item: dict) -> dict:
+    item.pop("segmentation", None)
+    return item
+
+
+def _to_arrays(path: Path, content: dict[str, Any]) -> CocoFile:
+    reader = _Reader(path)
+    category_ids, category_names = reader.categories(content["categories"])
+    image_ids, names, sizes = reader.images(content["images"])
+    image, category, boxes, crowd = reader.objects(content["annotations"], image_ids, category_ids)
+    order = np.argsort(image, kind="stable")
+    counts = np.bincount(image, minlength=len(image_ids))
+    return CocoFile(
+        np.array(category_ids, np.int64),
+        np.array(category_names, np.str_),
+        np.array(image_ids, np.int64),
+        np.array(names, np.str_),
+        np.array(sizes, np.int64),
+        np.cumsum([0, *counts.tolist()], dtype=np.int64),
+        boxes[order],
+        category[order],
+        crowd[order],
+    )
+
+
+class _Reader:
+    """The three lists of a file; whatever is wrong is named with its entry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def categories(self, items: Sequence[dict]) -> tuple[list[int], list[str]]:
+        pairs = sorted((self.number(c, "id", "category"), str(self.value(c, "name", "category"))) for c in items)
+        ids, names = [number for number, _ in pairs], [name for _, name in pairs]
+        if len(set(ids)) < len(ids) or len(set(names)) < len(names):
+            raise UserError(f"{self.path}: two categories have one id or one name; correct the categories")
+        return ids, names
+
+    def images(self, items: Sequence[dict]) -> tuple[list[int], list[str], list[tuple[int, int]]]:
+        ids = [self.number(item, "id", "image") for item in items]
+        self._refuse_repeated(ids, "image")
+        names = [str(self.value(item, "file_name", "image")) for item in items]
+        sizes = [(self.number(item, "height", "image"), self.number(item, "width", "image")) for item in items]
+        for number, (height, width) in zip(ids, sizes, strict=True):
+            if height <= 0 or width <= 0:
+                raise UserError(f"{self.path}: image {number} is {width}x{height}; correct its width and height")
+        return ids, names, sizes
+
+    def objects(
+        self, items: Sequence[dict], image_ids: Sequence[int], category_ids: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Index of the image [M], id of the category [M], box [M, 4], crowd [M], in the file's order."""
+        index = {number: i for i, number in enumerate(image_ids)}
+        known = set(category_ids)
+        self._refuse_repeated([item["id"] for item in items if "id" in item], "annotation")
+        images, categories = np.zeros(len(items), np.int64), np.zeros(len(items), np.int64)
+        boxes, crowd = np.zeros((len(items), 4)), np.zeros(len(items), bool)
+        for row, item in enumerate(items):
+            image, category = (self.number(item, key, "annotation") for key in ("image_id", "category_id"))
+            if image not in index:
+                self._refuse_annotation(item, f"is of image {image}, which is not listed; add it or remove these")
+            if category not in known:
+                self._refuse_annotation(item, f"is of category {category}, which is not listed; add it or remove these")
+            images[row], categories[row], boxes[row] = index[image], category, self._box(item)
+            crowd[row] = bool(item.get("iscrowd"))
+        boxes[:, 2:] += boxes[:, :2]
+        return images, categories, boxes, crowd
+
+    def value(self, item: dict, key: str, what: str) -> Any:
+        if not isinstance(item, dict) or key not in item:
+            number = item.get("id", "") if isinstance(item, dict) else repr(item)[:40]
+            text = f"{self.path}: {what} {number} has no '{key}'; correct the file"
+            raise UserError(text.replace("  ", " "))
+        return item[key]
+
+    def number(self, item: dict, key: str, what: str) -> int:
+        value = self.value(item, key, what)
+        try:
+            whole = int(value)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{self.path}: {what} {item.get('id', '')}: {key} {value!r} is no number; correct it"
+            ) from None
+        return whole
+
+    def _box(self, item: dict) -> list[float]:
+        box: Any = item.get("bbox")
+        try:
+            values = [float(v) for v in box]
+        except (TypeError, ValueError):
+            values = []
+        if len(values) != 4 or not all(map(_is_finite, values)):
+            self._refuse_annotation(item, f"has bbox {box}, not x, y, width, height; correct it")
+        return values
+
+    def _refuse_annotation(self, item: dict, why: str) -> None:
+        raise UserError(f"{self.path}: annotation {item.get('id', '')} {why}".replace("  ", " "))
+
+    def _refuse_repeated(self, numbers: Sequence[Any], what: str) -> None:
+        if len(set(numbers)) == len(numbers):
+            return
+        seen: set[Any] = set()
+        repeated = next(n for n in numbers if n in seen or seen.add(n))  # type: ignore[func-returns-value]
+        raise UserError(f"{self.path}: two {what}s have the id {repeated}; number them anew")
+
+
+def _is_finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _read_cache(cache: Path, key: np.ndarray) -> CocoFile | None:
+    if not cache.is_file():
+        return None
+    try:
+        with np.load(cache, allow_pickle=False) as arrays:
+            if not np.array_equal(arrays["key"], key):
+                return None
+            return CocoFile(*(arrays[f.name] for f in fields(CocoFile)))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short: read the JSON again
+        return None
+
+
+def _write_cache(cache: Path, key: np.ndarray, file: CocoFile) -> None:
+    draft = cache.with_name(f"{cache.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as stream:
+            np.savez(stream, key=key, **{f.name: getattr(file, f.name) for f in fields(CocoFile)})
+        draft.replace(cache)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        logger.info("%s: no cache of the annotations (%s); they are parsed anew each time", cache, error.strerror)

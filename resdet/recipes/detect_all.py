@@ -1,0 +1,59 @@
+"""The detections of a whole data set, over all processes.
+
+detections = detect_all(model, dataset, resizer, run)       # FlatDetections, on every process
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from resdet.data.annotations import DetectionDataset
+from resdet.data.loading import detection_eval_loader
+from resdet.data.transforms import Resizer
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.engine.distributed import gather_objects, get_rank, get_world_size
+from resdet.engine.precision import precision_context
+from resdet.engine.run import Run
+from resdet.metrics.voc_ap import FlatDetections
+from resdet.structures import Detections
+
+logger = logging.getLogger("resdet")
+
+
+def detect_all(
+    model: nn.Module, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
+) -> FlatDetections:
+    """The detections of every image of a data set, over all processes, each image once."""
+    assert isinstance(model, FasterRCNN)
+    model.eval()
+    pin = run.device.type == "cuda"
+    loader = detection_eval_loader(dataset, resizer, images, workers, pin, get_rank(), get_world_size())
+    index = {str(image_id): i for i, image_id in enumerate(dataset.table.ids)}
+    found: list[tuple[int, Detections]] = []
+    started = time.perf_counter()
+    for batch in loader:
+        with precision_context(run.precision, run.device):
+            answers = model.detect(batch.to(run.device))
+        found += [(index[i], d.cpu()) for i, d in zip(batch.image_ids, answers, strict=True)]
+    seconds = time.perf_counter() - started
+    logger.info("detected in %d images, %.2f s an image", len(found), seconds / max(1, len(found)))
+    return flatten(gather_objects(found))
+
+
+def flatten(found: list[tuple[int, Detections]]) -> FlatDetections:
+    """(image index, Detections) pairs as flat arrays, by image."""
+    found = sorted(found, key=lambda pair: pair[0])
+    image = np.repeat([i for i, _ in found], [len(d) for _, d in found]) if found else np.zeros(0)
+    empty = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+    parts = [empty, *(d for _, d in found)]
+    return FlatDetections(
+        image,
+        torch.cat([d.labels for d in parts]).numpy(),
+        torch.cat([d.scores for d in parts]).numpy(),
+        torch.cat([d.boxes for d in parts]).numpy(),
+    )

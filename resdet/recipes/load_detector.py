@@ -1,0 +1,49 @@
+"""A config's detector with the weights of a file: one of our checkpoints, or a detectron2 C4 model.
+
+model, classes = read_detector(load_config("configs/voc07_r50.py"), "runs/voc07_r50/last.pth")
+model, classes = read_detector(load_config("configs/detectron2_r50_c4.py"), "model_final_f97cb7.pkl")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resdet.data.coco import COCO_CLASSES
+from resdet.data.voc import VOC_CLASSES
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.engine.config import Config, build, require
+from resdet.errors import UserError
+from resdet.nets.weights import Weights, load_weights, read_weights
+
+
+def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tuple[str, ...]]:
+    """Build the config's detector, load the file's weights. Returns it and the names of its classes.
+
+    Files of other projects hold no names: then they are the config's `data.test.classes`, else COCO's of 80 classes
+    and VOC's of 20.
+
+    Raises:
+        UserError: the file does not fit the config, or nothing says what its classes are.
+    """
+    require(cfg, "a detector", "model")
+    weights = read_weights(checkpoint)
+    if not weights.is_detector:
+        raise UserError(f"{checkpoint}: holds a trunk and no detector; train one with --init-from {checkpoint}")
+    model: FasterRCNN = build(cfg.model)
+    classes = weights.classes or _usual_classes(cfg, weights)
+    if len(classes) != model.num_classes:
+        counts = f"{checkpoint} has {len(classes)} classes, {cfg.filename} has {model.num_classes}"
+        raise UserError(f"{counts}: give the config that the checkpoint was trained with")
+    load_weights(model, weights)
+    return model, classes
+
+
+def _usual_classes(cfg: Config, weights: Weights) -> tuple[str, ...]:
+    count = len(weights.state["head.scores.bias"]) - 1
+    given = cfg.get("data", {}).get("test", {}).get("classes")
+    if given is not None:
+        return tuple(given)
+    usual = {len(names): names for names in (VOC_CLASSES, COCO_CLASSES)}.get(count)
+    if usual is None:
+        raise UserError(f"{weights.source}: {count} classes without names; set data.test.classes in the config")
+    return usual

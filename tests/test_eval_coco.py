@@ -1,0 +1,162 @@
+"""A detector on COCO's form of data, from training to the server's file, and files scored alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from resdet.cli import copy_configs, eval_coco, eval_voc, predict, train_det
+from resdet.engine.checkpoint import save_checkpoint
+from resdet.engine.config import build, load_config
+from test_cli import ON_CPU, one_line
+from tiny import DETECTOR
+
+NAMES = {2: "apple", 9: "pear"}
+
+
+def write_coco(root: Path) -> None:
+    """Two sets of three images of 100x80, the last without objects."""
+    random = np.random.default_rng(0)
+    (root / "annotations").mkdir(parents=True)
+    for first, name in ((1, "train"), (11, "val")):
+        (root / name).mkdir()
+        images = [{"id": first + i, "file_name": f"{first + i}.jpg", "width": 100, "height": 80} for i in range(3)]
+        boxes = [(0, 2, [10, 10, 30, 40]), (0, 9, [50, 20, 40, 50]), (1, 9, [1, 1, 99, 79])]
+        objects = [
+            {"id": i, "image_id": first + image, "category_id": c, "bbox": b, "area": b[2] * b[3], "iscrowd": 0}
+            for i, (image, c, b) in enumerate(boxes, 1)
+        ]
+        categories = [{"id": number, "name": label} for number, label in NAMES.items()]
+        content = {"images": images, "annotations": objects, "categories": categories}
+        (root / f"annotations/instances_{name}.json").write_text(json.dumps(content))
+        for image in images:
+            pixels = random.integers(0, 256, (80, 100, 3)).astype(np.uint8)
+            cv2.imwrite(str(root / name / image["file_name"]), pixels)
+
+
+@pytest.fixture(scope="module")
+def coco_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("coco")
+    write_coco(folder / "coco")
+    text = DETECTOR.format(root=str(folder / "coco")).replace("resdet.data.voc", "resdet.data.coco")
+    text = text.replace("VOCDataset", "COCODataset").replace(", classes=CLASSES", "").replace('"area"', '"coco"')
+    text = text.replace('[("tiny", "trainval")]', '["train"]').replace('[("tiny", "test")]', '["val"]')
+    (folder / "tiny_coco.py").write_text(text)
+    return folder / "tiny_coco.py"
+
+
+def test_train_eval_and_the_results_file_agree(
+    coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, results = tmp_path / "run", tmp_path / "results.json"
+    low = ["--cfg-options", "model.head.score_floor=0.0"]
+    train_det.main([str(coco_config), "--work-dir", str(run), *ON_CPU, *low, "--json", str(tmp_path / "t.json")])
+    printed = capsys.readouterr().out
+    assert "mAP@.5 " in printed
+    assert "mAP@[.5,.95] " in printed
+    assert "mAP@[.5,.95]" in (run / "page.html").read_text()
+    trained = json.loads((tmp_path / "t.json").read_text())
+    assert list(trained)[:2] == ["val/mAP50", "val/mAP50_95"]
+    assert len(trained) == 12
+
+    arguments = [str(coco_config), "--checkpoint", str(run / "last.pth"), *ON_CPU, *low]
+    eval_coco.main([*arguments, "--write-results", str(results), "--json", str(tmp_path / "a.json")])
+    truth = coco_config.parent / "coco/annotations/instances_val.json"
+    alone = ["--annotations", str(truth), "--results", str(results), "--json", str(tmp_path / "b.json")]
+    eval_coco.main(alone)
+    a, b = (json.loads((tmp_path / n).read_text()) for n in ("a.json", "b.json"))
+    assert a.keys() == b.keys()
+    assert {f"val/{k}": a[k] for k in a if f"val/{k}" in trained} == pytest.approx(trained)
+    assert b["mAP50_95"] == pytest.approx(a["mAP50_95"], abs=1e-3)  # the file has hundredths of a pixel
+    assert (a["images"], a["detections"]) == (3, b["detections"])
+    assert a["detections"] > 0
+
+
+def test_the_best_that_a_file_can_say(coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = coco_config.parent / "coco/annotations/instances_val.json"
+    objects = json.loads(truth.read_text())["annotations"]
+    results = [{k: o[k] for k in ("image_id", "category_id", "bbox")} | {"score": 0.9} for o in objects]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    eval_coco.main(["--annotations", str(truth), "--results", str(tmp_path / "results.json")])
+    assert "mAP@.5 1.0000, mAP@[.5,.95] 1.0000 (COCO)" in capsys.readouterr().out
+
+
+def test_either_rule_scores_either_form(
+    coco_config: Path, det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model = build(load_config(det_config).model)
+    save_checkpoint(tmp_path / "random.pth", {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    arguments = ["--checkpoint", str(tmp_path / "random.pth"), *ON_CPU]
+    eval_voc.main([str(coco_config), *arguments])
+    assert "(area)" in capsys.readouterr().out
+    eval_coco.main([str(det_config), *arguments])
+    assert "(COCO)" in capsys.readouterr().out
+
+
+def test_a_set_whose_answers_only_the_server_has(
+    coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = coco_config.parent / "coco"
+    content = json.loads((root / "annotations/instances_val.json").read_text())
+    del content["annotations"]
+    (root / "annotations/image_info_test-dev.json").write_text(json.dumps(content))
+    torch.manual_seed(0)
+    model = build(load_config(coco_config).model)
+    save_checkpoint(tmp_path / "random.pth", {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    config = coco_config.with_name("test_dev.py")
+    text = coco_config.read_text().replace(
+        '["val"]', '[("val", "annotations/image_info_test-dev.json")], annotated=False'
+    )
+    config.write_text(text)
+    arguments = [str(config), "--checkpoint", str(tmp_path / "random.pth"), *ON_CPU]
+    arguments += ["--write-results", str(tmp_path / "r.json"), "--cfg-options", "model.head.score_floor=0.0"]
+    eval_coco.main(arguments)
+    assert "nothing to score" in capsys.readouterr().out
+    assert {r["category_id"] for r in json.loads((tmp_path / "r.json").read_text())} <= set(NAMES)
+
+
+def test_mistakes_are_one_line(coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = coco_config.parent / "coco/annotations/instances_val.json"
+    assert "go together" in one_line(eval_coco.main, ["--results", "r.json"], capsys)
+    assert "give a CONFIG" in one_line(eval_coco.main, [], capsys)
+    assert "which weights?" in one_line(eval_coco.main, [coco_config], capsys)
+    missing = one_line(eval_coco.main, [coco_config, "--checkpoint", tmp_path / "no/last.pth"], capsys)
+    assert "no such checkpoint" in missing
+    assert not (tmp_path / "no").exists()
+    assert "r.json: no such file" in one_line(
+        eval_coco.main, ["--annotations", truth, "--results", tmp_path / "r.json"], capsys
+    )
+    rule = [coco_config, "--work-dir", tmp_path / "run", *ON_CPU, "--cfg-options", "data.method=voc"]
+    assert "data.method is 'voc': give one of area, 11-point, coco" in one_line(train_det.main, rule, capsys)
+
+
+@pytest.mark.shared
+def test_detectron2_s_detector_is_evaluated_and_predicts_as_it_is(
+    shared: Path, coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The golden file: five classes and an eighth of the width; the rest is the packaged config."""
+    data = json.loads((coco_config.parent / "coco/annotations/instances_val.json").read_text())
+    data["categories"] = [{"id": i, "name": f"thing {i}"} for i in (2, 5, 7, 8, 9)]
+    (tmp_path / "coco/annotations").mkdir(parents=True)
+    (tmp_path / "coco/val2017").symlink_to(coco_config.parent / "coco/val")
+    (tmp_path / "coco/annotations/instances_val2017.json").write_text(json.dumps(data))
+    names = tuple(f"thing {i}" for i in (2, 5, 7, 8, 9))
+    copy_configs.main([str(tmp_path / "configs")])
+    config = tmp_path / "configs" / "small.py"
+    text = "from mmengine.config import read_base\n\nwith read_base():\n    from .detectron2_r50_c4 import *\n\n"
+    text += "model.update(num_classes=5)\nmodel['net'].update(width=0.125)\nmodel['rpn'].update(hidden=128)\n"
+    text += f"data['test'].update(root={str(tmp_path / 'coco')!r}, classes={names!r})\n"
+    config.write_text(text)
+    checkpoint = shared / "golden" / "detectron2_r50c4.pkl"
+    eval_coco.main([str(config), "--checkpoint", str(checkpoint), *ON_CPU, "--json", str(tmp_path / "a.json")])
+    figures = json.loads((tmp_path / "a.json").read_text())
+    assert list(figures["per_class"]) == list(names)
+    photos = coco_config.parent / "coco/val"
+    predict.main([str(config), str(checkpoint), str(photos), "--out", str(tmp_path / "drawn"), "--device", "cpu"])
+    assert json.loads((tmp_path / "drawn/detections.json").read_text())["classes"] == list(names)

@@ -16,6 +16,7 @@ from resdet.nets.blocks import fold_for_inference
 from resdet.nets.frozen_bn import FrozenBatchNorm
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.resnet import ResNet
+from resdet.nets.vgg import VGG
 from resdet.structures import Batch, Sample
 
 STEPS = 160  # of the overfitted image
@@ -30,6 +31,20 @@ def make_detector(depth: int = 50, stride_on: str = "1x1", pooling: str = "align
         if isinstance(layer, FrozenBatchNorm):  # statistics other than 0 and 1, so that padding matters
             layer.weight.uniform_(0.2, 0.5)
             layer.bias.normal_(0, 0.2)
+    for layer in (detector.rpn.objectness, detector.rpn.deltas, detector.head.scores, detector.head.deltas):
+        torch.nn.init.normal_(layer.weight, std=0.2)
+    return detector
+
+
+def make_vgg_detector() -> FasterRCNN:
+    """VGG-16 of an eighth of the width, convolutions with biases that matter outside of an image."""
+    torch.manual_seed(0)
+    rpn = RPNSettings(hidden=32, scales=(16, 32, 64), test_post_nms=50)
+    head = HeadSettings(pooling="pool", bins=7, regions=32, score_floor=0.0)
+    detector = FasterRCNN(VGG(16, None, width=0.125), 4, rpn, head, frozen_stages=2)
+    for name, weights in detector.net.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weights, 0.1, 0.1)
     for layer in (detector.rpn.objectness, detector.rpn.deltas, detector.head.scores, detector.head.deltas):
         torch.nn.init.normal_(layer.weight, std=0.2)
     return detector
@@ -56,6 +71,28 @@ def test_an_image_alone_and_beside_larger_ones_gets_the_same_detections(depth, s
     torch.testing.assert_close(together.boxes, alone.boxes, atol=1e-3, rtol=0)
     torch.testing.assert_close(together.scores, alone.scores, atol=1e-4, rtol=0)
     assert torch.equal(together.labels, alone.labels)
+
+
+def test_vgg_s_detections_do_not_depend_on_the_batch_either():
+    detector = make_vgg_detector().eval()
+    small, wide, tall = make_sample(101, 135), make_sample(123, 207, seed=1), make_sample(190, 90, seed=2)
+    alone = detector.detect(collate_detection([small]))[0]
+    together = detector.detect(collate_detection([wide, small, tall]))[1]
+    assert len(alone) > 20
+    torch.testing.assert_close(together.boxes, alone.boxes, atol=1e-3, rtol=0)
+    torch.testing.assert_close(together.scores, alone.scores, atol=1e-4, rtol=0)
+
+
+def test_vgg_shares_its_convolutions_and_trains_from_conv3_on():
+    detector = make_vgg_detector()
+    losses = detector(collate_detection([make_sample(100, 140, [[10, 10, 60, 70]])]))
+    torch.stack(list(losses.values())).sum().backward()
+    trained = {name.split(".")[0] for name, p in detector.net.named_parameters() if p.grad is not None}
+    assert trained == {"conv3", "conv4", "conv5", "fc6", "fc7"}  # conv1 and conv2 stay, as in the authors' code
+    features = detector.trunk(collate_detection([make_sample(101, 175)]))
+    assert features.map.shape == (1, 64, 6, 10)  # an eighth of 512 channels, stride 16
+    with pytest.raises(UserError, match="fc6 reads regions of 7x7 cells"):
+        FasterRCNN(VGG(16, None, width=0.125), 4, head=HeadSettings(bins=14))
 
 
 def test_boxes_are_in_the_images_own_pixels_whatever_it_is_resized_to():

@@ -31,7 +31,7 @@ def make_picture() -> Batch:
     return collate_detection([(sample, (600, 1000), 1)])
 
 
-@pytest.mark.parametrize(("config", "steps"), [("voc07_r50", 120), ("voc07_r101", 80)])
+@pytest.mark.parametrize(("config", "steps"), [("voc07_r50", 120), ("voc07_r101", 80), ("voc07_vgg16", 120)])
 def test_detector_overfits_one_image_at_600x1000_within_12_gib(config, steps, capsys):
     torch.manual_seed(0)
     detector = random_detector(load_config(config), proposals=128, mode="train").train()

@@ -79,7 +79,7 @@ def test_a_net_that_torchvision_does_not_have_is_not_compared(
     det_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = one_line([det_config, "--against", "torchvision", "--size", "64x96", *ON_CPU], capsys)
-    assert "torchvision has no such net" in error
+    assert "torchvision has no such detector" in error
 
 
 def test_too_little_memory_says_what_to_lower(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:

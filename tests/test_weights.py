@@ -17,6 +17,8 @@ import torchvision
 from torch import Tensor, nn
 
 from resdet.cli import export_weights
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.roi_head import HeadSettings
 from resdet.errors import UserError
 from resdet.nets import names
 from resdet.nets.cifar_resnet import CifarResNet
@@ -144,6 +146,23 @@ def test_torchvisions_vggs_and_ours_give_the_same_logits(depth: int, tmp_path: P
     normal = torchvision.transforms.functional.normalize(image / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     with torch.no_grad():
         torch.testing.assert_close(ours(ours.preprocess(image)), theirs(normal), rtol=1e-5, atol=1e-4)
+
+
+def test_torchvisions_vgg_starts_a_detector_and_comes_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = torchvision.models.vgg16(num_classes=3)
+    torch.save(theirs.state_dict(), tmp_path / "vgg16.pth")
+    head = HeadSettings(bins=7, pooling="pool")
+    detector = FasterRCNN(VGG(16, None), 4, head=head)
+    report = load_weights(detector, read_weights(tmp_path / "vgg16.pth"), allow_missing=("rpn", "head"))
+    assert str(report).endswith("new: rpn.*, head.*; unused: fc.*")
+    assert torch.equal(detector.net.fc6.weight, theirs.classifier[0].weight)
+    assert torch.equal(detector.net.conv5[2].weight, theirs.features[28].weight)
+    whole = VGG(16, num_classes=3)
+    load_weights(whole, read_weights(tmp_path / "vgg16.pth"))
+    back = to_torchvision(whole.state_dict())
+    assert back.keys() == theirs.state_dict().keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.state_dict().items())
 
 
 def test_a_vgg_of_convolutions_alone_is_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align, ro
 
 from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
 from resdet.errors import UserError
+from resdet.nets.resnet import ResNet
 from resdet.nets.weights import to_torchvision
 from resdet.structures import Batch, Features
 
@@ -39,8 +40,8 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
         UserError: the net is not one of torchvision's (a width other than 1, or Caffe's pool1).
     """
     net, rpn, head = model.net, model.rpn.settings, model.head.settings
-    if net.conv1.conv.out_channels != 64 or net.pool1 != "pad":
-        raise UserError("torchvision has no such net: compare one of width 1 with pool1='pad'")
+    if not isinstance(net, ResNet) or net.trunk_channels not in (256, 1024) or net.pool1 != "pad":
+        raise UserError("torchvision has no such detector: compare a ResNet of width 1 with pool1='pad'")
     resnet = getattr(torchvision.models, f"resnet{net.depth}")(weights=None, norm_layer=FrozenBatchNorm2d)
     if net.reads_even_cells:
         move_strides(resnet)

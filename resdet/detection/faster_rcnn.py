@@ -1,4 +1,4 @@
-"""Faster R-CNN on a ResNet: conv1-conv4 shared, conv5 as the region head, BN frozen (Sect. 4.3, App. A).
+"""Faster R-CNN on a ResNet: conv1-conv4 shared, conv5 as the region head, BN frozen (Sect. 4.3, App. A); or on VGG-16.
 
     detector = FasterRCNN(ResNet(101, num_classes=None), num_classes=20)
     losses = detector(batch)                    # training: a dict of four losses
@@ -26,6 +26,7 @@ from resdet.detection.rpn import RPN, RPNSettings
 from resdet.errors import UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
+from resdet.nets.vgg import VGG
 from resdet.structures import Batch, Detections, Features
 
 POOLING: dict[str, Callable[..., Tensor]] = {"align": roi_align, "pool": roi_pool}
@@ -36,7 +37,8 @@ class FasterRCNN(nn.Module):
     """The detector; trained by approximate joint training, all four losses at once.
 
     Args:
-        net: without fc. Its BN is frozen here, in place: load weights with statistics before or after, by name.
+        net: without fc. Its BN is frozen here, in place: load weights with statistics before or after, by name. Of a
+            VGG the 13 convolutions are shared, fc6 and fc7 are the region head.
         num_classes: without the background.
         rpn, head: their settings; the defaults are the paper's for PASCAL VOC.
         frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in the Caffe line and detectron2, 0 trains all.
@@ -44,7 +46,7 @@ class FasterRCNN(nn.Module):
 
     def __init__(
         self,
-        net: ResNet,
+        net: ResNet | VGG,
         num_classes: int,
         rpn: RPNSettings | None = None,
         head: HeadSettings | None = None,
@@ -62,10 +64,14 @@ class FasterRCNN(nn.Module):
         self.head = RoIHead(net.channels, num_classes, head)
         if self.head.settings.pooling not in POOLING:
             raise UserError(f"pooling '{self.head.settings.pooling}' is unknown; there are {', '.join(POOLING)}")
+        if isinstance(net, VGG) and self.head.settings.bins != 7:
+            raise UserError(
+                f"head.bins is {self.head.settings.bins}: VGG's fc6 reads regions of 7x7 cells, set it to 7"
+            )
         self.to(memory_format=torch.channels_last)
 
     @property
-    def stride_on(self) -> str:
+    def stride_on(self) -> str | None:
         """Which convolution of a bottleneck has the stride: weights of another origin do not fit."""
         return self.net.stride_on
 
@@ -82,7 +88,7 @@ class FasterRCNN(nn.Module):
     def trunk(self, batch: Batch) -> Features:
         """conv1 to conv4 of a batch's images."""
         sizes = batch.sizes if batch.padded else None
-        x = self.net.preprocess(batch.images, sizes).to(self.net.conv1.conv.weight.dtype)
+        x = self.net.preprocess(batch.images, sizes).to(self.net.dtype)
         return Features(self.net.trunk(x, sizes), self.net.trunk_cells(batch.sizes), batch.scale, batch.image_sizes)
 
     def propose(self, features: Features) -> Proposals:

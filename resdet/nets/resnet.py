@@ -86,6 +86,11 @@ class ResNet(nn.Module):
         """Whether conv5 begins with strided 1x1 convolutions, which read only every other cell of their input."""
         return self.depth >= 50 and self.stride_on == "1x1"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the convolutions: bf16 after `fold_for_inference` in bf16."""
+        return self.conv1.conv.weight.dtype
+
     def trunk(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
         """conv1 to conv4: x [N, 3, H, W], preprocessed -> [N, C, H/16, W/16].
 

@@ -5,17 +5,19 @@ logits = net(net.preprocess(images))            # uint8 [N, 3, 224, 224] -> [N, 
 features = net.trunk(net.preprocess(images))    # conv1_1..conv5_3, stride 16: [N, 512, H/16, W/16]
 vectors = net.head(regions)                     # fc6, fc7: [M, 512, 7, 7] -> [M, 4096]
 
-No BN. As a detector's trunk (Sect. 4.3, Table 7's baseline) the last pooling is replaced by RoI pooling to 7x7.
+No BN. In a detector (Sect. 4.3, Table 7's baseline) RoI pooling to 7x7 takes the last pooling's place, and the layers
+from fc6 on are the head. Poolings round down, as torchvision's; Caffe's round up.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resdet.errors import UserError
-from resdet.nets.blocks import initialise
-from resdet.nets.preprocess import Preprocess
+from resdet.nets.blocks import initialise, zero
+from resdet.nets.preprocess import Preprocess, inside
 
 LAYERS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # 3x3 convolutions of conv1 to conv5
 WIDTHS = (64, 128, 256, 512, 512)
@@ -28,41 +30,67 @@ class VGG(nn.Module):
         depth: 16 or 19 (configurations D and E).
         num_classes: outputs of fc (fc8); None leaves it out.
         dropout: after fc6 and fc7.
+        width: multiplies every number of channels; 1 is the paper's, less is for tests.
     """
 
-    channels, trunk_channels = 4096, 512
     parts = ("trunk", "head")  # what torch.compile gets
     stride_on = None  # there are no bottlenecks
+    reads_even_cells = False  # fc6 reads all of a region
 
-    def __init__(self, depth: int = 16, num_classes: int | None = 1000, dropout: float = 0.5) -> None:
+    def __init__(
+        self, depth: int = 16, num_classes: int | None = 1000, dropout: float = 0.5, width: float = 1.0
+    ) -> None:
         super().__init__()
         if depth not in LAYERS:
             raise UserError(f"no VGG-{depth} here; depth is 16 or 19")
         self.depth, self.dropout = depth, dropout
         self.preprocess = Preprocess()
         channels_in = 3
-        for i, (count, width) in enumerate(zip(LAYERS[depth], WIDTHS, strict=True), 1):
-            widths = [channels_in, *[width] * (count - 1)]
-            setattr(self, f"conv{i}", nn.Sequential(*(nn.Conv2d(w, width, 3, padding=1) for w in widths)))
-            channels_in = width
-        self.fc6, self.fc7 = nn.Linear(512 * 7 * 7, 4096), nn.Linear(4096, 4096)
-        self.fc = None if num_classes is None else nn.Linear(4096, num_classes)
+        for i, (count, base) in enumerate(zip(LAYERS[depth], WIDTHS, strict=True), 1):
+            channels = max(1, round(base * width))
+            inputs = [channels_in, *[channels] * (count - 1)]
+            setattr(self, f"conv{i}", nn.Sequential(*(nn.Conv2d(c, channels, 3, padding=1) for c in inputs)))
+            channels_in = channels
+        self.trunk_channels, self.channels = channels_in, max(1, round(4096 * width))
+        self.fc6, self.fc7 = nn.Linear(channels_in * 7 * 7, self.channels), nn.Linear(self.channels, self.channels)
+        self.fc = None if num_classes is None else nn.Linear(self.channels, num_classes)
         initialise(self)
 
-    def trunk(self, x: Tensor) -> Tensor:
-        """All convolutions: x [N, 3, H, W], preprocessed -> [N, 512, H/16, W/16] (rounded down)."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.fc6.weight.dtype
+
+    def trunk(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """All convolutions: x [N, 3, H, W], preprocessed -> [N, 512, H/16, W/16] (rounded down).
+
+        sizes: int64 [N, 2], the true (height, width) of each image where some are padded; None where none is. Cells
+        outside are kept at zero in every layer, as in ResNet.trunk.
+        """
+        cells = sizes
         for i in range(1, 6):
+            outside = None if cells is None else ~inside(cells, x.shape[-2], x.shape[-1])
             for conv in getattr(self, f"conv{i}"):
-                x = conv(x).relu_()
-            x = x if i == 5 else F.max_pool2d(x, 2)
+                x = zero(conv(x).relu_(), outside)
+            if i == 5:
+                break
+            x = F.max_pool2d(x, 2)
+            if cells is not None:
+                cells = cells // 2
+                x = zero(x, ~inside(cells, x.shape[-2], x.shape[-1]))
         return x
 
-    def head(self, regions: Tensor) -> Tensor:
-        """fc6 and fc7: [M, 512, 7, 7] -> [M, 4096]."""
+    def trunk_cells(self, sizes: Tensor) -> Tensor:
+        """The (height, width) of the trunk's map for images of `sizes` [..., 2]; integers in, integers out."""
+        return sizes // 16
+
+    def head(self, regions: Tensor, subsampled: bool = False) -> Tensor:
+        """fc6 and fc7: [M, 512, 7, 7] -> float32 [M, 4096]. subsampled: False, see `reads_even_cells`."""
+        assert not subsampled
         x = regions.flatten(1)
         for layer in (self.fc6, self.fc7):
             x = F.dropout(layer(x).relu_(), self.dropout, self.training)
-        return x
+        return x.float()
 
     def dense(self, x: Tensor, window: int = 7) -> Tensor:
         """Logits at every position, [N, num_classes, h, w], the three last layers as convolutions over the map.
@@ -72,7 +100,8 @@ class VGG(nn.Module):
         assert self.fc is not None
         assert window == 7
         maps = F.max_pool2d(self.trunk(x), 2)
-        vectors = F.conv2d(maps, self.fc6.weight.view(4096, 512, 7, 7), self.fc6.bias).relu_().permute(0, 2, 3, 1)
+        fc6 = self.fc6.weight.view(self.channels, self.trunk_channels, 7, 7)
+        vectors = F.conv2d(maps, fc6, self.fc6.bias).relu_().permute(0, 2, 3, 1)
         return self.fc(self.fc7(vectors).relu_()).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:

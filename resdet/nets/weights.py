@@ -423,15 +423,18 @@ def _set_preprocessing(module: nn.Module, weights: Weights) -> None:
 
 
 def to_torchvision(state: Mapping[str, Tensor]) -> State:
-    """A ResNet's tensors under torchvision's names, for `torchvision.models.resnet50().load_state_dict`.
+    """A ResNet's or VGG's tensors under torchvision's names, for `torchvision.models.resnet50().load_state_dict`.
 
     The exact inverse of reading torchvision's. Left out is the preprocessing, which torchvision keeps elsewhere:
     its nets expect the inputs that `state` was trained with, and have the stride on the 3x3.
 
     Raises:
-        UserError: a tensor that torchvision's ResNets do not have, such as a detector's.
+        UserError: a tensor that torchvision's nets do not have, such as a detector's.
     """
-    return _renamed(state, names.TORCHVISION.inverse(), "torchvision's ResNets")
+    scheme = names.TORCHVISION
+    if "fc6.weight" in state:
+        scheme = names.torchvision_vgg(19 if "conv5.3.weight" in state else 16)
+    return _renamed(state, scheme.inverse(), "torchvision's ResNets and VGGs")
 
 
 def to_cifar(state: Mapping[str, Tensor]) -> State:

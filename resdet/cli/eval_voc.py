@@ -1,4 +1,4 @@
-"""Score by PASCAL VOC's rules: a detector on its config's test set, or comp4 files alone.
+"""Score by PASCAL VOC's rules, or ImageNet DET's: a detector on its config's test set, or comp4 files alone.
 
 eval_voc.py CONFIG --checkpoint F
 eval_voc.py --detections DIR --voc-root data/VOCdevkit --year 2007 --image-set test --method 11-point
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
-from resdet.data.voc import write_comp4
+from resdet.data.imagenet_det import ImageNetDETDataset, write_det_submission
+from resdet.data.voc import VOCDataset, write_comp4
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
@@ -62,10 +62,23 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     evaluation = score(detections, dataset, args.method or usual)
     print_evaluation(evaluation, dataset, detections)
     if args.write_detections:
-        splits = cfg.data.test.get("splits")
-        image_set = splits[-1][1] if splits else cfg.data.test.image_set
-        write_comp4(args.write_detections, image_set, dataset.classes, dataset.table.ids.tolist(), detections)
+        write_comp4(
+            args.write_detections, _image_set(cfg.data.test), dataset.classes, dataset.table.ids.tolist(), detections
+        )
+    if args.write_submission:
+        if not isinstance(dataset, ImageNetDETDataset):
+            raise UserError(
+                "--write-submission: data.test is not ImageNet DET's; --write-detections writes VOC's files"
+            )
+        write_det_submission(args.write_submission, dataset, detections)
     write_json(args.json, all_figures(evaluation, dataset, detections))
+
+
+def _image_set(node: dict) -> str:
+    """The name in the files' names: VOC's own, "test" for sets of another form."""
+    if node["type"] is VOCDataset:
+        return node["splits"][-1][1]
+    return node["image_set"] if isinstance(node.get("image_set"), str) else "test"
 
 
 def _newest() -> Path:
@@ -79,13 +92,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("config", nargs="?", help="a config file or the name of one")
     parser.add_argument("--checkpoint", type=Path, metavar="F")
     parser.add_argument("--write-detections", type=Path, metavar="DIR", help="also write comp4 files there")
+    parser.add_argument("--write-submission", type=Path, metavar="FILE", help="also write ImageNet DET's file")
     files = parser.add_argument_group("scoring files alone")
     files.add_argument("--detections", type=Path, metavar="DIR", help="folder of comp4_det_<set>_<class>.txt files")
     files.add_argument("--voc-root", type=Path, metavar="ROOT", help="the folder that holds VOC<year>")
     files.add_argument("--year", help="2007, 2012, or whatever follows VOC in the folder's name")
     files.add_argument("--image-set", help="a name in ImageSets/Main: test, val ...")
     files.add_argument("--classes", nargs="+", help="default: VOC's twenty for a four-digit year, else those annotated")
-    parser.add_argument("--method", choices=get_args(Method), help="11-point as in 2007, area as since 2010")
+    parser.add_argument(
+        "--method",
+        choices=["area", "11-point", "ilsvrc"],
+        help="11-point as in 2007, area as since 2010; ImageNet DET's",
+    )
     add_test_arguments(parser)
     return parser
 

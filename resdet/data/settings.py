@@ -20,7 +20,7 @@ from resdet.data.transforms import Resizer
 from resdet.errors import UserError
 from resdet.structures import LabelledImages
 
-Rule = Literal["area", "11-point", "coco"]  # of the AP: VOC's since 2010, of 2007; COCO's twelve figures
+Rule = Literal["area", "11-point", "ilsvrc", "coco"]  # of the AP: VOC's since 2010, of 2007; ImageNet DET's; COCO's
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class DetectionData:
         images: in one optimizer step, over all processes and accumulated passes.
         test_images: in a batch at test.
         workers: loader processes, for each training process.
-        method: of the AP: "area" or "11-point" by VOC's rules, "coco" by COCO's.
+        method: of the AP: "area" or "11-point" by VOC's rules, "ilsvrc" by ImageNet DET's, "coco" by COCO's.
     """
 
     test: DetectionDataset

@@ -6,6 +6,7 @@ from resdet.metrics.voc_ap import (
     FlatTruth,
     VocResult,
     average_precision,
+    evaluate_ilsvrc_det,
     evaluate_voc,
     mean_ap_range,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "FlatTruth",
     "VocResult",
     "average_precision",
+    "evaluate_ilsvrc_det",
     "evaluate_voc",
     "mean_ap_range",
 ]

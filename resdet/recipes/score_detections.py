@@ -1,6 +1,6 @@
-"""Score detections by PASCAL VOC's rules or COCO's, from a detector or from files alone.
+"""Score detections by PASCAL VOC's, ImageNet DET's or COCO's rules, from a detector or from files alone.
 
-evaluation = score(detections, dataset, rule="area")        # or "11-point", "coco"
+evaluation = score(detections, dataset, rule="area")        # or "11-point", "ilsvrc", "coco"
 evaluation.figures                                          # {"mAP50": .., ...}, the headline first, in 0..1
 print_evaluation(evaluation, dataset, detections)
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,16 @@ from resdet.data.coco import COCODataset, instances_of, read_results
 from resdet.data.settings import Rule
 from resdet.data.voc import VOC_CLASSES, VOCDataset, read_comp4
 from resdet.metrics.coco_ap import FIGURES, evaluate_coco
-from resdet.metrics.voc_ap import ClassResult, FlatDetections, FlatTruth, Method, evaluate_voc, mean_ap_range
+from resdet.metrics.thresholds import suggest_thresholds
+from resdet.metrics.voc_ap import (
+    ClassResult,
+    FlatDetections,
+    FlatTruth,
+    Method,
+    evaluate_ilsvrc_det,
+    evaluate_voc,
+    mean_ap_range,
+)
 from resdet.report.tables import ap_table, format_ap, print_table, results_table
 
 COCO_HEADLINES = {"AP50": "mAP50", "AP": "mAP50_95"}  # the paper's order (Table 8), under the names of all rules
@@ -39,8 +49,10 @@ class Evaluation:
 
 
 def score(detections: FlatDetections, dataset: DetectionDataset, rule: Rule = "area") -> Evaluation:
-    """By VOC's rules with either AP, where crowds count as difficult; or by COCO's, where difficult ones are crowds."""
-    return _score_coco(detections, dataset) if rule == "coco" else _score_voc(detections, dataset, rule)
+    """By VOC's or ImageNet DET's rules crowds count as difficult; by COCO's difficult objects are crowds."""
+    if rule == "coco":
+        return _score_coco(detections, dataset)
+    return _score_ilsvrc(detections, dataset) if rule == "ilsvrc" else _score_voc(detections, dataset, rule)
 
 
 def score_comp4(
@@ -61,11 +73,12 @@ def score_results(annotations: Path, results: Path) -> tuple[Evaluation, COCODat
 
 
 def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> None:
-    """The table by class and the means, in percent."""
+    """The table by class and the means, in percent; "best score" is where to cut a class for the highest F1."""
     at_50 = [c.ap for c in evaluation.classes]
     counts = {
         "objects": [c.num_truth for c in evaluation.classes],
         "detections": np.bincount(detections.label, minlength=len(dataset.classes)).tolist(),
+        "best score": [f"{s.score:.2f}" if s.score == s.score else "-" for s in suggest_thresholds(evaluation.classes)],
     }
     figures = evaluation.figures
     if evaluation.rule != "coco":
@@ -80,23 +93,36 @@ def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detectio
     print(f"mAP@.5 {figures['mAP50']:.4f}, mAP@[.5,.95] {figures['mAP50_95']:.4f} (COCO)")
 
 
-def all_figures(
-    evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections
-) -> dict[str, float | int | str | dict[str, float | None]]:
+def all_figures(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> dict[str, Any]:
     """Everything that --json writes."""
     named = zip(dataset.classes, evaluation.classes, strict=True)
     per_class = {name: None if np.isnan(c.ap) else c.ap for name, c in named}
+    best = zip(dataset.classes, suggest_thresholds(evaluation.classes), strict=True)
+    best_scores = {name: None if np.isnan(s.score) else s.score for name, s in best}
     counts = {"images": len(dataset), "detections": len(detections)}
-    return {"rule": evaluation.rule, **evaluation.figures, "per_class": per_class, **counts}
+    figures = {"rule": evaluation.rule, **evaluation.figures, "per_class": per_class, "best_scores": best_scores}
+    return figures | counts
 
 
 def _score_voc(detections: FlatDetections, dataset: DetectionDataset, method: Method) -> Evaluation:
-    table = dataset.table
-    truth = FlatTruth(table.image_of_object(), table.labels, table.boxes, table.difficult | table.crowd)
+    truth = _truth(dataset)
     result = evaluate_voc(detections, truth, len(dataset.classes), method=method)
     over = mean_ap_range(detections, truth, len(dataset.classes), method=method)
     sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
     return Evaluation(method, {"mAP50": result.mean_ap, "mAP50_95": over, **sizes}, result.classes, [])
+
+
+def _score_ilsvrc(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:
+    """mAP at the task's own IoU, which is .5 for all but small objects."""
+    excluded = getattr(dataset, "excluded", None)  # ImageNetDETDataset's
+    result = evaluate_ilsvrc_det(detections, _truth(dataset), len(dataset.classes), excluded)
+    sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
+    return Evaluation("ilsvrc", {"mAP50": result.mean_ap, **sizes}, result.classes, [])
+
+
+def _truth(dataset: DetectionDataset) -> FlatTruth:
+    table = dataset.table
+    return FlatTruth(table.image_of_object(), table.labels, table.boxes, table.difficult | table.crowd)
 
 
 def _score_coco(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:

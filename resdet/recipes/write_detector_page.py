@@ -73,8 +73,8 @@ def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     figures, rule = evaluation.figures, evaluation.rule
     over_sizes, note = ("AP", "mAP@[.5,.95]") if rule == "coco" else ("mAP50", "mAP@.5")
     sizes = [(f"AP {s}", format_ap(figures[f"{over_sizes}_{s}"]), note) for s in ("small", "medium", "large")]
-    means = [("mAP@.5", format_ap(figures["mAP50"]), rule), ("mAP@[.5,.95]", format_ap(figures["mAP50_95"]), rule)]
-    return means + sizes
+    means = [("mAP@.5", "mAP50"), ("mAP@[.5,.95]", "mAP50_95")]
+    return [(title, format_ap(figures[name]), rule) for title, name in means if name in figures] + sizes
 
 
 def draw_examples(

@@ -29,11 +29,12 @@ def inspect_data(cfg: Config, out: Path) -> list[Problem]:
     require(cfg, "a detector", "model", "data.train", "data.test")
     problems: list[Problem] = []
     for name in ("train", "test"):
-        found = _problems(cfg.data[name])
-        for problem in found:
-            print(f"{name}: {'refused' if problem.refused else 'repaired'}: {problem.text}")
-        problems += found
+        found: list[Problem] = []
         try:
+            found = _problems(cfg.data[name])
+            for problem in found:
+                print(f"{name}: {'refused' if problem.refused else 'repaired'}: {problem.text}")
+            problems += found
             dataset = build(cfg.data[name])
             describe(name, dataset)
             save_image(out / f"{name}.jpg", sample_sheet(dataset))

@@ -52,7 +52,8 @@ def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
     assert net.depth == (int(named[2]) if named else 18)
     blocks = [m for m in net.modules() if isinstance(m, BasicBlock | Bottleneck)]
     assert {block.residual for block in blocks} == (set() if "vgg" in path.stem else {"plain" not in path.stem})
-    assert callable(build(cfg.schedule))
+    steps = [step.schedule for step in cfg.alternating.values()] if cfg.get("alternating") else [cfg.schedule]
+    assert all(callable(build(schedule)) for schedule in steps)
     assert set(cfg.loop) <= set(LoopSettings.__dataclass_fields__)
     build_sgd(nn.Linear(2, 2), images=cfg.data.images, **cfg.optimizer)
     assert "type" in cfg.pretty_text

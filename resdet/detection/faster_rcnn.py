@@ -36,6 +36,9 @@ STRIDE = 16  # of conv4's map
 class FasterRCNN(nn.Module):
     """The detector; trained by approximate joint training, all four losses at once.
 
+    Alternating training sets `learns` to ("rpn",) or ("head",), whose losses alone are computed, and `proposer` to
+    another detector's `proposals`; None are its own.
+
     Args:
         net: without fc. Its BN is frozen here, in place: load weights with statistics before or after, by name. Of a
             VGG the 13 convolutions are shared, fc6 and fc7 are the region head.
@@ -57,8 +60,11 @@ class FasterRCNN(nn.Module):
         freeze_batch_norm(net)
         if not 0 <= frozen_stages <= 5:
             raise UserError(f"frozen_stages is {frozen_stages}: the net has conv1 to conv5")
-        for stage in range(1, frozen_stages + 1):
-            getattr(net, f"conv{stage}").requires_grad_(False)
+        self.frozen = tuple(f"conv{stage}" for stage in range(1, frozen_stages + 1))
+        for stage in self.frozen:
+            getattr(net, stage).requires_grad_(False)
+        self.learns: tuple[str, ...] = ("rpn", "head")
+        self.proposer: Callable[[Batch], Proposals] | None = None
         self.num_classes = num_classes
         self.rpn = RPN(net.trunk_channels, rpn, STRIDE)
         self.head = RoIHead(net.channels, num_classes, head)
@@ -76,11 +82,15 @@ class FasterRCNN(nn.Module):
         return self.net.stride_on
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of one training step."""
-        features = self.trunk(batch)
-        outputs = self.rpn(features)
-        losses = self.rpn.losses(outputs, features, batch)
-        proposals = self.rpn.propose(outputs, features)
+        """The losses of one training step, of the parts that learn."""
+        features, losses = self.trunk(batch), dict[str, Tensor]()
+        if "rpn" in self.learns or self.proposer is None:
+            outputs = self.rpn(features)
+        if "rpn" in self.learns:
+            losses |= self.rpn.losses(outputs, features, batch)
+        if "head" not in self.learns:
+            return losses
+        proposals = self.rpn.propose(outputs, features) if self.proposer is None else self.proposer(batch)
         regions = self.head.sample(proposals.boxes, proposals.valid, batch)
         logits, deltas = self.head(self.embed(features, regions.boxes))
         return losses | self.head.losses(logits, deltas, regions)
@@ -94,6 +104,11 @@ class FasterRCNN(nn.Module):
     def propose(self, features: Features) -> Proposals:
         """The RPN's proposals, in each image's own pixels."""
         return self.rpn.propose(self.rpn(features), features)
+
+    @torch.no_grad()
+    def proposals(self, batch: Batch) -> Proposals:
+        """Trunk and proposals of a batch, for another detector's training."""
+        return self.propose(self.trunk(batch))
 
     def embed(self, features: Features, regions: Tensor) -> Tensor:
         """One vector for each region: regions [N, R, 4] in image pixels -> float32 [N, R, C]."""

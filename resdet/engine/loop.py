@@ -221,7 +221,8 @@ class TrainLoop:
     def _stop(self, window: _Window) -> None:
         self._log(window)
         self.save(LAST)
-        raise UserError(f"stopped at step {self.step}; go on with --work-dir {self.run.work_dir} --resume")
+        work_dir = self.run.whole or self.run.work_dir
+        raise UserError(f"stopped at step {self.step}; go on with --work-dir {work_dir} --resume")
 
     def _validate(self, validate: Validate) -> None:
         self.figures, best = validate(self.averaged), self.settings.best

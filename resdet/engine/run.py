@@ -29,6 +29,7 @@ class Run:
     init_from: weights to start from (nets/weights.py names the origins), or None.
     backends: where figures go besides scalars.json (engine/log.py).
     compile: train with a compiled net (engine/compiled.py).
+    whole: the folder of the whole run, where work_dir is that of one of its trainings; None: there is but one.
     """
 
     work_dir: Path
@@ -40,6 +41,7 @@ class Run:
     backends: Sequence[str] = ()
     command: str = ""
     compile: bool = False
+    whole: Path | None = None
 
 
 def start_run(

@@ -45,6 +45,7 @@ class ResNet(nn.Module):
     """
 
     parts = ("trunk", "head")  # what torch.compile gets
+    head_stages = ("conv5",)  # a detector's head runs these
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class VGG(nn.Module):
     """
 
     parts = ("trunk", "head")  # what torch.compile gets
+    head_stages = ("fc6", "fc7")  # a detector's head runs these
     stride_on = None  # there are no bottlenecks
     reads_even_cells = False  # fc6 reads all of a region
 

@@ -98,7 +98,7 @@ def all_figures(evaluation: Evaluation, dataset: DetectionDataset, detections: F
     named = zip(dataset.classes, evaluation.classes, strict=True)
     per_class = {name: None if np.isnan(c.ap) else c.ap for name, c in named}
     best = zip(dataset.classes, suggest_thresholds(evaluation.classes), strict=True)
-    best_scores = {name: None if np.isnan(s.score) else s.score for name, s in best}
+    best_scores = {name: None if np.isnan(s.score) else round(s.score, 4) for name, s in best}
     counts = {"images": len(dataset), "detections": len(detections)}
     figures = {"rule": evaluation.rule, **evaluation.figures, "per_class": per_class, "best_scores": best_scores}
     return figures | counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +27,26 @@ logger = logging.getLogger("resdet")
 
 
 def write_detector_page(
-    model: nn.Module, cfg: Config, run: Run, data: DetectionData, evaluation: Evaluation, detections: FlatDetections
+    model: nn.Module,
+    cfg: Config,
+    run: Run,
+    data: DetectionData,
+    evaluation: Evaluation,
+    detections: FlatDetections,
+    trainings: Sequence[tuple[str, Path]],
 ) -> Path:
-    """Write page.html and pictures/ into the run's folder. Returns the page's path."""
+    """Write page.html and pictures/ into the run's folder. Returns the page's path.
+
+    trainings: names and folders of what was trained, one after the other.
+    """
     dataset = data.test
-    records = read_scalars(run.work_dir / "scalars.json")
+    records = {name: read_scalars(folder / "scalars.json") for name, folder in trainings}
     pictures = draw_examples(dataset, detections, PICTURES)
     for caption, picture in pictures:
         save_image(run.work_dir / "pictures" / f"{caption}.jpg", picture)
     sheet = contact_sheet([picture for _, picture in pictures], columns=3, cell_width=640)
     save_image(run.work_dir / "pictures" / "sheet.jpg", sheet)
-    speeds = [r["images_per_second"] for r in records if "images_per_second" in r]
+    speeds = [r["images_per_second"] for part in records.values() for r in part if "images_per_second" in r]
     parameters = sum(p.numel() for p in model.parameters())
     page = RunPage(
         title=run.work_dir.name,
@@ -52,7 +62,7 @@ def write_detector_page(
             f"AP@.5 per class, number of classes: {len(dataset.classes)}",
         ),
         curves=[
-            ("Training", figure_svg(training_figure(records))),
+            *((name, figure_svg(training_figure(part))) for name, part in records.items()),
             (
                 "Precision and recall",
                 figure_svg(precision_recall_figure(evaluation.classes, dataset.classes, "IoU .5")),

@@ -1,0 +1,18 @@
+"""fruit_r18.py's photographs and settings in the four-step alternating training: as many steps of both losses as there.
+
+The rates are those of fruit_r18.py at two images a step.
+"""
+
+from mmengine.config import read_base
+
+from resdet.engine.schedule import MultiStep
+
+with read_base():
+    from .fruit_r18 import *
+
+schedule = None
+alternating = dict(
+    rpn=dict(images=2, schedule=dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)),
+    head=dict(images=2, schedule=dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)),
+)
+loop.update(validate_every=0)

@@ -1,0 +1,101 @@
+"""The four-step alternating training of Faster R-CNN (Ren et al. 2015, Sect. 3.2), which the paper used.
+
+    1. an RPN, from the ImageNet weights;
+    2. another net from the ImageNet weights as Fast R-CNN, on the proposals of the first;
+    3. the second net's trunk is fixed, and an RPN is trained on it;
+    4. the trunk stays fixed, and the head is trained on the proposals of the third step.
+
+Steps 3 and 4 use one trunk: the result is one detector. Each step has a folder in the run's, with its own log and
+last.pth; a killed run goes on with --resume in the step where it was. Proposals are computed while the head trains, not
+before: what the head sees of a mirrored image are the proposals of the mirrored image.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.engine.checkpoint import LAST
+from resdet.engine.config import Config, build_call, require
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import Run
+from resdet.engine.schedule import Schedule
+from resdet.errors import UserError
+from resdet.recipes.detector_training import DetectorTraining, Validate
+from resdet.recipes.score_detections import Evaluation
+
+FOLDERS = ("1_rpn", "2_head", "3_rpn", "4_head")
+logger = logging.getLogger("resdet")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How an RPN step (1 and 3) or a Fast R-CNN step (2 and 4) is trained; a config's `alternating.rpn` and `.head`.
+
+    Args:
+        images: in one optimizer step, over all processes; the rate of `optimizer` is for so many.
+        schedule: as in a config.
+    """
+
+    images: int
+    schedule: Schedule
+
+
+def train_alternating(cfg: Config, run: Run) -> Evaluation:
+    """Train in four steps, evaluate on the test set, write the page. Returns the evaluation."""
+    require(cfg, "a detector", "alternating.rpn", "alternating.head")
+    if run.resume not in (None, "auto"):
+        raise UserError(f"--resume {run.resume}: give --resume alone, the four steps have a checkpoint each")
+    job = DetectorTraining(cfg, run)
+    runs = [replace(run, work_dir=run.work_dir / name, whole=run.work_dir) for name in FOLDERS]
+
+    first = job.new_model()
+    first = _train_step(job, runs[0], first, "rpn", _trunk_of(first), job.initialise)
+    first.train()  # for as many proposals as in training
+    second = job.new_model()
+    second.proposer = first.proposals
+    second = _train_step(job, runs[1], second, "head", [*_trunk_of(second), *second.net.head_stages], job.initialise)
+    second.proposer = None
+    second = _train_step(job, runs[2], second, "rpn", [])
+    second = _train_step(job, runs[3], second, "head", second.net.head_stages, validate=job.validate)
+    second.learns = ("rpn", "head")
+    if is_main_process():
+        shutil.copyfile(runs[3].work_dir / LAST, run.work_dir / LAST)
+    return job.finish(second, list(zip(FOLDERS, runs, strict=True)))
+
+
+def _train_step(
+    job: DetectorTraining,
+    run: Run,
+    model: FasterRCNN,
+    part: str,
+    stages: Sequence[str],
+    start: Callable[[FasterRCNN], None] | None = None,
+    validate: Validate | None = None,
+) -> FasterRCNN:
+    """Train the RPN or the head and these stages of the net, all but those that the config freezes."""
+    step = build_call(Step, job.cfg.alternating[part])
+    logger.info("%s: %d images a step", run.work_dir.name, step.images)
+    model.learns = (part,)
+    train_only(model, part, stages)
+    optimizer = {**job.cfg.optimizer, "reference_images": step.images}
+    return job.train(model, run, step.images, optimizer, step.schedule, start, validate)
+
+
+def train_only(model: FasterRCNN, part: str, stages: Sequence[str]) -> None:
+    """Require gradients of `part`, "rpn" or "head", and of the net's `stages` but the frozen ones, of nothing else."""
+    model.requires_grad_(False)
+    chosen: list[nn.Module] = [model.rpn if part == "rpn" else model.head]
+    chosen += [getattr(model.net, stage) for stage in stages if stage not in model.frozen]
+    for module in chosen:
+        module.requires_grad_(True)
+
+
+def _trunk_of(model: FasterRCNN) -> list[str]:
+    """The stages of the net before RoI pooling."""
+    return [f"conv{i}" for i in range(1, 6) if f"conv{i}" not in model.net.head_stages]

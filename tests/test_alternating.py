@@ -1,0 +1,111 @@
+"""Four steps make one detector: what each trains, that the last two share a trunk, and a kill in the third."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from resdet.cli import eval_voc, train_det
+from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.log import read_scalars
+from test_cli import ON_CPU, one_line
+from tiny import DETECTOR
+
+STEPS = 12
+ALTERNATING = """
+schedule = None
+alternating = dict(
+    rpn=dict(images=1, schedule=dict(type=MultiStep, steps={steps})),
+    head=dict(images=2, schedule=dict(type=MultiStep, steps={steps})),
+)
+loop = dict(log_every=1, checkpoint_every=3, validate_every=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def config(det_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("alternating") / "four_steps.py"
+    text = DETECTOR.format(root=str(det_config.parent / "devkit")).replace("frozen_stages=0", "frozen_stages=2")
+    path.write_text(text + ALTERNATING.format(steps=STEPS))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work_dir = tmp_path_factory.mktemp("straight")
+    train(config, work_dir)
+    return work_dir
+
+
+def train(config: Path, work_dir: Path) -> None:
+    torch.set_num_threads(1)
+    train_det.main([str(config), "--work-dir", str(work_dir), "--resume", *ON_CPU])
+
+
+def weights(work_dir: Path, step: str = "") -> dict[str, torch.Tensor]:
+    return read_checkpoint(work_dir / step / "last.pth")["model"]
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    """The parts of the net, conv1 ... conv5, rpn, head, of which any number is another one."""
+    names = [name for name in before if not torch.equal(before[name], after[name])]
+    return {name.removeprefix("net.").partition(".")[0] for name in names}
+
+
+def test_the_final_rpn_and_head_use_one_trunk(finished: Path) -> None:
+    second, third, fourth = (weights(finished, step) for step in ("2_head", "3_rpn", "4_head"))
+    assert changed(second, third) == {"rpn"}  # trained on the trunk that the second step left
+    assert changed(third, fourth) == {"conv5", "head"}
+    assert changed(fourth, weights(finished)) == set()
+
+
+def test_the_first_two_steps_train_two_nets_from_the_same_start(finished: Path) -> None:
+    first, second = (weights(finished, step) for step in ("1_rpn", "2_head"))
+    assert {"conv3", "conv4", "rpn", "head"} <= changed(first, second)
+    records = {name: read_scalars(finished / name / "scalars.json") for name in ("1_rpn", "2_head", "3_rpn", "4_head")}
+    for name, found in records.items():
+        losses = {key for r in found for key in r if key.startswith("loss_")}
+        part = {"rpn": {"loss_rpn_objectness", "loss_rpn_box"}, "head": {"loss_class", "loss_box"}}[name[2:]]
+        assert losses == part
+        assert max(r["step"] for r in found) == STEPS
+    assert {r["lr"] for r in records["1_rpn"] if "lr" in r} == {r["lr"] for r in records["2_head"] if "lr" in r}
+    assert "val/mAP50" in records["4_head"][-1]
+
+
+def test_a_run_killed_in_its_third_step_ends_with_the_same_bits(config: Path, finished: Path, tmp_path: Path) -> None:
+    server = multiprocessing.get_context("forkserver")
+    process = server.Process(target=train, args=(config, tmp_path))
+    process.start()
+    while process.is_alive():
+        third = tmp_path / "3_rpn" / "scalars.json"
+        if third.is_file() and any(r["step"] >= 5 for r in read_scalars(third)):
+            break
+        time.sleep(0.002)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "4_head").exists()
+    train(config, tmp_path)
+    assert changed(weights(finished), weights(tmp_path)) == set()
+
+
+def test_its_detector_is_evaluated_like_any_other(
+    config: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eval_voc.main([str(config), "--checkpoint", str(finished / "last.pth"), *ON_CPU])
+    assert "mAP@.5" in capsys.readouterr().out
+    page = (finished / "page.html").read_text()
+    assert all(name in page for name in ("1_rpn", "2_head", "3_rpn", "4_head"))
+
+
+def test_mistakes_are_one_line(config: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [config, "--work-dir", finished, *ON_CPU, "--resume", finished / "last.pth"]
+    assert "the four steps have a checkpoint each" in one_line(train_det.main, arguments, capsys)
+    arguments = [config, "--work-dir", finished, *ON_CPU, "--cfg-options", "alternating.rpn.image=1"]
+    assert "'image' is not in" in one_line(train_det.main, arguments, capsys)

@@ -1,0 +1,47 @@
+"""A detector goes on with other classes: its head's siblings are new, all else is kept, and the log says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from resdet.cli import train_det
+from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
+from resdet.engine.config import build, load_config
+from test_cli import ON_CPU
+from tiny import DETECTOR, write_voc
+
+
+def write_config(folder: Path, classes: tuple[str, ...]) -> Path:
+    objects = [(name, 10 + 20 * i, 10, 40 + 20 * i, 50) for i, name in enumerate(classes)]
+    write_voc(folder / "devkit", {"trainval": {"a": objects, "b": objects[:1]}, "test": {"c": objects}})
+    text = DETECTOR.format(root=str(folder / "devkit")).replace('("apple", "pear")', repr(classes))
+    path = folder / "other.py"
+    path.write_text(text.replace("num_classes=2", f"num_classes={len(classes)}"))
+    return path
+
+
+@pytest.mark.parametrize("classes", [("apple", "fig", "plum"), ("fig", "plum"), ("apple", "pear")])
+def test_the_head_stays_for_the_same_classes_alone(
+    classes: tuple[str, ...], det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(1)
+    start = build(load_config(det_config).model).state_dict()
+    save_checkpoint(tmp_path / "start.pth", {"model": start, "classes": ["apple", "pear"]})
+    still = ["--cfg-options", "schedule.steps=1", "optimizer.lr=0"]
+    arguments = [str(write_config(tmp_path, classes)), "--init-from", str(tmp_path / "start.pth"), *ON_CPU, *still]
+    train_det.main([*arguments, "--work-dir", str(tmp_path / "run")])
+    said = (tmp_path / "run/run.log").read_text()
+    model = read_checkpoint(tmp_path / "run/last.pth")["model"]
+    same = {name for name in start if start[name].shape == model[name].shape and torch.equal(start[name], model[name])}
+    new = {name for name in start if name not in same}
+    if classes == ("apple", "pear"):
+        assert not new
+        assert "detects other classes" not in said
+        return
+    assert new <= {name for name in start if name.startswith("head.")}
+    assert {"head.scores.weight", "head.deltas.weight"} <= new
+    assert "start.pth detects other classes: its head's siblings are left out, all else is kept" in said
+    assert "new: head.*" in said

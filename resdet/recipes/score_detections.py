@@ -55,6 +55,12 @@ def score(detections: FlatDetections, dataset: DetectionDataset, rule: Rule = "a
     return _score_ilsvrc(detections, dataset) if rule == "ilsvrc" else _score_voc(detections, dataset, rule)
 
 
+def truth_of(dataset: DetectionDataset) -> FlatTruth:
+    """All objects of a data set; those in crowds count as difficult."""
+    table = dataset.table
+    return FlatTruth(table.image_of_object(), table.labels, table.boxes, table.difficult | table.crowd)
+
+
 def score_comp4(
     directory: Path, voc_root: Path, year: str, image_set: str, classes: list[str] | None, method: Method
 ) -> tuple[Evaluation, VOCDataset, FlatDetections]:
@@ -105,7 +111,7 @@ def all_figures(evaluation: Evaluation, dataset: DetectionDataset, detections: F
 
 
 def _score_voc(detections: FlatDetections, dataset: DetectionDataset, method: Method) -> Evaluation:
-    truth = _truth(dataset)
+    truth = truth_of(dataset)
     result = evaluate_voc(detections, truth, len(dataset.classes), method=method)
     over = mean_ap_range(detections, truth, len(dataset.classes), method=method)
     sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
@@ -115,14 +121,9 @@ def _score_voc(detections: FlatDetections, dataset: DetectionDataset, method: Me
 def _score_ilsvrc(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:
     """mAP at the task's own IoU, which is .5 for all but small objects."""
     excluded = getattr(dataset, "excluded", None)  # ImageNetDETDataset's
-    result = evaluate_ilsvrc_det(detections, _truth(dataset), len(dataset.classes), excluded)
+    result = evaluate_ilsvrc_det(detections, truth_of(dataset), len(dataset.classes), excluded)
     sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
     return Evaluation("ilsvrc", {"mAP50": result.mean_ap, **sizes}, result.classes, [])
-
-
-def _truth(dataset: DetectionDataset) -> FlatTruth:
-    table = dataset.table
-    return FlatTruth(table.image_of_object(), table.labels, table.boxes, table.difficult | table.crowd)
 
 
 def _score_coco(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:

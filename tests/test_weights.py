@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from resdet.cli import export_weights
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
+from resdet.engine.checkpoint import save_checkpoint
 from resdet.errors import UserError
 from resdet.nets import names
 from resdet.nets.cifar_resnet import CifarResNet
@@ -26,7 +27,7 @@ from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resdet.nets.resnet import ResNet
 from resdet.nets.unpickle import read_arrays
 from resdet.nets.vgg import VGG
-from resdet.nets.weights import Weights, load_weights, read_weights, to_cifar, to_torchvision
+from resdet.nets.weights import Weights, load_weights, read_weights, to_cifar, to_detectron2, to_torchvision
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files lie outside of the repository")
@@ -146,6 +147,53 @@ def test_torchvisions_vggs_and_ours_give_the_same_logits(depth: int, tmp_path: P
     normal = torchvision.transforms.functional.normalize(image / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     with torch.no_grad():
         torch.testing.assert_close(ours(ours.preprocess(image)), theirs(normal), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("mean", [(123.675, 116.28, 103.53), (90.0, 100.0, 110.0)])
+def test_a_detector_goes_to_detectron2_s_names_and_back(mean: tuple[float, ...], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    ours = FasterRCNN(ResNet(50, None, width=0.125), 4)
+    for name, buffer in ours.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.uniform_(0.5, 2)
+    ours.net.preprocess.mean.copy_(torch.tensor(mean))  # blue above red: then the means do not tell the order
+    save_checkpoint(tmp_path / "ours.pth", {"model": ours.state_dict(), "stride_on": "1x1", "classes": list("abcd")})
+    export_weights.main([str(tmp_path / "ours.pth"), "--to", "detectron2", "--out", str(tmp_path / "theirs.pkl")])
+    with (tmp_path / "theirs.pkl").open("rb") as file:
+        stored = pickle.load(file)["model"]
+    assert {"backbone.res4.0.conv1.weight", "roi_heads.res5.2.conv3.norm.running_var"} <= stored.keys()
+    assert {
+        "proposal_generator.rpn_head.anchor_deltas.bias",
+        "roi_heads.box_predictor.cls_score.weight",
+    } <= stored.keys()
+    np.testing.assert_array_equal(
+        stored["backbone.stem.conv1.weight"], ours.net.conv1.conv.weight.detach().flip(1).numpy()
+    )
+    back = FasterRCNN(ResNet(50, None, width=0.125), 4)
+    report = load_weights(back, read_weights(tmp_path / "theirs.pkl"))
+    assert not report.missing
+    assert not report.unexpected
+    theirs = back.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.state_dict().items())
+
+
+@needs_golden
+def test_detectron2_s_own_file_is_exported_as_it_was(tmp_path: Path) -> None:
+    export_weights.main([str(GOLDEN / "detectron2_r50c4.pkl"), "--to", "detectron2", "--out", str(tmp_path / "b.pkl")])
+    before, after = (read_arrays(path)["model"] for path in (GOLDEN / "detectron2_r50c4.pkl", tmp_path / "b.pkl"))
+    shared = [name for name in before if name in after]
+    assert len(shared) == len(after.keys() - {"pixel_mean", "pixel_std"})
+    for name in shared:
+        np.testing.assert_array_equal(before[name], after[name], err_msg=name)
+
+
+def test_what_detectron2_has_no_names_for_is_refused(tmp_path: Path) -> None:
+    net, detector = ResNet(18, 3, width=0.125), FasterRCNN(VGG(16, None, width=0.125), 4, head=HeadSettings(bins=7))
+    save_checkpoint(tmp_path / "net.pth", {"model": net.state_dict()})
+    save_checkpoint(tmp_path / "vgg.pth", {"model": detector.state_dict()})
+    for name, message in (("net", "holds a net alone"), ("vgg", "detectron2's C4 detectors have no such tensor")):
+        with pytest.raises(UserError, match=message):
+            to_detectron2(read_weights(tmp_path / f"{name}.pth"))
 
 
 def test_torchvisions_vgg_starts_a_detector_and_comes_back(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Write a classifier's weights under another project's names, for use outside of resdet.
+"""Write weights under another project's names, for use outside of resdet: a classifier's or a detector's.
 
 export_weights.py runs/mine/last.pth --to torchvision --out resnet18.pth
 export_weights.py runs/mine/last.pth --to torchvision --out resnet18.safetensors
+export_weights.py runs/coco_r101/last.pth --to detectron2 --out r101_c4.pkl
 
 The preprocessing, which belongs to the weights, is printed: the other project keeps it elsewhere.
 """
@@ -9,6 +10,7 @@ The preprocessing, which belongs to the weights, is printed: the other project k
 from __future__ import annotations
 
 import argparse
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from torch import Tensor
 
 from resdet.cli.common import run_command
 from resdet.errors import UserError
-from resdet.nets.weights import State, read_weights, to_cifar, to_torchvision
+from resdet.nets.weights import State, Weights, read_weights, to_cifar, to_detectron2, to_torchvision
 
 FORMS: dict[str, Callable[[State], State]] = {"torchvision": to_torchvision, "cifar": to_cifar}
+DETECTRON2 = "detectron2"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,15 +33,34 @@ def main(arguments: list[str] | None = None) -> None:
 def _export(arguments: list[str] | None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", help="a checkpoint, or weights of any origin that resdet reads")
-    parser.add_argument("--to", choices=FORMS, default="torchvision", help="whose names")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".pth or .safetensors")
+    parser.add_argument("--to", choices=[*FORMS, DETECTRON2], default="torchvision", help="whose names")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help=".pth or .safetensors; detectron2: .pkl"
+    )
     args = parser.parse_args(arguments)
     weights = read_weights(args.weights)
+    if args.to == DETECTRON2:
+        _write_detectron2(args.out, weights)
+        return
     state: State = FORMS[args.to](weights.state)
     _write(args.out, state)
     where = "" if weights.stride_on is None else f", stride on the {weights.stride_on}"
     print(f"{args.out}: {len(state)} tensors under {args.to}'s names{where}")
     print(f"input: RGB in 0..255, minus {_words(weights.mean)}, divided by {_words(weights.std)}")
+
+
+def _write_detectron2(path: Path, weights: Weights) -> None:
+    """A pickle of arrays, as in the model zoo, and what detectron2's config has to say."""
+    if path.suffix != ".pkl":
+        raise UserError(f"{path}: detectron2 takes the channels' order from a .pkl; give --out a name that ends so")
+    content = to_detectron2(weights)
+    with path.open("wb") as file:
+        pickle.dump(content, file)
+    means, deviations = (content["model"][f"pixel_{name}"].tolist() for name in ("mean", "std"))
+    print(f"{path}: {len(content['model']) - 2} tensors under detectron2's names")
+    print(f"its config: MODEL.PIXEL_MEAN {means}, MODEL.PIXEL_STD {deviations}, INPUT.FORMAT BGR,")
+    stride = weights.stride_on == "1x1"
+    print(f"MODEL.RESNETS.STRIDE_IN_1X1 {stride}; anchors, regions and NMS as in the config that trained it")
 
 
 def _write(path: Path, state: State) -> None:

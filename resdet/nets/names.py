@@ -110,6 +110,16 @@ def from_detectron2(name: str) -> str | None:
     return DETECTRON2.translate(re.sub(r"^(backbone\.(?=stem|res)|roi_heads\.(?=res))", "", name))
 
 
+def to_detectron2(name: str) -> str | None:
+    """The inverse, for the parts of a C4 detector; None where detectron2 has no such part."""
+    theirs = _TO_DETECTRON2.translate(name.removeprefix("net."))
+    if theirs is None or theirs.startswith(("proposal_generator.", "roi_heads.")):
+        return theirs
+    return f"roi_heads.{theirs}" if theirs.startswith("res5.") else f"backbone.{theirs}"
+
+
+_TO_DETECTRON2 = DETECTRON2.inverse()
+
 _CAFFE2 = Scheme(
     layers={"conv1": "conv1.conv", "res_conv1_bn": "conv1.bn", "fc1000": "fc", "pred": "fc"},
     stages={f"res{i}": f"conv{i}" for i in range(2, 6)},

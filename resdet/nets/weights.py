@@ -20,7 +20,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -42,6 +42,9 @@ _TORCHVISION = (torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
 
 # The epsilon of every batch normalisation here and at all origins.
 _BN_EPS = 1e-5
+
+# In the files that `to_detectron2` writes: their input is BGR whatever the means are.
+AUTHOR = "resdet"
 
 _ENUM_NAME = re.compile(r"\w+_Weights\.\w+")
 _ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the two file forms of torch.save
@@ -172,7 +175,7 @@ def _interpret(data: Any, source: str) -> Weights:
     if "conv1_w" in tensors:
         return _foreign(tensors, names.from_caffe2, source, origin="caffe2", bgr=True, pixels=_MSRA)
     if not tensors.keys().isdisjoint({"stem.conv1.weight", "backbone.stem.conv1.weight"}):
-        return _detectron2(tensors, source, author=data.get("__author__"))
+        return _detectron2(tensors, source, data)
     if {"conv1.weight", "layer1.0.conv1.weight", "linear.weight"} <= tensors.keys():
         return _foreign(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=_TORCHVISION)
     if {"features.0.weight", "features.2.weight", "classifier.6.weight"} <= tensors.keys():
@@ -235,19 +238,22 @@ def _own(data: Mapping, source: str) -> Weights:
     )
 
 
-def _detectron2(tensors: State, source: str, author: str | None) -> Weights:
+def _detectron2(tensors: State, source: str, data: Mapping) -> Weights:
     """BGR and MSRA's mean, unless the file says otherwise.
 
     Two do: files that detectron2's converter made from torchvision's ResNets name it as their author, and old
-    detectors hold `pixel_mean` and `pixel_std` in their input's channel order (red has the largest mean of ImageNet).
+    detectors hold `pixel_mean` and `pixel_std` in their input's channel order (red has the largest mean of ImageNet;
+    our own files are BGR and say where the stride is).
     Nets trained with a std have their stride on the 3x3, detectron2's own pairing.
     """
+    author = data.get("__author__")
     pixels, bgr = (_TORCHVISION, False) if author == "torchvision" else (_MSRA, True)
     if {"pixel_mean", "pixel_std"} <= tensors.keys():
         mean, std = tensors.pop("pixel_mean").flatten(), tensors.pop("pixel_std").flatten()
-        bgr = bool(mean[0] <= mean[-1])
+        bgr = author == AUTHOR or bool(mean[0] <= mean[-1])
         pixels = (mean.flip(0), std.flip(0)) if bgr else (mean, std)
-    return _foreign(tensors, names.from_detectron2, source, origin="detectron2", bgr=bgr, pixels=pixels)
+    weights = _foreign(tensors, names.from_detectron2, source, origin="detectron2", bgr=bgr, pixels=pixels)
+    return replace(weights, stride_on=data["stride_on"]) if author == AUTHOR else weights
 
 
 def _foreign(
@@ -434,16 +440,35 @@ def to_torchvision(state: Mapping[str, Tensor]) -> State:
     scheme = names.TORCHVISION
     if "fc6.weight" in state:
         scheme = names.torchvision_vgg(19 if "conv5.3.weight" in state else 16)
-    return _renamed(state, scheme.inverse(), "torchvision's ResNets and VGGs")
+    return _renamed(state, scheme.inverse().translate, "torchvision's ResNets and VGGs")
 
 
 def to_cifar(state: Mapping[str, Tensor]) -> State:
     """A CifarResNet's tensors under the names of public checkpoints; the preprocessing is left out, as above."""
-    return _renamed(state, names.CIFAR.inverse(), "the public nets for CIFAR-10")
+    return _renamed(state, names.CIFAR.inverse().translate, "the public nets for CIFAR-10")
 
 
-def _renamed(state: Mapping[str, Tensor], scheme: names.Scheme, whose: str) -> State:
-    renamed = {name: scheme.translate(name) for name in state if not name.startswith("preprocess.")}
+def to_detectron2(weights: Weights) -> dict[str, Any]:
+    """A detector as a file of detectron2's model zoo, for `DetectionCheckpointer.load`: what read_weights reads back.
+
+    Names, and the input's order of the channels, which is BGR there; `pixel_mean` and `pixel_std` are as its config's
+    MODEL.PIXEL_MEAN and PIXEL_STD have to be.
+
+    Raises:
+        UserError: the weights are no detector on a ResNet.
+    """
+    if not weights.is_detector:
+        raise UserError(f"{weights.source}: holds a net alone; detectron2's names are for detectors")
+    state = _renamed(weights.state, names.to_detectron2, "detectron2's C4 detectors")
+    first = "backbone.stem.conv1.weight"
+    state[first] = state[first].flip(1)
+    pixels = {"pixel_mean": weights.mean.flip(0), "pixel_std": weights.std.flip(0)}
+    arrays = {name: t.numpy() for name, t in (state | pixels).items()}
+    return {"model": arrays, "__author__": AUTHOR, "stride_on": weights.stride_on}
+
+
+def _renamed(state: Mapping[str, Tensor], rename: Callable[[str], str | None], whose: str) -> State:
+    renamed = {name: rename(name) for name in state if not name.startswith("preprocess.")}
     unknown = [name for name, theirs in renamed.items() if theirs is None]
     if unknown:
         raise UserError(f"{unknown[0]}: {whose} have no such tensor; pass the state of a net alone")

@@ -21,7 +21,7 @@ from resdet.nets.blocks import BasicBlock, Bottleneck
 from resdet.recipes.train_detector import train_detector
 
 CLASSES = {
-    "coco": 80, "det": 200, "detectron2": 80, "fruit": 3, "shapes": 8, "voc07": 20, "voc12": 20,
+    "coco": 80, "coco128": 80, "det": 200, "detectron2": 80, "fruit": 3, "shapes": 8, "voc07": 20, "voc12": 20,
     "cifar10": 10, "imagenet": 1000, "tiny": 50,
 }  # fmt: skip
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -9,6 +9,7 @@ import math
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from resdet.engine.config import load_config
 from resdet.engine.distributed import close_processes, is_main_process
 from resdet.engine.run import Run, start_run
 from resdet.errors import UserError
+from resdet.recipes.dry_run import make_small, refuse_other_folders
 
 # What torch, its allocators and its loader say when memory ends.
 MEMORY = re.compile(
@@ -64,7 +66,12 @@ def run_command(command: Callable[[list[str] | None], None], arguments: list[str
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What train_cls and train_det share, from --work-dir to --json."""
+    """What train_cls and train_det share, from --dry-run to --json."""
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="the whole job in seconds: a narrow net, some steps, noise in the data's own layout, a temporary folder",
+    )
     parser.add_argument("--work-dir", type=Path, help="where checkpoints, logs and the page go (runs/CONFIG)")
     parser.add_argument(
         "--resume", nargs="?", const="auto", metavar="F", help="go on from the run's last checkpoint, or from F"
@@ -118,22 +125,48 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Config, Run]:
-    """Read the config that the arguments name and start its run."""
-    name = args.config or default_config
-    cfg = load_config(name, args.cfg_options)
+    """Read the config that the arguments name and start its run; a dry run's config is made small."""
+    cfg = load_config(args.config or default_config, args.cfg_options)
+    work_dir = folder_of_run(args, default_config)
+    if args.dry_run:
+        refuse_other_folders(work_dir)
     run = start_run(
-        args.work_dir or Path("runs") / Path(name).stem,
+        work_dir,
         args.device,
         args.precision,
         args.seed,
         args.launcher,
         args.resume,
-        args.init_from or cfg.get("init_from"),
-        cfg.get("log_backends", ()),
+        None if args.dry_run else args.init_from or cfg.get("init_from"),
+        () if args.dry_run else cfg.get("log_backends", ()),
         shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         args.compile,
     )
-    return cfg, run
+    return make_small(cfg, work_dir / "data") if args.dry_run else cfg, run
+
+
+def folder_of_run(args: argparse.Namespace, default_config: str) -> Path:
+    """--work-dir, else runs/CONFIG; of a dry run a new temporary folder.
+
+    Raises:
+        UserError: a dry run has --init-from, or several processes and no --work-dir.
+    """
+    name = Path(args.config or default_config).stem
+    if not args.dry_run:
+        return args.work_dir or Path("runs") / name
+    if args.init_from:
+        raise UserError(f"--init-from {args.init_from} does not fit a dry run's narrow net; leave one of the two out")
+    if args.work_dir:
+        return args.work_dir
+    if args.launcher != "none":
+        raise UserError("--dry-run of several processes needs --work-dir, a folder that all of them see")
+    return Path(tempfile.mkdtemp(prefix=f"{name}-dry-run-"))
+
+
+def end_dry_run(args: argparse.Namespace, folder: Path) -> None:
+    """Say below a dry run's figures what they are, and where all is."""
+    if args.dry_run and is_main_process():
+        print(f"dry run: the job works, its figures mean nothing; all of it is in {folder}")
 
 
 def folder_of(checkpoint: Path) -> Path:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from statistics import mean, stdev
 
-from resdet.cli.common import add_run_arguments, config_and_run, run_command, write_json
+from resdet.cli.common import (
+    add_run_arguments,
+    config_and_run,
+    end_dry_run,
+    folder_of_run,
+    run_command,
+    write_json,
+)
 from resdet.recipes.train_classifier import train_classifier
 
 DEFAULT = "shapes_cls"
@@ -32,12 +38,12 @@ def _train(arguments: list[str] | None) -> None:
     for name, value in figures.items():
         print(f"{name} {value:.2f}")
     print(f"checkpoint {run.work_dir / 'last.pth'}")
+    end_dry_run(args, run.work_dir)
 
 
 def _train_several(args: argparse.Namespace) -> None:
     """Best, mean and standard deviation over seeds, as Table 6 gives them; each run has a folder of its own."""
-    name = args.config or DEFAULT
-    parent, first = args.work_dir or Path("runs") / Path(name).stem, args.seed
+    parent, first = folder_of_run(args, DEFAULT), args.seed
     found: dict[str, list[float]] = {}
     for seed in range(first, first + args.runs):
         args.seed, args.work_dir = seed, parent / f"seed{seed}"
@@ -47,6 +53,7 @@ def _train_several(args: argparse.Namespace) -> None:
     for key, values in found.items():
         print(f"{key} best {min(values):.2f} (mean {mean(values):.2f} +- {stdev(values):.2f}, {args.runs} runs)")
     write_json(args.json, {"seeds": list(range(first, first + args.runs)), **found})
+    end_dry_run(args, parent)
 
 
 if __name__ == "__main__":

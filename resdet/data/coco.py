@@ -71,6 +71,7 @@ class COCODataset(DetectionDataset):
             if not (root / folder).is_dir():
                 raise UserError(f"{root / folder}: no such folder; put the images there")
         self.files = tuple(root / file for _, file in pairs)
+        self.annotated = annotated
         contents = [read_coco_file(file, annotated) for file in self.files]
         by_name = self._categories(contents)
         names = tuple(by_name) if classes is None else tuple(classes)
@@ -102,7 +103,7 @@ def instances_of(dataset: DetectionDataset) -> Instances:
     """
     if not hasattr(dataset, "files"):
         return _instances_of_table(dataset)
-    contents = [read_content(file) for file in dataset.files]
+    contents = [read_content(file, dataset.annotated) for file in dataset.files]  # type: ignore[attr-defined]
     merged = {key: [item for c in contents for item in c[key]] for key in ("images", "annotations")}
     for number, item in enumerate(merged["annotations"], 1):
         item["id"] = number  # two files may count from the same number

@@ -200,6 +200,8 @@ class TrainLoop:
         saving = last or self.step % s.checkpoint_every == 0
         if self.step % s.log_every == 0 or saving or validating:
             self._log(window)
+        if validating and saving:
+            self.save(LAST)  # what a failing validation cannot take back
         if validating and validate is not None:
             self._validate(validate)
             window.restart()

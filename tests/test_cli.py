@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import torch
 import resdet
 from resdet.cli import benchmark, complexity, copy_configs, eval_voc, inspect_data, predict, train_cls, train_det
 from resdet.data.images import read_image
-from resdet.data.voc import VOC_CLASSES
+from resdet.data.voc import VOC_CLASSES, read_comp4
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build, load_config
 from resdet.engine.log import read_scalars
@@ -131,6 +133,24 @@ def test_train_det_trains_evaluates_and_its_comp4_files_score_the_same(
     assert a == b
     assert (a["images"], list(a["per_class"])) == (2, ["apple", "pear"])
     assert a["detections"] > 0
+
+
+def test_a_set_without_answers_is_detected_in_and_packed_for_the_server(
+    tmp_path: Path, det_config: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As VOC 2012 test."""
+    shutil.copytree(det_config.parent / "devkit", tmp_path / "devkit")
+    shutil.rmtree(tmp_path / "devkit/VOCtiny/Annotations")
+    options = [f"data.test.root={tmp_path / 'devkit'}", "data.test.annotated=False", "model.head.score_floor=0.0"]
+    arguments = ["--write-submission", str(tmp_path / "results.tar.gz"), *ON_CPU, "--cfg-options", *options]
+    eval_voc.main([str(det_config), "--checkpoint", str(checkpoint), *arguments])
+    assert "nothing to score" in capsys.readouterr().out
+    with tarfile.open(tmp_path / "results.tar.gz") as archive:
+        names = sorted(name for name in archive.getnames() if name.endswith(".txt"))
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    assert names == [f"results/VOCtiny/Main/comp4_det_test_{name}.txt" for name in ("apple", "pear")]
+    found = read_comp4(tmp_path / "unpacked/results/VOCtiny/Main", "test", ("apple", "pear"), ["d", "e"])
+    assert len(found) > 0
 
 
 # Scoring -------------------------------------------------------------------------------------------------------------

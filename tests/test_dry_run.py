@@ -26,8 +26,7 @@ from resdet.recipes.dry_run import STEPS, make_small
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
-NUMBER = r"([\d.]+|nan)"  # nan for test-dev, whose answers only COCO's server has
-RULES = {"coco": rf"mAP@\.5 {NUMBER}, mAP@\[\.5,\.95\] {NUMBER} \(COCO\)"}  # the others: mAP@.5 and the rule's name
+RULES = {"coco": r"mAP@\.5 [\d.]+, mAP@\[\.5,\.95\] [\d.]+ \(COCO\)"}  # the others: mAP@.5 and the rule's name
 MARKS = {"cifar10_r1202": pytest.mark.slow}
 
 
@@ -53,6 +52,8 @@ def test_every_config_does_its_whole_job(name: str, tmp_path: Path, capsys: pyte
     printed, cfg = capsys.readouterr().out, load_config(name)
     rule = cfg.data.get("method", "")
     figure = RULES.get(rule, rf"mAP@\.5 [\d.]+ \({rule}\)") if cfg.get("model") else r"^test/top1_error [\d.]+$"
+    if name == "coco_r101_trainval":
+        figure = "nothing to score"  # on test-dev, whose answers only COCO's server has
     assert re.search(figure, printed, re.MULTILINE)
     assert "its figures mean nothing" in printed
     assert (tmp_path / "run" / "page.html").is_file()

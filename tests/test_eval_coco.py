@@ -133,7 +133,7 @@ def test_mistakes_are_one_line(coco_config: Path, tmp_path: Path, capsys: pytest
         eval_coco.main, ["--annotations", truth, "--results", tmp_path / "r.json"], capsys
     )
     rule = [coco_config, "--work-dir", tmp_path / "run", *ON_CPU, "--cfg-options", "data.method=voc"]
-    assert "data.method is 'voc': give one of area, 11-point, coco" in one_line(train_det.main, rule, capsys)
+    assert "data.method is 'voc': give one of area, 11-point, ilsvrc, coco" in one_line(train_det.main, rule, capsys)
 
 
 @pytest.mark.shared

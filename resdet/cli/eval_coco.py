@@ -55,9 +55,6 @@ def _detect_and_score(args: argparse.Namespace) -> None:
         if not isinstance(data.test, COCODataset):
             raise UserError("--write-results: data.test is not COCO's; eval_voc.py --write-detections writes VOC's")
         write_results(args.write_results, data.test, detections)
-    if not len(data.test.table.labels):
-        print(f"{len(detections)} detections in {len(data.test)} images; the set has no answers: nothing to score")
-        return
     evaluation = score(detections, data.test, "coco")
     print_evaluation(evaluation, data.test, detections)
     write_json(args.json, all_figures(evaluation, data.test, detections))

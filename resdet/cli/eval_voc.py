@@ -11,13 +11,14 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
+from resdet.data.annotations import DetectionDataset
 from resdet.data.imagenet_det import ImageNetDETDataset, write_det_submission
-from resdet.data.voc import VOCDataset, write_comp4
+from resdet.data.voc import VOCDataset, write_comp4, write_comp4_archive
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
-from resdet.metrics.voc_ap import Method
+from resdet.metrics.voc_ap import FlatDetections, Method
 from resdet.recipes.detect_with import detect_with
 from resdet.recipes.score_detections import all_figures, print_evaluation, score, score_comp4
 
@@ -66,12 +67,18 @@ def _detect_and_score(args: argparse.Namespace) -> None:
             args.write_detections, _image_set(cfg.data.test), dataset.classes, dataset.table.ids.tolist(), detections
         )
     if args.write_submission:
-        if not isinstance(dataset, ImageNetDETDataset):
-            raise UserError(
-                "--write-submission: data.test is not ImageNet DET's; --write-detections writes VOC's files"
-            )
-        write_det_submission(args.write_submission, dataset, detections)
+        _write_submission(args.write_submission, cfg.data.test, dataset, detections)
     write_json(args.json, all_figures(evaluation, dataset, detections))
+
+
+def _write_submission(path: Path, node: dict, dataset: DetectionDataset, detections: FlatDetections) -> None:
+    if isinstance(dataset, ImageNetDETDataset):
+        write_det_submission(path, dataset, detections)
+        return
+    if not isinstance(dataset, VOCDataset):
+        raise UserError("--write-submission: data.test is neither VOC's nor ImageNet DET's; eval_coco.py writes COCO's")
+    year, image_set = node["splits"][-1]
+    write_comp4_archive(path, year, image_set, dataset.classes, dataset.table.ids.tolist(), detections)
 
 
 def _image_set(node: dict) -> str:
@@ -92,7 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("config", nargs="?", help="a config file or the name of one")
     parser.add_argument("--checkpoint", type=Path, metavar="F")
     parser.add_argument("--write-detections", type=Path, metavar="DIR", help="also write comp4 files there")
-    parser.add_argument("--write-submission", type=Path, metavar="FILE", help="also write ImageNet DET's file")
+    parser.add_argument(
+        "--write-submission",
+        type=Path,
+        metavar="FILE",
+        help="also write what the server takes: VOC's .tar.gz, DET's text",
+    )
     files = parser.add_argument_group("scoring files alone")
     files.add_argument("--detections", type=Path, metavar="DIR", help="folder of comp4_det_<set>_<class>.txt files")
     files.add_argument("--voc-root", type=Path, metavar="ROOT", help="the folder that holds VOC<year>")

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 import re
+import tarfile
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,6 +172,17 @@ def write_comp4(
             )
         ]
         comp4_path(folder, image_set, name).write_text("".join(lines), encoding="utf-8")
+
+
+def write_comp4_archive(
+    path: str | Path, year: str, image_set: str, classes: Sequence[str], ids: Sequence[str], detections: FlatDetections
+) -> None:
+    """Write the .tar.gz that VOC's evaluation server takes: results/VOC<year>/Main/ with the files of `write_comp4`."""
+    inside = f"results/VOC{year}/Main"
+    with tempfile.TemporaryDirectory() as folder:
+        write_comp4(Path(folder) / inside, image_set, classes, ids, detections)
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(Path(folder) / "results", "results")
 
 
 def read_comp4(directory: str | Path, image_set: str, classes: Sequence[str], ids: Sequence[str]) -> FlatDetections:

@@ -80,6 +80,9 @@ def score_results(annotations: Path, results: Path) -> tuple[Evaluation, COCODat
 
 def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> None:
     """The table by class and the means, in percent; "best score" is where to cut a class for the highest F1."""
+    if not any(c.num_truth for c in evaluation.classes):
+        print(f"{len(detections)} detections in {len(dataset)} images; the set has no answers: nothing to score")
+        return
     at_50 = [c.ap for c in evaluation.classes]
     counts = {
         "objects": [c.num_truth for c in evaluation.classes],

@@ -41,7 +41,9 @@ def private(_=None):  # MiB of this process that it shares with no other
 class Boxes(Dataset):
     def __init__(self, table): self.table = table
     def __len__(self): return len(self.table)
-    def __getitem__(self, i): return float(self.table.boxes[self.table.objects(i)].sum()), private()
+    def __getitem__(self, i):
+        boxes = float(self.table.boxes[self.table.objects(i)].sum())
+        return boxes, private() if i % 5000 == 0 else 0.0
 
 dataset = COCODataset(sys.argv[1], ["train2017"])
 print(max(float(p.max()) for _, p in DataLoader(Boxes(dataset.table), 1000, num_workers=2)))

@@ -13,6 +13,8 @@ import numpy as np
 
 from resdet.errors import UserError
 
+_RGB = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # since OpenCV 4.11 the decoder itself can write RGB
+_COLOUR = _RGB or cv2.IMREAD_COLOR
 _EXIF_ORIENTATION = 0x0112  # the EXIF tag; its values 5..8 swap width and height
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # how a whole JPEG or PNG, known by its start, ends
 
@@ -28,7 +30,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
     """
     encoded = _read_bytes(path)
     _refuse_half_an_image(path, encoded)
-    flags = cv2.IMREAD_COLOR if at_least is None else _reduction(min(image_size(path)), at_least)
+    flags = _COLOUR if at_least is None else _reduction(min(image_size(path)), at_least)
     try:
         # imdecode and not imread: imread cannot open names outside the local code page on Windows.
         pixels = cv2.imdecode(encoded, flags) if encoded.size else None
@@ -36,7 +38,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
         pixels = None
     if pixels is None:
         raise UserError(f"{path}: not an image that OpenCV can decode; replace the file or take it out of the data set")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels if _RGB else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -60,8 +62,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 def _reduction(short: int, at_least: int) -> int:
     """OpenCV's flag for the smallest decoding with a short side of `at_least` pixels."""
+    # Of IMREAD_REDUCED_COLOR_* the bit that says COLOR goes: OpenCV refuses it beside RGB.
     flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-    return next((flag for factor, flag in flags.items() if short // factor >= at_least), cv2.IMREAD_COLOR)
+    found = next((flag for factor, flag in flags.items() if short // factor >= at_least), cv2.IMREAD_COLOR)
+    return found - cv2.IMREAD_COLOR + _COLOUR
 
 
 def _refuse_half_an_image(path: str | Path, encoded: np.ndarray) -> None:

@@ -53,6 +53,10 @@ class Resizer:
         return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if h < height / 2 else cv2.INTER_LINEAR)
 
 
+# Crops that shrink by more are averaged: bilinear interpolation reads 2x2 pixels, thin lines would alias.
+BY_AREA = 1.5
+
+
 class DetectionAugmentation:
     """Any albumentations transforms on an image and its boxes; boxes that leave the picture are dropped.
 
@@ -102,7 +106,7 @@ class TrainCrop:
         self.short_side = short_side
 
     def __call__(self, image: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
-        """uint8 [H, W, 3] -> [S, S, 3]. The crop is taken from the source and resized once: the pixels are the same."""
+        """uint8 [H, W, 3] -> [S, S, 3]. The crop is cut from the source and resized once."""
         size = self.sizes[max(e for e in self.sizes if e <= epoch)]
         random = np.random.default_rng(seed)
         height, width = image.shape[:2]
@@ -110,7 +114,7 @@ class TrainCrop:
         window = min(height, width) / side  # the crop's side in pixels of the source
         x, y = random.uniform(0, width - window), random.uniform(0, height - window)
         flip = random.random() < 0.5
-        return _warp(image, x, y, window, size, bool(flip))
+        return _cut(image, x, y, window, size, bool(flip))
 
 
 class CenterCrop:
@@ -123,7 +127,7 @@ class CenterCrop:
         """uint8 [H, W, 3] -> [size, size, 3]; nothing is random here."""
         height, width = image.shape[:2]
         window = min(height, width) * 224 / self.short
-        return _warp(image, (width - window) / 2, (height - window) / 2, window, self.size, False)
+        return _cut(image, (width - window) / 2, (height - window) / 2, window, self.size, False)
 
 
 class ShortSide:
@@ -137,19 +141,19 @@ class ShortSide:
         return self.resizer(image)
 
 
-def _warp(image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool) -> np.ndarray:
-    """The square [x, x + window] x [y, y + window] of an image, scaled to [size, size] in one step."""
-    scale = window / size
-    if scale > 1:  # shrink first by area, or thin lines alias
-        height, width = image.shape[:2]
-        h, w = max(size, round(height / scale)), max(size, round(width / scale))
-        image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
-        x, y, scale = x * w / width, y * h / height, 1.0
-    step = -scale if flip else scale
-    start = x + size * scale - 0.5 * scale if flip else x + 0.5 * scale  # centre of the first output pixel
-    matrix = np.array([[step, 0, start - 0.5], [0, scale, y + 0.5 * scale - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+def _cut(image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool) -> np.ndarray:
+    """The square [x, x + window] x [y, y + window] of an image, to whole pixels of the source, as [size, size].
+
+    It is cut before it is resized: what lies outside costs nothing.
+    """
+    height, width = image.shape[:2]
+    side = max(1, min(round(window), height, width))
+    left, top = min(max(0, round(x)), width - side), min(max(0, round(y)), height - side)
+    part = image[top : top + side, left : left + side]
+    if side != size:
+        method = cv2.INTER_AREA if side > BY_AREA * size else cv2.INTER_LINEAR
+        part = cv2.resize(part, (size, size), interpolation=method)
+    return cv2.flip(part, 1) if flip else np.ascontiguousarray(part)
 
 
 def build_augmentation(transforms: Sequence[Any]) -> DetectionAugmentation | None:

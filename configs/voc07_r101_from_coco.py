@@ -1,7 +1,7 @@
 """The detector of coco_r101.py fine-tuned on VOC: voc07_r101.py's data with COCO's anchors, so that its RPN is kept.
 
-Part of the paper's "+++" rows (Table 10), which have App. B's improvements too. Their schedule is not given; half of that from
-ImageNet is our choice. The two siblings of the head are new, as VOC's classes are others; all else is kept.
+Part of the paper's "+++" rows (Table 10), which have App. B's improvements too. Their schedule is not given; half of
+the one from ImageNet is our choice. The head's two siblings are new, as VOC's classes are others; all else is kept.
 """
 
 from mmengine.config import read_base

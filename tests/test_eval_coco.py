@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from resdet.cli import copy_configs, eval_coco, eval_voc, predict, train_det
+from resdet.cli import copy_configs, eval_coco, eval_voc, inspect_data, predict, train_det
 from resdet.engine.checkpoint import save_checkpoint
 from resdet.engine.config import build, load_config
 from test_cli import ON_CPU, one_line
@@ -134,6 +136,45 @@ def test_mistakes_are_one_line(coco_config: Path, tmp_path: Path, capsys: pytest
     )
     rule = [coco_config, "--work-dir", tmp_path / "run", *ON_CPU, "--cfg-options", "data.method=voc"]
     assert "data.method is 'voc': give one of area, 11-point, ilsvrc, coco" in one_line(train_det.main, rule, capsys)
+
+
+def test_inspect_data_names_every_problem_of_coco_s_form(
+    coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(coco_config.parent / "coco", tmp_path / "coco")
+    config = tmp_path / "bad.py"
+    config.write_text(coco_config.read_text().replace(str(coco_config.parent / "coco"), str(tmp_path / "coco")))
+    inspect_data.main([str(config), "--out", str(tmp_path / "out")])
+    assert "0 problems to mend, 0 repaired" in capsys.readouterr().out
+    file = tmp_path / "coco/annotations/instances_train.json"
+    content = json.loads(file.read_text())
+    content["images"][0]["width"] = 90
+    (tmp_path / "coco/train/2.jpg").unlink()
+    (tmp_path / "coco/train/3.jpg").write_bytes(b"no image")
+    content["annotations"] += [
+        {"id": 4, "image_id": 99, "category_id": 2, "bbox": [1, 1, 5, 5]},
+        {"id": 5, "image_id": 1, "category_id": 3, "bbox": [1, 1, 5, 5]},
+        {"id": 6, "image_id": 1, "category_id": 2, "bbox": [1, 1, 5]},
+        {"id": 7, "image_id": 1, "category_id": 2, "bbox": [80, 1, 30, 5]},
+        {"id": 8, "image_id": 1, "category_id": 2, "bbox": [10, 10, -5, 5]},
+    ]
+    file.write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        inspect_data.main([str(config), "--out", str(tmp_path / "out")])
+    lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"train: (refused|repaired)", line)]
+    expected = [
+        "refused.*annotation 4 is of image 99",
+        "refused.*annotation 5 is of category 3",
+        "refused.*annotation 6 has bbox",
+        "refused.*image 1 says 90x80 but 1.jpg is 100x80",
+        "repaired.*annotation 7: box 80 1 30 5 reaches over the image",
+        "repaired.*annotation 8: box 10 10 -5 5 has no area",
+        "refused.*2.jpg: no such image",
+        "refused.*3.jpg: not an image",
+    ]
+    assert len(lines) == len(expected)
+    for pattern in expected:
+        assert any(re.search(pattern, line) for line in lines), pattern
 
 
 @pytest.mark.shared

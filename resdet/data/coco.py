@@ -66,11 +66,11 @@ class COCODataset(DetectionDataset):
         annotated: bool = True,
     ) -> None:
         root = Path(root)
-        pairs = [(s, f"annotations/instances_{s}.json") if isinstance(s, str) else s for s in splits]
+        pairs = [folder_and_file(root, split) for split in splits]
         for folder, _ in pairs:
-            if not (root / folder).is_dir():
-                raise UserError(f"{root / folder}: no such folder; put the images there")
-        self.files = tuple(root / file for _, file in pairs)
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such folder; put the images there")
+        self.files = tuple(file for _, file in pairs)
         self.annotated = annotated
         contents = [read_coco_file(file, annotated) for file in self.files]
         by_name = self._categories(contents)
@@ -79,9 +79,10 @@ class COCODataset(DetectionDataset):
         if unknown:
             raise UserError(f"{self.files[0]} has no category '{unknown[0]}'; it has {', '.join(by_name)}")
         self.category_ids = np.array([by_name[name] for name in names], np.int64)
-        folders = [root / folder for folder, _ in pairs]
         annotations = [
-            a for folder, c in zip(folders, contents, strict=True) for a in _annotations(folder, c, self.category_ids)
+            a
+            for (folder, _), c in zip(pairs, contents, strict=True)
+            for a in _annotations(folder, c, self.category_ids)
         ]
         if not empty_images:
             annotations = [a for a in annotations if len(a)]
@@ -95,6 +96,12 @@ class COCODataset(DetectionDataset):
             if content.categories != contents[0].categories:
                 raise UserError(f"{path} and {self.files[0]} have different categories: train on one of them")
         return {name: number for number, name in contents[0].categories.items()}
+
+
+def folder_and_file(root: Path, split: str | tuple[str, str]) -> tuple[Path, Path]:
+    """The folder of a set's images and its JSON file."""
+    folder, file = (split, f"annotations/instances_{split}.json") if isinstance(split, str) else split
+    return root / folder, root / file
 
 
 def instances_of(dataset: DetectionDataset) -> Instances:

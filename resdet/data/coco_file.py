@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def _drop_polygons(item: dict) -> dict:
 
 
 def _to_arrays(path: Path, content: dict[str, Any]) -> CocoFile:
-    reader = _Reader(path)
+    reader = EntryReader(path)
     category_ids, category_names = reader.categories(content["categories"])
     image_ids, names, sizes = reader.images(content["images"])
     image, category, boxes, crowd = reader.objects(content["annotations"], image_ids, category_ids)
@@ -128,13 +128,14 @@ def _to_arrays(path: Path, content: dict[str, Any]) -> CocoFile:
     )
 
 
-class _Reader:
-    """The three lists of a file; whatever is wrong is named with its entry."""
+class EntryReader:
+    """Reads the three lists of a file; whatever is wrong is named with its entry."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def categories(self, items: Sequence[dict]) -> tuple[list[int], list[str]]:
+        """Ids, rising, and names."""
         pairs = sorted((self.number(c, "id", "category"), str(self.value(c, "name", "category"))) for c in items)
         ids, names = [number for number, _ in pairs], [name for _, name in pairs]
         if len(set(ids)) < len(ids) or len(set(names)) < len(names):
@@ -142,14 +143,18 @@ class _Reader:
         return ids, names
 
     def images(self, items: Sequence[dict]) -> tuple[list[int], list[str], list[tuple[int, int]]]:
-        ids = [self.number(item, "id", "image") for item in items]
-        self._refuse_repeated(ids, "image")
-        names = [str(self.value(item, "file_name", "image")) for item in items]
-        sizes = [(self.number(item, "height", "image"), self.number(item, "width", "image")) for item in items]
-        for number, (height, width) in zip(ids, sizes, strict=True):
-            if height <= 0 or width <= 0:
-                raise UserError(f"{self.path}: image {number} is {width}x{height}; correct its width and height")
-        return ids, names, sizes
+        """Ids, names and sizes of all."""
+        self.refuse_repeated(items, "image")
+        rows = [self.image(item) for item in items]
+        return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
+
+    def image(self, item: dict) -> tuple[int, str, tuple[int, int]]:
+        """Id, name, (height, width)."""
+        number, name = self.number(item, "id", "image"), str(self.value(item, "file_name", "image"))
+        height, width = self.number(item, "height", "image"), self.number(item, "width", "image")
+        if height <= 0 or width <= 0:
+            raise UserError(f"{self.path}: image {number} is {width}x{height}; correct its width and height")
+        return number, name, (height, width)
 
     def objects(
         self, items: Sequence[dict], image_ids: Sequence[int], category_ids: Sequence[int]
@@ -157,21 +162,37 @@ class _Reader:
         """Index of the image [M], id of the category [M], box [M, 4], crowd [M], in the file's order."""
         index = {number: i for i, number in enumerate(image_ids)}
         known = set(category_ids)
-        self._refuse_repeated([item["id"] for item in items if "id" in item], "annotation")
+        self.refuse_repeated(items, "annotation")
         images, categories = np.zeros(len(items), np.int64), np.zeros(len(items), np.int64)
         boxes, crowd = np.zeros((len(items), 4)), np.zeros(len(items), bool)
         for row, item in enumerate(items):
-            image, category = (self.number(item, key, "annotation") for key in ("image_id", "category_id"))
-            if image not in index:
-                self._refuse_annotation(item, f"is of image {image}, which is not listed; add it or remove these")
-            if category not in known:
-                self._refuse_annotation(item, f"is of category {category}, which is not listed; add it or remove these")
-            images[row], categories[row], boxes[row] = index[image], category, self._box(item)
-            crowd[row] = bool(item.get("iscrowd"))
-        boxes[:, 2:] += boxes[:, :2]
+            image, categories[row], boxes[row] = self.object(item, index, known)
+            images[row], crowd[row] = index[image], bool(item.get("iscrowd"))
         return images, categories, boxes, crowd
 
+    def object(
+        self, item: dict, images: Container[int], categories: Container[int]
+    ) -> tuple[int, int, tuple[float, float, float, float]]:
+        """Ids of the image and the category, and the box as x1, y1, x2, y2."""
+        image, category = self.number(item, "image_id", "annotation"), self.number(item, "category_id", "annotation")
+        if image not in images:
+            self._refuse_annotation(item, f"is of image {image}, which is not listed; add it or remove these")
+        if category not in categories:
+            self._refuse_annotation(item, f"is of category {category}, which is not listed; add it or remove these")
+        x, y, width, height = self._box(item)
+        return image, category, (x, y, x + width, y + height)
+
+    def refuse_repeated(self, items: Sequence[dict], what: str) -> None:
+        """Refuse two images, or two annotations, with one id."""
+        numbers = [item["id"] for item in items if isinstance(item, dict) and "id" in item]
+        if len(set(numbers)) == len(numbers):
+            return
+        seen: set[Any] = set()
+        repeated = next(n for n in numbers if n in seen or seen.add(n))  # type: ignore[func-returns-value]
+        raise UserError(f"{self.path}: two {what}s have the id {repeated}; number them anew")
+
     def value(self, item: dict, key: str, what: str) -> Any:
+        """An entry's value; `what` it is an entry of, for the message."""
         if not isinstance(item, dict) or key not in item:
             number = item.get("id", "") if isinstance(item, dict) else repr(item)[:40]
             text = f"{self.path}: {what} {number} has no '{key}'; correct the file"
@@ -179,6 +200,7 @@ class _Reader:
         return item[key]
 
     def number(self, item: dict, key: str, what: str) -> int:
+        """An entry's whole number."""
         value = self.value(item, key, what)
         try:
             whole = int(value)
@@ -200,13 +222,6 @@ class _Reader:
 
     def _refuse_annotation(self, item: dict, why: str) -> None:
         raise UserError(f"{self.path}: annotation {item.get('id', '')} {why}".replace("  ", " "))
-
-    def _refuse_repeated(self, numbers: Sequence[Any], what: str) -> None:
-        if len(set(numbers)) == len(numbers):
-            return
-        seen: set[Any] = set()
-        repeated = next(n for n in numbers if n in seen or seen.add(n))  # type: ignore[func-returns-value]
-        raise UserError(f"{self.path}: two {what}s have the id {repeated}; number them anew")
 
 
 def _is_finite(value: float) -> bool:

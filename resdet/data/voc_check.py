@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from resdet.data.annotations import Annotation
 from resdet.data.images import read_image
+from resdet.data.problem import Problem, check_box
 from resdet.data.voc import images_by_id, read_annotation, read_image_set
 from resdet.errors import UserError
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong with a data set."""
-
-    text: str  # file, object, remedy
-    refused: bool  # VOCDataset does not read the set until this is mended; else it repairs and counts it
 
 
 def check_voc(root: str | Path, splits: Sequence[tuple[str, str]], classes: Sequence[str]) -> Iterator[Problem]:
@@ -74,9 +65,8 @@ def _check_boxes(xml: Path, annotation: Annotation, size: tuple[int, int]) -> It
         h, w = annotation.size
         remedy = "correct the annotation or the image's rotation"
         yield Problem(f"{xml}: says {w}x{h} but the image is {width}x{height}; {remedy}", True)
-    clipped = annotation.boxes.clip(0, [width, height, width, height])
-    empty = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
-    for k in np.flatnonzero(empty | (clipped != annotation.boxes).any(1)):
-        x1, y1, x2, y2 = annotation.boxes[k]
-        fate = "no area inside the image, is dropped" if empty[k] else "reaches over the image, is clipped"
-        yield Problem(f"{xml}, object {k + 1}: box {x1 + 1:g} {y1 + 1:g} {x2:g} {y2:g} {fate}; correct it", False)
+    for k, box in enumerate(annotation.boxes):
+        x1, y1, x2, y2 = box
+        problem = check_box(f"{xml}, object {k + 1}", box, f"{x1 + 1:g} {y1 + 1:g} {x2:g} {y2:g}", size)
+        if problem is not None:
+            yield problem

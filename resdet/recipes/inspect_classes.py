@@ -15,7 +15,7 @@ from rich.progress import track
 
 from resdet.data.cifar import Cifar10
 from resdet.data.imagenet import ImageNetDataset, first_synonym
-from resdet.data.voc_check import Problem
+from resdet.data.problem import Problem
 from resdet.engine.config import Config, build, require
 from resdet.engine.run import same_classes
 from resdet.errors import UserError

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.annotations import DetectionDataset
+from resdet.data.coco import COCODataset
+from resdet.data.coco_check import check_coco
+from resdet.data.problem import Problem
 from resdet.data.voc import VOC_CLASSES, VOCDataset
-from resdet.data.voc_check import Problem, check_voc
+from resdet.data.voc_check import check_voc
 from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import SIZE_RANGES
@@ -77,9 +80,12 @@ def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
 
 
 def _problems(node: dict) -> list[Problem]:
-    values = build({k: v for k, v in node.items() if k != "type"})
-    if node["type"] is not VOCDataset:
+    kind = node["type"]
+    if kind not in (VOCDataset, COCODataset):
         return []
+    values = build({k: v for k, v in node.items() if k != "type"})
+    if kind is COCODataset:
+        return list(check_coco(values["root"], values["splits"], values.get("annotated", True)))
     classes = values.get("classes", VOC_CLASSES)
     if classes is None:
         return []  # inferred from the annotations: no name is unknown

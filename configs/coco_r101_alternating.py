@@ -13,6 +13,6 @@ with read_base():
 model["head"].update(regions=64)
 schedule = None
 alternating = dict(
-    rpn=dict(images=8, schedule=dict(type=MultiStep, steps=320_000, milestones=(240_000,))),
-    head=dict(images=16, schedule=dict(type=MultiStep, steps=320_000, milestones=(240_000,))),
+    rpn=dict(images=8, reference_images=8, schedule=dict(type=MultiStep, steps=320_000, milestones=(240_000,))),
+    head=dict(images=16, reference_images=16, schedule=dict(type=MultiStep, steps=320_000, milestones=(240_000,))),
 )

@@ -1,7 +1,7 @@
-"""ResNet-101 trained on COCO train+val, tested on test-dev: Table 9's baseline of the COCO submission.
+"""ResNet-101 trained on COCO train+val, tested on test-dev, as the paper's submission was (Table 9).
 
-Only COCO's server has the answers of test-dev: eval_coco.py --write-results writes its file. test-dev's images are
-listed in image_info_test-dev2015.json.
+The paper has no figure for this detector alone, only with App. B's improvements. Only COCO's server has the answers of
+test-dev: eval_coco.py --write-results writes its file. Its images are listed in image_info_test-dev2015.json.
 """
 
 from mmengine.config import read_base

@@ -18,7 +18,8 @@ model.update(num_classes=200)
 model["net"].update(depth=101)
 data.update(
     train=dict(type=ImageNetDETDataset, root=ROOT, image_sets=["train", "val1"], empty_images=False),
-    test=dict(type=ImageNetDETDataset, root=ROOT, image_sets=["val2"]),
+    # blacklist=ROOT + "/ILSVRC2015_det_validation_blacklist.txt", of the kit, leaves out what ILSVRC's own script does
+    test=dict(type=ImageNetDETDataset, root=ROOT, image_sets=["val2"], blacklist=None),
     method="ilsvrc",
 )
 schedule = dict(type=MultiStep, steps=480_000, milestones=(360_000,))

@@ -12,7 +12,7 @@ with read_base():
 
 schedule = None
 alternating = dict(
-    rpn=dict(images=2, schedule=dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)),
-    head=dict(images=2, schedule=dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)),
+    rpn=dict(images=2, reference_images=2, schedule=dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)),
+    head=dict(images=2, reference_images=2, schedule=dict(type=MultiStep, steps=1200, milestones=(840,), warmup=100)),
 )
 loop.update(validate_every=0)

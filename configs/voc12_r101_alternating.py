@@ -14,7 +14,7 @@ with read_base():
 model["head"].update(regions=64)
 schedule = None
 alternating = dict(
-    rpn=dict(images=1, schedule=dict(type=MultiStep, steps=80_000, milestones=(60_000,))),
-    head=dict(images=2, schedule=dict(type=MultiStep, steps=100_000, milestones=(40_000,))),
+    rpn=dict(images=1, reference_images=1, schedule=dict(type=MultiStep, steps=80_000, milestones=(60_000,))),
+    head=dict(images=2, reference_images=2, schedule=dict(type=MultiStep, steps=100_000, milestones=(40_000,))),
 )
 loop.update(validate_every=0)

@@ -21,8 +21,8 @@ STEPS = 12
 ALTERNATING = """
 schedule = None
 alternating = dict(
-    rpn=dict(images=1, schedule=dict(type=MultiStep, steps={steps})),
-    head=dict(images=2, schedule=dict(type=MultiStep, steps={steps})),
+    rpn=dict(images=1, reference_images=1, schedule=dict(type=MultiStep, steps={steps})),
+    head=dict(images=2, reference_images=2, schedule=dict(type=MultiStep, steps={steps})),
 )
 loop = dict(log_every=1, checkpoint_every=3, validate_every=0)
 """
@@ -95,6 +95,25 @@ def test_a_run_killed_in_its_third_step_ends_with_the_same_bits(config: Path, fi
     assert changed(weights(finished), weights(tmp_path)) == set()
 
 
+def test_a_new_run_in_an_old_one_s_folder_forgets_its_steps(config: Path, tmp_path: Path) -> None:
+    arguments = [str(config), "--work-dir", str(tmp_path), *ON_CPU]
+    short = ["--cfg-options", "alternating.rpn.schedule.steps=2", "alternating.head.schedule.steps=2"]
+    train_det.main([*arguments, *short])
+    old = weights(tmp_path, "2_head")
+    with pytest.raises(SystemExit):  # a NaN ends it in the first step
+        train_det.main([*arguments, *short, "optimizer.lr=1e30"])
+    assert not (tmp_path / "2_head/last.pth").exists()
+    train_det.main([*arguments, "--resume", *short, "optimizer.lr=0.01"])
+    assert changed(old, weights(tmp_path, "2_head"))
+
+
+def test_a_moving_average_goes_through_the_four_steps(config: Path, tmp_path: Path) -> None:
+    short = ["alternating.rpn.schedule.steps=3", "alternating.head.schedule.steps=3", "loop.ema=0.5"]
+    train_det.main([str(config), "--work-dir", str(tmp_path), *ON_CPU, "--cfg-options", *short])
+    second, fourth = weights(tmp_path, "2_head"), weights(tmp_path)
+    assert changed(second, fourth) == {"rpn", "conv5", "head"}
+
+
 def test_its_detector_is_evaluated_like_any_other(
     config: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,5 +126,9 @@ def test_its_detector_is_evaluated_like_any_other(
 def test_mistakes_are_one_line(config: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [config, "--work-dir", finished, *ON_CPU, "--resume", finished / "last.pth"]
     assert "the four steps have a checkpoint each" in one_line(train_det.main, arguments, capsys)
+    head = [config, "--work-dir", finished.parent / "new", *ON_CPU, "--cfg-options", "alternating.head.images=3"]
+    error = one_line(train_det.main, [*head, "alternating.rpn.images=2", "loop.accumulate=2"], capsys)
+    assert "alternating.head.images=3 cannot be shared by 2 passes" in error
+    assert not (finished.parent / "new/1_rpn").exists()
     arguments = [config, "--work-dir", finished, *ON_CPU, "--cfg-options", "alternating.rpn.image=1"]
     assert "'image' is not in" in one_line(train_det.main, arguments, capsys)

@@ -100,6 +100,8 @@ def test_sets_are_united_and_an_image_may_be_in_one_alone(tmp_path: Path) -> Non
         (lambda d: d["images"][1].update(id=12), "two images have the id 12"),
         (lambda d: d["annotations"][3].update(id=2), "two annotations have the id 2"),
         (lambda d: d["images"][1].update(height=-30), "image 5 is 40x-30"),
+        (lambda d: d["images"][1].update(width=float("inf")), "image 5: width inf is no number"),
+        (lambda d: d["images"][1].update(id=[5]), "is no number"),
         (lambda d: d["images"][1].update(width="wide"), "image 5: width 'wide' is no number"),
     ],
 )
@@ -153,6 +155,7 @@ def test_results_come_back_from_pycocotools(tmp_path: Path) -> None:
         ('[{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}', "not valid JSON"),
         ('{"image_id": 5}', "is no list"),
         ('[{"image_id": 6, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}]', "result 1 is of image 6, which"),
+        ('[{"image_id": [5], "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}]', "result 1 is of image"),
         ('[{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "result 1 is of category 1, which"),
         ('[{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3], "score": 0.5}]', "result 1 is not image_id"),
         ('[{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4]}]', "result 1 is not image_id"),
@@ -180,6 +183,23 @@ def test_a_cache_gives_the_same_and_follows_the_file(tmp_path: Path) -> None:
     changed["categories"][0]["name"] = "tram"
     path.write_text(json.dumps(changed))
     assert read_coco_file(path).categories == {3: "car", 7: "tram"}
+
+
+def test_a_list_of_images_is_not_taken_for_a_set_without_objects(tmp_path: Path) -> None:
+    path = write(tmp_path, instances()) / "annotations" / "instances_val.json"
+    for annotated, objects in ((False, 0), (True, 4), (False, 0), (True, 4)):
+        assert len(read_coco_file(path, annotated, cached_from=0).boxes) == objects
+
+
+def test_a_damaged_cache_is_read_anew(tmp_path: Path) -> None:
+    path = write(tmp_path, instances()) / "annotations" / "instances_val.json"
+    read_coco_file(path, cached_from=0)
+    cache = path.with_name("instances_val.resdet.npz")
+    whole = cache.read_bytes()
+    for content in (b"", whole[:10] + b"\xff" * 8 + whole[18:], whole[: len(whole) // 2]):
+        cache.write_bytes(content)
+        assert len(read_coco_file(path).boxes) == 4
+    assert sorted(p.name for p in path.parent.iterdir()) == ["instances_val.json", "instances_val.resdet.npz"]
 
 
 def test_small_files_leave_no_cache(tmp_path: Path) -> None:

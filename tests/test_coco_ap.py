@@ -78,6 +78,37 @@ def test_the_twelve_figures_are_pycocotools_own_from_the_results_file(tmp_path: 
     assert [c.num_truth for c in result.classes] == np.bincount(table.labels[~table.crowd], minlength=4).tolist()
 
 
+def test_classes_in_an_order_of_one_s_own_keep_their_figures(tmp_path: Path) -> None:
+    dataset = random_set(tmp_path, 40)
+    found = evaluate_coco(instances_of(dataset), noisy(dataset))
+    other = COCODataset(tmp_path, [("images0", "0.json")], classes=["c11", "c2", "c3"])
+    swap = np.array([1, 2, 0, 3])  # c2 c3 c11 c40 are labels 0 1 2 3 here, 1 2 0 there
+    detections = noisy(dataset)
+    kept = detections.label < 3
+    same = FlatDetections(
+        detections.image[kept], swap[detections.label[kept]], detections.score[kept], detections.box[kept]
+    )
+    moved = evaluate_coco(instances_of(other), same)
+    for ours, theirs in enumerate(swap[:3]):
+        assert moved.classes[theirs].ap == pytest.approx(found.classes[ours].ap)
+        assert moved.over_thresholds[theirs] == pytest.approx(found.over_thresholds[ours])
+        np.testing.assert_array_equal(moved.classes[theirs].score, found.classes[ours].score)
+    assert len({round(c.ap, 6) for c in moved.classes}) == 3
+
+
+def test_files_of_other_programs_lack_areas_and_crowds_and_quote_their_ids(tmp_path: Path) -> None:
+    dataset = random_set(tmp_path, 20)
+    content = json.loads(dataset.files[0].read_text())
+    for item in content["annotations"]:
+        del item["area"], item["iscrowd"]
+        item["image_id"] = str(item["image_id"])
+    dataset.files[0].write_text(json.dumps(content))
+    bare = COCODataset(tmp_path, [("images0", "0.json")])
+    table = bare.table
+    perfect = FlatDetections(table.image_of_object(), table.labels, np.ones(len(table.labels)), table.boxes)
+    assert evaluate_coco(instances_of(bare), perfect).figures["AP"] == pytest.approx(1)
+
+
 def test_another_format_s_boxes_score_as_the_same_boxes_in_coco_s_files(tmp_path: Path) -> None:
     dataset = random_set(tmp_path, 30)
     detections = noisy(dataset)

@@ -43,5 +43,22 @@ def test_the_head_stays_for_the_same_classes_alone(
         return
     assert new <= {name for name in start if name.startswith("head.")}
     assert {"head.scores.weight", "head.deltas.weight"} <= new
-    assert "start.pth detects other classes: its head's siblings are left out, all else is kept" in said
+    assert "start.pth detects other classes: the head's siblings start anew" in said
     assert "new: head.*" in said
+
+
+def test_vgg_s_dropout_goes_on_where_it_was(det_config: Path, tmp_path: Path) -> None:
+    text = det_config.read_text().replace(
+        "type=ResNet, depth=18, num_classes=None", "type=VGG, depth=16, num_classes=None"
+    )
+    text = text.replace("head=dict(type=HeadSettings, ", "head=dict(type=HeadSettings, bins=7, ")
+    config = tmp_path / "vgg.py"
+    config.write_text("from resdet.nets.vgg import VGG\n" + text)
+    arguments = [str(config), *ON_CPU, "--cfg-options", "optimizer.lr=0.01", "data.workers=1"]
+    for folder in ("straight", "cut"):
+        torch.manual_seed(0)
+        steps = 4 if folder == "straight" else 2
+        train_det.main([*arguments, f"schedule.steps={steps}", "--work-dir", str(tmp_path / folder)])
+    train_det.main([*arguments, "schedule.steps=4", "--work-dir", str(tmp_path / "cut"), "--resume"])
+    one, other = (read_checkpoint(tmp_path / folder / "last.pth")["model"] for folder in ("straight", "cut"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

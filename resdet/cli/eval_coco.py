@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
 from resdet.data.coco import COCODataset, write_results
@@ -52,9 +53,9 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     if not is_main_process():
         return
     if args.write_results:
-        if not isinstance(data.test, COCODataset):
+        if not hasattr(data.test, "category_ids"):  # a COCODataset, or a part of one
             raise UserError("--write-results: data.test is not COCO's; eval_voc.py --write-detections writes VOC's")
-        write_results(args.write_results, data.test, detections)
+        write_results(args.write_results, cast(COCODataset, data.test), detections)
     evaluation = score(detections, data.test, "coco")
     print_evaluation(evaluation, data.test, detections)
     write_json(args.json, all_figures(evaluation, data.test, detections))

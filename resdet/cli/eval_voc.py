@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
 from resdet.data.annotations import DetectionDataset
@@ -72,8 +73,8 @@ def _detect_and_score(args: argparse.Namespace) -> None:
 
 
 def _write_submission(path: Path, node: dict, dataset: DetectionDataset, detections: FlatDetections) -> None:
-    if isinstance(dataset, ImageNetDETDataset):
-        write_det_submission(path, dataset, detections)
+    if hasattr(dataset, "class_ids"):  # an ImageNetDETDataset, or a part of one
+        write_det_submission(path, cast(ImageNetDETDataset, dataset), detections)
         return
     if not isinstance(dataset, VOCDataset):
         raise UserError("--write-submission: data.test is neither VOC's nor ImageNet DET's; eval_coco.py writes COCO's")

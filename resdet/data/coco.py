@@ -111,10 +111,12 @@ def instances_of(dataset: DetectionDataset) -> Instances:
     if not hasattr(dataset, "files"):
         return _instances_of_table(dataset)
     contents = [read_content(file, dataset.annotated) for file in dataset.files]  # type: ignore[attr-defined]
-    merged = {key: [item for c in contents for item in c[key]] for key in ("images", "annotations")}
-    for number, item in enumerate(merged["annotations"], 1):
-        item["id"] = number  # two files may count from the same number
-    content = merged | {"categories": contents[0]["categories"]}
+    objects = [item for content in contents for item in content["annotations"]]
+    content = {
+        "images": [{"id": number} for c in contents for number in (int(image["id"]) for image in c["images"])],
+        "categories": [{"id": int(c["id"]), "name": c["name"]} for c in contents[0]["categories"]],
+        "annotations": [_instance(item, number) for number, item in enumerate(objects, 1)],
+    }
     return Instances(content, dataset.image_numbers, dataset.category_ids)  # type: ignore[attr-defined]
 
 
@@ -151,9 +153,9 @@ def read_results(path: str | Path, dataset: COCODataset) -> FlatDetections:
     for row, item in enumerate(items):
         where = f"{path}: result {row + 1}"
         numbers[row] = _score_and_box(item, where)
-        if item["image_id"] not in images:
+        if not isinstance(item["image_id"], int) or item["image_id"] not in images:
             raise UserError(f"{where} is of image {item['image_id']}, which {dataset.files[0]} does not have")
-        if item["category_id"] not in labels:
+        if not isinstance(item["category_id"], int) or item["category_id"] not in labels:
             raise UserError(f"{where} is of category {item['category_id']}, which {dataset.files[0]} does not have")
         image[row], label[row] = images[item["image_id"]], labels[item["category_id"]]
     numbers[:, 3:] += numbers[:, 1:3]
@@ -180,6 +182,21 @@ def _annotations(folder: Path, file: CocoFile, category_ids: np.ndarray) -> list
         chosen = annotation.labels >= 0
         found.append(annotation if chosen.all() else annotation.keep(chosen))
     return found
+
+
+def _instance(item: dict[str, Any], number: int) -> dict[str, Any]:
+    """An object as pycocotools wants it. Two files may count from the same number; many exporters leave out the area,
+    which is then the box's, and iscrowd.
+    """
+    box = [float(v) for v in item["bbox"]]
+    return {
+        "id": number,
+        "image_id": int(item["image_id"]),
+        "category_id": int(item["category_id"]),
+        "bbox": box,
+        "area": float(item.get("area", box[2] * box[3])),
+        "iscrowd": int(bool(item.get("iscrowd"))),
+    }
 
 
 def _instances_of_table(dataset: DetectionDataset) -> Instances:

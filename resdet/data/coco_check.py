@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def _check_content(folder: Path, file: Path, content: dict[str, Any]) -> Iterato
         reader.refuse_repeated(content["annotations"], "annotation")
     except UserError as error:
         yield Problem(str(error), True)
-    listed = {item["id"] for item in content["images"] if isinstance(item, dict) and "id" in item}
+    listed = set()
+    for item in content["images"]:
+        with suppress(UserError):  # named below
+            listed.add(reader.number(item, "id", "image"))
     boxes: dict[int, list[tuple[Any, list[float], np.ndarray]]] = defaultdict(list)
     for item in content["annotations"]:
         try:

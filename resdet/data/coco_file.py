@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import zipfile
+import tempfile
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,11 @@ def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = 
     stat = path.stat()
     key = np.array([CACHE_VERSION, stat.st_size, stat.st_mtime_ns], np.int64)
     cache = path.with_name(f"{path.stem}.resdet.npz")
-    found = _read_cache(cache, key)
+    found = _read_cache(cache, key) if annotated else None
     if found is not None:
         return found
     file = _to_arrays(path, read_content(path, annotated))
-    if stat.st_size >= cached_from:
+    if annotated and stat.st_size >= cached_from:
         _write_cache(cache, key, file)
     return file
 
@@ -184,7 +184,7 @@ class EntryReader:
 
     def refuse_repeated(self, items: Sequence[dict], what: str) -> None:
         """Refuse two images, or two annotations, with one id."""
-        numbers = [item["id"] for item in items if isinstance(item, dict) and "id" in item]
+        numbers = [self.number(item, "id", what) for item in items if isinstance(item, dict) and "id" in item]
         if len(set(numbers)) == len(numbers):
             return
         seen: set[Any] = set()
@@ -204,7 +204,7 @@ class EntryReader:
         value = self.value(item, key, what)
         try:
             whole = int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UserError(
                 f"{self.path}: {what} {item.get('id', '')}: {key} {value!r} is no number; correct it"
             ) from None
@@ -236,16 +236,20 @@ def _read_cache(cache: Path, key: np.ndarray) -> CocoFile | None:
             if not np.array_equal(arrays["key"], key):
                 return None
             return CocoFile(*(arrays[f.name] for f in fields(CocoFile)))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short: read the JSON again
+    except Exception:  # a damaged file can fail in any way: read the JSON again
         return None
 
 
 def _write_cache(cache: Path, key: np.ndarray, file: CocoFile) -> None:
-    draft = cache.with_name(f"{cache.name}.{os.getpid()}")
+    draft = None
     try:
-        with draft.open("wb") as stream:
+        with tempfile.NamedTemporaryFile(dir=cache.parent, prefix=cache.name, delete=False) as stream:
+            draft = Path(stream.name)
             np.savez(stream, key=key, **{f.name: getattr(file, f.name) for f in fields(CocoFile)})
+        draft.chmod(0o644)  # temporary files are their owner's alone
         draft.replace(cache)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        if draft is not None:
+            with suppress(OSError):
+                draft.unlink()
         logger.info("%s: no cache of the annotations (%s); they are parsed anew each time", cache, error.strerror)

@@ -198,6 +198,7 @@ def _loader(dataset: Dataset, batches: Iterable[list[Draw]], collate: Any, worke
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # or the loader would draw from torch's own, and a resumed run from another state
         prefetch_factor=4 if workers else None,
     )
 

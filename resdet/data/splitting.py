@@ -93,6 +93,10 @@ def subset(dataset: D, indices: np.ndarray) -> D:
     part.table = take_images(dataset.table, indices)
     if hasattr(dataset, "image_numbers"):  # a COCODataset's, one an image
         part.image_numbers = dataset.image_numbers[indices]  # type: ignore[attr-defined]
+    if getattr(dataset, "excluded", None) is not None:  # an ImageNetDETDataset's (image, label) pairs
+        pairs = dataset.excluded  # type: ignore[attr-defined]
+        now, row = np.nonzero(indices[:, None] == pairs[None, :, 0])
+        part.excluded = np.stack([now, pairs[row, 1]], 1)  # type: ignore[attr-defined]
     return part
 
 

@@ -53,7 +53,7 @@ class Resizer:
         return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if h < height / 2 else cv2.INTER_LINEAR)
 
 
-# Crops that shrink by more are averaged: bilinear interpolation reads 2x2 pixels, thin lines would alias.
+# Training crops that shrink by more are averaged: bilinear interpolation reads 2x2 pixels, thin lines would alias.
 BY_AREA = 1.5
 
 
@@ -127,7 +127,7 @@ class CenterCrop:
         """uint8 [H, W, 3] -> [size, size, 3]; nothing is random here."""
         height, width = image.shape[:2]
         window = min(height, width) * 224 / self.short
-        return _cut(image, (width - window) / 2, (height - window) / 2, window, self.size, False)
+        return _cut(image, (width - window) / 2, (height - window) / 2, window, self.size, False, by_area=1)
 
 
 class ShortSide:
@@ -141,7 +141,9 @@ class ShortSide:
         return self.resizer(image)
 
 
-def _cut(image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool) -> np.ndarray:
+def _cut(
+    image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool, by_area: float = BY_AREA
+) -> np.ndarray:
     """The square [x, x + window] x [y, y + window] of an image, to whole pixels of the source, as [size, size].
 
     It is cut before it is resized: what lies outside costs nothing.
@@ -151,7 +153,7 @@ def _cut(image: np.ndarray, x: float, y: float, window: float, size: int, flip: 
     left, top = min(max(0, round(x)), width - side), min(max(0, round(y)), height - side)
     part = image[top : top + side, left : left + side]
     if side != size:
-        method = cv2.INTER_AREA if side > BY_AREA * size else cv2.INTER_LINEAR
+        method = cv2.INTER_AREA if side > by_area * size else cv2.INTER_LINEAR
         part = cv2.resize(part, (size, size), interpolation=method)
     return cv2.flip(part, 1) if flip else np.ascontiguousarray(part)
 

@@ -87,6 +87,7 @@ class TrainLoop:
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
         self.ema = _average(model, settings.ema)
         self.step, self.best, self.figures = 0, -math.inf, dict[str, float]()
+        self.owes_validation = False
         self.scalars = Scalars(run.work_dir, run.backends)
 
     @property
@@ -101,6 +102,8 @@ class TrainLoop:
             model = _distribute(self.model, self.run.device)
         self.scalars.forget_after(self.step)
         window = _Window()
+        if self.owes_validation and validate is not None:
+            self._validate(validate)
         batches = iter(loader) if self.step < self.steps else iter(())
         with _StopSignals() as signals, name_a_lost_process():
             while self.step < self.steps:
@@ -149,9 +152,12 @@ class TrainLoop:
             self.scaler.load_state_dict(state["scaler"])
         self.figures = state.get("figures", {})
         torch.set_rng_state(state["rng"])
+        if "cuda_rng" in state and self.run.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"], self.run.device)
+        self.owes_validation = not state.get("validated", True)
 
-    def save(self, name: str) -> None:
-        """Write a checkpoint that `resume` and load_detector read."""
+    def save(self, name: str, validated: bool = True) -> None:
+        """Write a checkpoint that `resume` and load_detector read. validated: False if a validation is still owed."""
         if not is_main_process():
             return
         state = {
@@ -165,7 +171,10 @@ class TrainLoop:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
+            "validated": validated,
         }
+        if self.run.device.type == "cuda":
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.run.device)
         if self.ema is not None:
             state |= {"raw_model": self.model.state_dict(), "ema": self.ema.state_dict()}
         save_checkpoint(self.run.work_dir / name, state)
@@ -200,8 +209,6 @@ class TrainLoop:
         saving = last or self.step % s.checkpoint_every == 0
         if self.step % s.log_every == 0 or saving or validating:
             self._log(window)
-        if validating and saving:
-            self.save(LAST)  # what a failing validation cannot take back
         if validating and validate is not None:
             self._validate(validate)
             window.restart()
@@ -227,7 +234,11 @@ class TrainLoop:
         raise UserError(f"stopped at step {self.step}; go on with --work-dir {work_dir} --resume")
 
     def _validate(self, validate: Validate) -> None:
-        self.figures, best = validate(self.averaged), self.settings.best
+        try:
+            self.figures, best = validate(self.averaged), self.settings.best
+        except Exception:
+            self.save(LAST, validated=False)  # what a failing validation cannot take back
+            raise
         self.schedule.observe(self.figures)
         self.scalars.add(self.step, self.figures)
         logger.info("step %d  %s", self.step, "  ".join(f"{k} {v:.4g}" for k, v in self.figures.items()))
@@ -307,15 +318,15 @@ class _StopSignals:
         self.received = True
 
 
-def images_a_pass(images: int, accumulate: int) -> int:
-    """Images in one of the passes that make a step, over all processes.
+def images_a_pass(images: int, accumulate: int, key: str = "data.images") -> int:
+    """Images in one of the passes that make a step, over all processes. key: where the config has `images`.
 
     Raises:
         UserError: they cannot be shared evenly.
     """
     parts = accumulate * get_world_size()
     if images % parts:
-        raise UserError(f"data.images={images} cannot be shared by {parts} passes (loop.accumulate x processes) evenly")
+        raise UserError(f"{key}={images} cannot be shared by {parts} passes (loop.accumulate x processes) evenly")
     return images // accumulate
 
 

@@ -54,8 +54,11 @@ def evaluate_coco(instances: Instances, detections: FlatDetections) -> CocoResul
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    precision = _undefined(evaluation.eval["precision"][:, :, :, 0, 2])  # [thresholds, recalls, K]: all, 100 an image
-    scores = evaluation.eval["scores"][0, :, :, 0, 2]
+    ours = np.searchsorted(np.sort(instances.category_ids), instances.category_ids)  # pycocotools sorts them by id
+    precision = _undefined(
+        evaluation.eval["precision"][:, :, ours, 0, 2]
+    )  # [thresholds, recalls, K]: all, 100 an image
+    scores = evaluation.eval["scores"][0][:, ours, 0, 2]
     counts = _counts(truth, instances)
     levels = evaluation.params.recThrs
     classes = [

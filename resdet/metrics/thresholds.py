@@ -20,7 +20,7 @@ from resdet.metrics.voc_ap import ClassResult
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The detections of one class with at least `score`. All NaN where there was no truth or no detection."""
+    """The detections of one class with at least `score`. All NaN where nothing was to be found or is."""
 
     score: float
     precision: float
@@ -45,5 +45,7 @@ def _suggest(result: ClassResult) -> Suggestion:
     score, precision, recall = result.score[last], result.precision[last], result.recall[last]
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    if not f1.any():
+        return Suggestion(*[float("nan")] * 4)
     best = int(f1.round(12).argmax())  # equal but for their rounding: argmax takes the first, the highest score
     return Suggestion(*(float(values[best]) for values in (score, precision, recall, f1)))

@@ -7,7 +7,7 @@ fold_for_inference(net)                             # BN into convolutions, for 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -176,6 +176,13 @@ def initialise(net: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+@runtime_checkable
+class WithoutBN(Protocol):
+    """A net that has nothing to fold, and casts its layers by itself: VGG."""
+
+    def cast(self, dtype: torch.dtype) -> None: ...  # noqa: D102
+
+
 def fold_for_inference(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Multiply every BN below `module` into its convolution, in place and for good, and cast the convolutions once.
 
@@ -192,4 +199,7 @@ def fold_for_inference(module: nn.Module, dtype: torch.dtype = torch.float32) ->
         layer.conv.weight = nn.Parameter(weight, requires_grad=False)
         layer.conv.bias = nn.Parameter(shift.to(dtype), requires_grad=False)
         layer.bn = nn.Identity()
+    for net in module.modules():
+        if isinstance(net, WithoutBN):
+            net.cast(dtype)
     return module

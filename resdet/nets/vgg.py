@@ -62,6 +62,12 @@ class VGG(nn.Module):
         """Of the weights."""
         return self.fc6.weight.dtype
 
+    def cast(self, dtype: torch.dtype) -> None:
+        """Cast all layers but the last, for inference."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not self.fc:
+                layer.to(dtype)
+
     def trunk(self, x: Tensor, sizes: Tensor | None = None) -> Tensor:
         """All convolutions: x [N, 3, H, W], preprocessed -> [N, 512, H/16, W/16] (rounded down).
 

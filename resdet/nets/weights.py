@@ -86,10 +86,15 @@ class LoadReport:
         total = sum(_part(name) in loaded for name in [*self.matched, *new])
         text = f"{self.origin}: {len(self.matched)} of {total} tensors of {_join(loaded)} matched"
         if new:
-            text += f"; new: {', '.join(f'{part}.*' for part in _parts(new))}"
+            text += f"; new: {', '.join(dict.fromkeys(self._layer_or_part(name) for name in new))}"
         if self.unexpected:
             text += f"; unused: {_some([f'{part}.*' for part in _parts(self.unexpected)])}"
         return text
+
+    def _layer_or_part(self, name: str) -> str:
+        """rpn.* where all of the RPN is new, rpn.objectness where only this layer is."""
+        matched = {_part(other) for other in self.matched}
+        return name.removeprefix("net.").rpartition(".")[0] if _part(name) in matched else f"{_part(name)}.*"
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

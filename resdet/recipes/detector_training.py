@@ -155,7 +155,9 @@ def build_detector(cfg: Config, classes: Sequence[str]) -> FasterRCNN:
 
 def _without_other_classes(weights: Weights, classes: Sequence[str]) -> Weights:
     """A detector of other classes without its two siblings, whose outputs would mean other things."""
+    if weights.is_detector and not weights.classes:
+        logger.warning("%s does not name its classes: its head is kept if it has as many", weights.source)
     if not weights.is_detector or not weights.classes or weights.classes == tuple(classes):
         return weights
-    logger.info("%s detects other classes: its head's siblings are left out, all else is kept", weights.source)
+    logger.info("%s detects other classes: the head's siblings start anew", weights.source)
     return replace(weights, state={name: t for name, t in weights.state.items() if not name.startswith("head.")})

@@ -69,8 +69,9 @@ def make_small(cfg: Config, folder: Path) -> Config:
 
 def refuse_other_folders(work_dir: Path) -> None:
     """Refuse a folder in which a dry run would replace the checkpoints of a real one."""
-    if (work_dir / LAST).is_file() and not is_generated(work_dir / "data"):
-        raise UserError(f"{work_dir / LAST} is no dry run's, which would replace it; choose another --work-dir")
+    found = [path for path in (work_dir / LAST, *work_dir.glob(f"*/{LAST}")) if path.is_file()]
+    if found and not is_generated(work_dir / "data"):
+        raise UserError(f"{found[0]} is no dry run's, which would replace it; choose another --work-dir")
 
 
 def _small_detector(cfg: Config) -> None:

@@ -80,6 +80,8 @@ def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
 
 
 def _problems(node: dict) -> list[Problem]:
+    while "dataset" in node:  # of SplitPart and Repeated
+        node = node["dataset"]
     kind = node["type"]
     if kind not in (VOCDataset, COCODataset):
         return []

@@ -41,6 +41,7 @@ class Evaluation:
     figures: dict[str, float]  # the first is the headline, mAP at IoU .5
     classes: list[ClassResult]  # [K], at IoU .5
     over_thresholds: list[float]  # [K], AP over .5:.05:.95; empty by VOC's rules
+    best_scores: list[float]  # [K], from which score on a class has the highest F1 at IoU .5
 
     @property
     def logged(self) -> dict[str, float]:
@@ -87,7 +88,7 @@ def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detectio
     counts = {
         "objects": [c.num_truth for c in evaluation.classes],
         "detections": np.bincount(detections.label, minlength=len(dataset.classes)).tolist(),
-        "best score": [f"{s.score:.2f}" if s.score == s.score else "-" for s in suggest_thresholds(evaluation.classes)],
+        "best score": ["-" if np.isnan(s) else f"{s:.2f}" for s in evaluation.best_scores],
     }
     figures = evaluation.figures
     if evaluation.rule != "coco":
@@ -97,17 +98,17 @@ def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detectio
         return
     columns = {"AP@.5": [format_ap(ap) for ap in at_50], **counts}
     print_table(ap_table(dataset.classes, evaluation.over_thresholds, columns, "AP@[.5,.95] (COCO)"))
+    print(f"mAP@.5 {figures['mAP50']:.4f}, mAP@[.5,.95] {figures['mAP50_95']:.4f} (COCO)")
     rows = [(name, format_ap(figure)) for name, figure in figures.items() if name not in COCO_HEADLINES.values()]
     print_table(results_table("COCO's other ten figures", ["", "percent"], rows))
-    print(f"mAP@.5 {figures['mAP50']:.4f}, mAP@[.5,.95] {figures['mAP50_95']:.4f} (COCO)")
 
 
 def all_figures(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> dict[str, Any]:
     """Everything that --json writes."""
     named = zip(dataset.classes, evaluation.classes, strict=True)
     per_class = {name: None if np.isnan(c.ap) else c.ap for name, c in named}
-    best = zip(dataset.classes, suggest_thresholds(evaluation.classes), strict=True)
-    best_scores = {name: None if np.isnan(s.score) else round(s.score, 4) for name, s in best}
+    best = zip(dataset.classes, evaluation.best_scores, strict=True)
+    best_scores = {name: None if np.isnan(s) else round(s, 4) for name, s in best}
     counts = {"images": len(dataset), "detections": len(detections)}
     figures = {"rule": evaluation.rule, **evaluation.figures, "per_class": per_class, "best_scores": best_scores}
     return figures | counts
@@ -118,7 +119,8 @@ def _score_voc(detections: FlatDetections, dataset: DetectionDataset, method: Me
     result = evaluate_voc(detections, truth, len(dataset.classes), method=method)
     over = mean_ap_range(detections, truth, len(dataset.classes), method=method)
     sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
-    return Evaluation(method, {"mAP50": result.mean_ap, "mAP50_95": over, **sizes}, result.classes, [])
+    figures = {"mAP50": result.mean_ap, "mAP50_95": over, **sizes}
+    return Evaluation(method, figures, result.classes, [], _best_scores(result.classes))
 
 
 def _score_ilsvrc(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:
@@ -126,11 +128,18 @@ def _score_ilsvrc(detections: FlatDetections, dataset: DetectionDataset) -> Eval
     excluded = getattr(dataset, "excluded", None)  # ImageNetDETDataset's
     result = evaluate_ilsvrc_det(detections, truth_of(dataset), len(dataset.classes), excluded)
     sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
-    return Evaluation("ilsvrc", {"mAP50": result.mean_ap, **sizes}, result.classes, [])
+    figures = {"mAP50": result.mean_ap, **sizes}
+    return Evaluation("ilsvrc", figures, result.classes, [], _best_scores(result.classes))
 
 
 def _score_coco(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:
     result = evaluate_coco(instances_of(dataset), detections)
     names = [*COCO_HEADLINES, *(name for name in FIGURES if name not in COCO_HEADLINES)]
     figures = {COCO_HEADLINES.get(name, name): result.figures[name] for name in names}
-    return Evaluation("coco", figures, result.classes, result.over_thresholds.tolist())
+    # pycocotools keeps no precision at each detection: the curves for the scores are VOC's.
+    measured = evaluate_voc(detections, truth_of(dataset), len(dataset.classes)).classes
+    return Evaluation("coco", figures, result.classes, result.over_thresholds.tolist(), _best_scores(measured))
+
+
+def _best_scores(classes: list[ClassResult]) -> list[float]:
+    return [suggestion.score for suggestion in suggest_thresholds(classes)]

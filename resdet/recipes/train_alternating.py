@@ -16,18 +16,23 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from resdet.boxes.proposals import Proposals
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.checkpoint import LAST
+from resdet.engine.checkpoint import LAST, PREVIOUS
 from resdet.engine.config import Config, build_call, require
-from resdet.engine.distributed import is_main_process
+from resdet.engine.distributed import gather_objects, is_main_process
+from resdet.engine.loop import images_a_pass
 from resdet.engine.run import Run
 from resdet.engine.schedule import Schedule
 from resdet.errors import UserError
 from resdet.recipes.detector_training import DetectorTraining, Validate
 from resdet.recipes.score_detections import Evaluation
+from resdet.structures import Batch
 
 FOLDERS = ("1_rpn", "2_head", "3_rpn", "4_head")
 logger = logging.getLogger("resdet")
@@ -38,12 +43,27 @@ class Step:
     """How an RPN step (1 and 3) or a Fast R-CNN step (2 and 4) is trained; a config's `alternating.rpn` and `.head`.
 
     Args:
-        images: in one optimizer step, over all processes; the rate of `optimizer` is for so many.
+        images: in one optimizer step, over all processes.
+        reference_images: for which `optimizer.lr` is; the rate follows `images`.
         schedule: as in a config.
     """
 
     images: int
+    reference_images: int
     schedule: Schedule
+
+
+class _Proposer:
+    """Another detector's proposals; a copy of whoever holds it, as a moving average is, shares that detector."""
+
+    def __init__(self, detector: FasterRCNN) -> None:
+        self.detector = detector.train()  # for as many proposals as in training
+
+    def __call__(self, batch: Batch) -> Proposals:
+        return self.detector.proposals(batch)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Proposer:
+        return self
 
 
 def train_alternating(cfg: Config, run: Run) -> Evaluation:
@@ -52,20 +72,23 @@ def train_alternating(cfg: Config, run: Run) -> Evaluation:
     if run.resume not in (None, "auto"):
         raise UserError(f"--resume {run.resume}: give --resume alone, the four steps have a checkpoint each")
     job = DetectorTraining(cfg, run)
+    for part in ("rpn", "head"):  # a mistake is named before the first step, not days later
+        images_a_pass(_step(cfg, part).images, job.settings.accumulate, f"alternating.{part}.images")
     runs = [replace(run, work_dir=run.work_dir / name, whole=run.work_dir) for name in FOLDERS]
 
+    if run.resume is None:
+        _forget(runs)
     first = job.new_model()
     first = _train_step(job, runs[0], first, "rpn", _trunk_of(first), job.initialise)
-    first.train()  # for as many proposals as in training
     second = job.new_model()
-    second.proposer = first.proposals
+    second.proposer = _Proposer(first)
     second = _train_step(job, runs[1], second, "head", [*_trunk_of(second), *second.net.head_stages], job.initialise)
     second.proposer = None
     second = _train_step(job, runs[2], second, "rpn", [])
     second = _train_step(job, runs[3], second, "head", second.net.head_stages, validate=job.validate)
     second.learns = ("rpn", "head")
     if is_main_process():
-        shutil.copyfile(runs[3].work_dir / LAST, run.work_dir / LAST)
+        _publish(runs[3].work_dir, run.work_dir)
     return job.finish(second, list(zip(FOLDERS, runs, strict=True)))
 
 
@@ -79,12 +102,33 @@ def _train_step(
     validate: Validate | None = None,
 ) -> FasterRCNN:
     """Train the RPN or the head and these stages of the net, all but those that the config freezes."""
-    step = build_call(Step, job.cfg.alternating[part])
+    step = _step(job.cfg, part)
     logger.info("%s: %d images a step", run.work_dir.name, step.images)
     model.learns = (part,)
     train_only(model, part, stages)
-    optimizer = {**job.cfg.optimizer, "reference_images": step.images}
+    optimizer = {**job.cfg.optimizer, "reference_images": step.reference_images}
     return job.train(model, run, step.images, optimizer, step.schedule, start, validate)
+
+
+def _step(cfg: Config, part: str) -> Step:
+    return build_call(Step, cfg.alternating[part])
+
+
+def _forget(runs: Sequence[Run]) -> None:
+    """A new run does not go on with an older one's steps when it is resumed."""
+    if is_main_process():
+        for run in runs:
+            for name in (LAST, PREVIOUS):
+                (run.work_dir / name).unlink(missing_ok=True)
+    gather_objects([])  # no process looks for them before they are gone
+
+
+def _publish(step: Path, folder: Path) -> None:
+    """Copy the last step's checkpoints to the run's own folder, whole or not at all."""
+    for name in (LAST, "best.pth"):
+        if (step / name).is_file():
+            shutil.copyfile(step / name, folder / f".{name}.partial")
+            (folder / f".{name}.partial").replace(folder / name)
 
 
 def train_only(model: FasterRCNN, part: str, stages: Sequence[str]) -> None:

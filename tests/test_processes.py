@@ -166,6 +166,17 @@ def losses(work_dir: Path) -> list[tuple[int, float]]:
 
 
 @pytest.mark.slow
+def test_two_processes_train_in_four_steps_and_score_by_coco_s_rules(tmp_path: Path) -> None:
+    """Each step trains other parts: gradients that a process waits for in vain would hang it."""
+    script = ["--standalone", "--nproc-per-node", 2, ROOT / "tools" / "train_det.py", "coco_r101_alternating"]
+    options = ["--dry-run", "--launcher", "pytorch", "--device", "cpu", "--work-dir", tmp_path / "run"]
+    process = torchrun(*script, *options, folder=tmp_path)
+    output = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert read_checkpoint(tmp_path / "run/last.pth")["step"] == 3
+
+
+@pytest.mark.slow
 def test_torchrun_restarts_a_run_that_lost_a_process(tmp_path: Path, cls_config: Path) -> None:
     (tmp_path / "mortal.py").write_text(MORTAL.format(marker=str(tmp_path / "died")))
     config = tmp_path / "cls.py"

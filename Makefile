@@ -21,7 +21,7 @@ demo: install
 	@echo "the page: runs/shapes_det/page.html   the pictures: runs/shapes_det/pictures/sheet.jpg"
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 clean-demo:
 	rm -rf runs/shapes_cls runs/shapes_det data/shapes data/shape_crops

@@ -25,7 +25,7 @@ model["rpn"].update(
     test_pre_nms=2000,
     test_post_nms=200,
 )
-model["head"].update(pooling="align", bins=7, regions=64, beta=1 / 9, nms_iou=0.5)
+model["head"].update(pooling="align", bins=7, regions=64, beta=1 / 9, nms_iou=0.5, score_floor=0.01)
 data.update(
     train=dict(type=COCODataset, root=ROOT, splits=["train2017"], empty_images=False),
     test=dict(type=COCODataset, root=ROOT, splits=["train2017"]),
@@ -33,6 +33,6 @@ data.update(
     workers=1,
     method="coco",
 )
-schedule = dict(type=MultiStep, steps=3000, milestones=(2100, 2700), warmup=100)
+schedule = dict(type=MultiStep, steps=5000, milestones=(3500, 4500), warmup=100)
 optimizer.update(lr=0.01, reference_images=2)
 loop.update(validate_every=0, checkpoint_every=100, clip=10.0, best="")

@@ -1,7 +1,7 @@
 """A few noise pictures with objects, in the published layouts of the real data sets: what a dry run reads.
 
     cfg = load_config("voc07_r50")
-    generate(cfg, Path("/tmp/data"))      # writes /tmp/data/VOCdevkit/VOC2007/... and sets cfg.data.train.root
+    generate(cfg, Path("made"))      # writes made/VOCdevkit/VOC2007/... and sets cfg.data.train.root
 
 Whatever `data.train` and `data.test` of a config name is written: VOC, COCO, ImageNet CLS-LOC and DET, folders of
 classes, YOLO's txt, CIFAR-10 and the embedded sets, each by its own reader's rules. Every class has an object in every

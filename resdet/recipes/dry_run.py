@@ -1,7 +1,7 @@
 """A dry run: a config's whole job at small size on generated data. It shows that the config works before its data are
 there.
 
-    cfg = make_small(load_config("coco_r101"), Path("/tmp/dry/data"))
+    cfg = make_small(load_config("coco_r101"), Path("dry/data"))
     train_detector(cfg, run)        # some steps, the evaluation, the page, in seconds
 
 What a config chooses stays: types, layouts, depths, rules, optimizer, kind of schedule. Pictures, widths, numbers of

@@ -70,12 +70,25 @@ def evaluate_coco(instances: Instances, detections: FlatDetections) -> CocoResul
 
 
 def _results(truth: COCO, instances: Instances, detections: FlatDetections) -> COCO:
-    if not len(detections):  # loadRes fails on none
-        return _coco({**truth.dataset, "annotations": []})
+    """What COCO.loadRes makes of boxes, without the outline that it gives each of them: half of the memory."""
     boxes = detections.box.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     images, categories = instances.image_numbers[detections.image], instances.category_ids[detections.label]
-    return truth.loadRes(np.stack([images, *boxes.T, detections.score, categories], 1).astype(np.float64))
+    scores = detections.score.astype(np.float64)
+    rows = zip(images.tolist(), categories.tolist(), boxes.tolist(), scores.tolist(), strict=True)
+    annotations = [
+        {
+            "id": i,
+            "image_id": image,
+            "category_id": c,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+            "score": score,
+        }
+        for i, (image, c, box, score) in enumerate(rows, 1)
+    ]
+    return _coco({**truth.dataset, "annotations": annotations})
 
 
 def _coco(content: dict[str, Any]) -> COCO:

@@ -5,7 +5,7 @@
     3. the second net's trunk is fixed, and an RPN is trained on it;
     4. the trunk stays fixed, and the head is trained on the proposals of the third step.
 
-Steps 3 and 4 use one trunk: the result is one detector. Each step has a folder in the run's, with its own log and
+Steps 3 and 4 use one trunk: the result is one detector. Each step has a folder in the run's, with its scalars.json and
 last.pth; a killed run goes on with --resume in the step where it was. Proposals are computed while the head trains, not
 before: what the head sees of a mirrored image are the proposals of the mirrored image.
 """

@@ -63,6 +63,34 @@ class Batch:
 
 
 @dataclass
+class Pyramid:
+    """The same images resized to several sizes, smallest first: what multi-scale testing looks at."""
+
+    levels: list[Batch]
+
+    @property
+    def image_sizes(self) -> Tensor:
+        """int64 [N, 2], as of every level."""
+        return self.levels[0].image_sizes
+
+    @property
+    def image_ids(self) -> list[str]:
+        """As of every level."""
+        return self.levels[0].image_ids
+
+    def to(self, device: torch.device | str) -> Pyramid:
+        """A copy on `device`."""
+        return Pyramid([level.to(device) for level in self.levels])
+
+    def pin_memory(self) -> Pyramid:
+        """Called by torch's DataLoader when ``pin_memory=True``."""
+        return Pyramid([level.pin_memory() for level in self.levels])
+
+    def __len__(self) -> int:
+        return len(self.levels[0])
+
+
+@dataclass
 class Features:
     """What a detector's trunk answers: the map, and how its cells lie on each image."""
 
@@ -115,6 +143,29 @@ class LabelledImages:
         return replace(self, **{f.name: _move(getattr(self, f.name), device) for f in fields(self)})
 
     def pin_memory(self) -> LabelledImages:
+        """Called by torch's DataLoader when ``pin_memory=True``."""
+        return replace(self, **{f.name: _pin(getattr(self, f.name)) for f in fields(self)})
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+@dataclass
+class LocalizationBatch:
+    """Crops of one size, the class of each, and the boxes of that class's objects in the crop's own pixels."""
+
+    images: Tensor  # uint8 [N, 3, S, S] (channels_last memory), RGB
+    labels: Tensor  # int64 [N]
+    boxes: Tensor  # float32 [N, G, 4], clipped to the crop
+    mask: Tensor  # bool [N, G], False where the slot is padding
+    seeds: Tensor  # int64 [N], keys of every random draw made for this image in this step
+    image_ids: list[str]
+
+    def to(self, device: torch.device | str) -> LocalizationBatch:
+        """A copy on `device`."""
+        return replace(self, **{f.name: _move(getattr(self, f.name), device) for f in fields(self)})
+
+    def pin_memory(self) -> LocalizationBatch:
         """Called by torch's DataLoader when ``pin_memory=True``."""
         return replace(self, **{f.name: _pin(getattr(self, f.name)) for f in fields(self)})
 

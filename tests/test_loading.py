@@ -296,7 +296,7 @@ def test_workers_do_not_change_the_batches(detection_set: DetectionDataset) -> N
         groups = aspect_groups(detection_set.table.aspect_ratios())
         sampler = TrainSampler(7, images=2, seed=5, groups=groups)
         augment = DetectionAugmentation([HorizontalFlip(p=0.5)])
-        return list(islice(detection_loader(detection_set, Resizer(48, 80), sampler, augment, workers), 7))
+        return list(islice(detection_loader(detection_set, [Resizer(48, 80)], sampler, augment, workers), 7))
 
     for alone, shared in zip(batches(0), batches(2), strict=True):
         assert alone.image_ids == shared.image_ids
@@ -314,7 +314,7 @@ def test_workers_share_the_annotations_and_their_memory_stays_flat(tmp_path: Pat
     assert size > 20e6
     dataset = DetectionDataset(("a",), table)
     sampler = TrainSampler(len(dataset), images=20, seed=0)
-    loader = iter(detection_loader(dataset, Resizer(4, 4), sampler, None, workers=2))
+    loader = iter(detection_loader(dataset, [Resizer(4, 4)], sampler, None, workers=2))
 
     def private() -> float:
         """Bytes that the workers do not share with this process."""

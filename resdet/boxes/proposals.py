@@ -5,6 +5,7 @@ proposals = select_proposals(logits, deltas, anchors, sizes, pre_nms=6000, post_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -49,10 +50,20 @@ def select_proposals(
     # Empty boxes of score -inf suppress nothing and come last: what is dropped costs no host sync.
     boxes = torch.where(valid[..., None], boxes, 0.0)
     scores = torch.where(valid, scores, -torch.inf)
-    keep, kept = _suppress(boxes, scores, nms_iou, post_nms)
-    valid = valid.gather(1, keep) & kept
-    boxes = torch.where(valid[..., None], _rows(boxes, keep), 0.0)
-    return Proposals(boxes, torch.where(valid, scores.gather(1, keep), -torch.inf), valid)
+    return _best(Proposals(boxes, scores, valid), nms_iou, post_nms)
+
+
+@torch.no_grad()
+def unite_proposals(found: Sequence[Proposals], nms_iou: float, count: int) -> Proposals:
+    """Proposals of the same images from several sources as one set: the best `count` after NMS among all of them."""
+    return _best(Proposals(*(torch.cat(parts, 1) for parts in zip(*found, strict=True))), nms_iou, count)
+
+
+def _best(found: Proposals, nms_iou: float, count: int) -> Proposals:
+    keep, kept = _suppress(found.boxes, found.scores, nms_iou, count)
+    valid = found.valid.gather(1, keep) & kept
+    boxes = torch.where(valid[..., None], _rows(found.boxes, keep), 0.0)
+    return Proposals(boxes, torch.where(valid, found.scores.gather(1, keep), -torch.inf), valid)
 
 
 def _suppress(boxes: Tensor, scores: Tensor, iou: float, count: int) -> tuple[Tensor, Tensor]:

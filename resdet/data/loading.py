@@ -1,6 +1,6 @@
 """From data sets to batches: workers, padding, pinned memory.
 
-loader = detection_loader(dataset, resizer, sampler, augmentation, workers=2)    # endless, for training
+loader = detection_loader(dataset, [resizer], sampler, augmentation, workers=2)    # endless, for training
 for batch in detection_eval_loader(dataset, resizer, images=4): ...              # every image once, in order
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import cv2
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from resdet.data.sampling import Draw, TrainSampler, draw_seed
 from resdet.data.transforms import DetectionAugmentation, Resizer, ShortSide
 from resdet.errors import UserError
-from resdet.structures import Batch, LabelledImages, Sample
+from resdet.structures import Batch, LabelledImages, Pyramid, Sample
 
 MOST_SKIPPED = 100  # unreadable images in a row: beyond this the set is not there
 logger = logging.getLogger("resdet")
@@ -52,16 +53,32 @@ class View(Protocol):
 
 
 class _Detection(Dataset):
-    def __init__(self, samples: Samples, resizer: Resizer, augment: DetectionAugmentation | None) -> None:
-        self.samples, self.resizer, self.augment = samples, resizer, augment
+    def __init__(self, samples: Samples, resizers: Sequence[Resizer], augment: DetectionAugmentation | None) -> None:
+        self.samples, self.resizers, self.augment = samples, resizers, augment
 
     def __getitem__(self, draw: Draw) -> tuple[Sample, tuple[int, int], int]:
         sample = self.samples[draw.index]
         if self.augment is not None:
             sample = self.augment(sample, draw.seed)
-        height, width = sample.image.shape[:2]
-        sample.image = torch.from_numpy(self.resizer(sample.image.numpy()))
-        return sample, (height, width), draw.seed
+        return resized(sample, self._resizer(draw.seed), draw.seed)
+
+    def _resizer(self, seed: int) -> Resizer:
+        """One of several, drawn for the image and epoch; the 1 keeps the draw apart from the augmentation's."""
+        if len(self.resizers) == 1:
+            return self.resizers[0]
+        return self.resizers[int(np.random.default_rng([seed, 1]).integers(len(self.resizers)))]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class _Pyramids(Dataset):
+    def __init__(self, samples: Samples, resizers: Sequence[Resizer]) -> None:
+        self.samples, self.resizers = samples, resizers
+
+    def __getitem__(self, draw: Draw) -> list[tuple[Sample, tuple[int, int], int]]:
+        sample = self.samples[draw.index]
+        return [resized(sample, resizer, draw.seed) for resizer in self.resizers]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -87,6 +104,17 @@ class _Classification(Dataset):
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def resized(sample: Sample, resizer: Resizer, seed: int = 0) -> tuple[Sample, tuple[int, int], int]:
+    """What `collate_detection` takes: the sample with its image resized, the size before, the seed."""
+    height, width = sample.image.shape[:2]
+    return replace(sample, image=torch.from_numpy(resizer(sample.image.numpy()))), (height, width), seed
+
+
+def collate_pyramid(items: Sequence[Sequence[tuple[Sample, tuple[int, int], int]]]) -> Pyramid:
+    """Of each image its sizes in order -> a Pyramid, each level padded for itself."""
+    return Pyramid([collate_detection(level) for level in zip(*items, strict=True)])
 
 
 def collate_detection(items: Sequence[tuple[Sample, tuple[int, int], int]]) -> Batch:
@@ -131,28 +159,36 @@ def collate_images(items: Sequence[tuple[np.ndarray, int, int, str]]) -> Labelle
 
 def detection_loader(
     samples: Samples,
-    resizer: Resizer,
+    resizers: Sequence[Resizer],
     sampler: TrainSampler,
     augment: DetectionAugmentation | None = None,
     workers: int = 2,
     pin: bool = False,
 ) -> DataLoader:
-    """Endless batches for training, in the sampler's order whatever the number of workers."""
-    return _loader(_Detection(samples, resizer, augment), sampler, collate_detection, workers, pin)
+    """Endless batches for training, in the sampler's order whatever the number of workers.
+
+    Of several resizers one is drawn for each image (multi-scale training).
+    """
+    return _loader(_Detection(samples, resizers, augment), sampler, collate_detection, workers, pin)
 
 
 def detection_eval_loader(
     samples: Samples,
-    resizer: Resizer,
+    resizer: Resizer | Sequence[Resizer],
     images: int = 1,
     workers: int = 2,
     pin: bool = False,
     rank: int = 0,
     world: int = 1,
 ) -> DataLoader:
-    """Every image once, in order; of several processes each takes every world-th batch."""
+    """Every image once, in order; of several processes each takes every world-th batch.
+
+    Gives Batches for a resizer, Pyramids for a sequence of them.
+    """
     batches = _in_order(np.arange(len(samples)), images)[rank::world]
-    return _loader(_Detection(samples, resizer, None), batches, collate_detection, workers, pin)
+    if isinstance(resizer, Resizer):
+        return _loader(_Detection(samples, [resizer], None), batches, collate_detection, workers, pin)
+    return _loader(_Pyramids(samples, resizer), batches, collate_pyramid, workers, pin)
 
 
 def image_loader(

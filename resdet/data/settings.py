@@ -30,6 +30,8 @@ class DetectionData:
     Args:
         train, test: the data sets; `train` may be left out where nothing is trained.
         resizer: to the network's input, in training and at test.
+        train_scales: multi-scale training, beyond the paper: short sides of which each training image gets one by
+            chance; () is the resizer's alone.
         augment: albumentations transforms, see data/transforms.DetectionAugmentation.
         images: in one optimizer step, over all processes and accumulated passes.
         test_images: in a batch at test.
@@ -41,10 +43,16 @@ class DetectionData:
     resizer: Resizer
     images: int
     train: DetectionDataset | None = None
+    train_scales: Sequence[int] = ()
     augment: Sequence[Any] = ()
     test_images: int = 1
     workers: int = 2
     method: Rule = "area"
+
+    @property
+    def train_resizers(self) -> list[Resizer]:
+        """The sizes that training images are drawn from."""
+        return [self.resizer.at(short) for short in self.train_scales] or [self.resizer]
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Rule):

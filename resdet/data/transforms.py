@@ -32,6 +32,11 @@ class Resizer:
     short: int = 600
     long: int | None = 1000
 
+    def at(self, short: int) -> Resizer:
+        """The same for another short side; the long side's limit scales along (1000 x short / 600), or wide photographs
+        would have one size at all large scales."""
+        return Resizer(short, None if self.long is None else round(self.long * short / self.short))
+
     def factor(self, height: int, width: int) -> float:
         """How much an image of this size is enlarged."""
         factor = self.short / min(height, width)

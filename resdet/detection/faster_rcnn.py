@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from resdet.boxes.pooling import roi_align, roi_pool
 from resdet.boxes.proposals import Proposals
+from resdet.detection.context import embed_with_context
 from resdet.detection.roi_head import HeadSettings, RoIHead
 from resdet.detection.rpn import RPN, RPNSettings
 from resdet.errors import UserError
@@ -111,6 +112,12 @@ class FasterRCNN(nn.Module):
         return self.propose(self.trunk(batch))
 
     def embed(self, features: Features, regions: Tensor) -> Tensor:
+        """What the siblings read of regions [N, R, 4] in image pixels: float32 [N, R, C], with global context 2C."""
+        if not self.head.settings.context:
+            return self.vectors(features, regions)
+        return embed_with_context(lambda r: self.vectors(features, r), regions, features.image_sizes)
+
+    def vectors(self, features: Features, regions: Tensor) -> Tensor:
         """One vector for each region: regions [N, R, 4] in image pixels -> float32 [N, R, C]."""
         vectors = self.net.head(self.pool(features, regions), subsampled=self.net.reads_even_cells)
         return vectors.unflatten(0, regions.shape[:2])

@@ -32,6 +32,7 @@ class HeadSettings:
 
     Args:
         pooling: "align" (RoIAlign) or "pool" (RoIPool, max; the paper's).
+        context: the siblings read the whole image's vector beside each region's (global context, App. B).
         bins: regions are pooled to so many on a side; 14 is what conv5 read of the trunk's own training crops of 224
             pixels, a sixteenth: take 7 for a trunk trained on crops of 112.
         regions: sampled an image; 512 in detectron2.
@@ -46,6 +47,7 @@ class HeadSettings:
     """
 
     pooling: str = "align"
+    context: bool = False
     bins: int = 14
     regions: int = 128
     foreground_fraction: float = 0.25
@@ -73,8 +75,9 @@ class RoIHead(nn.Module):
     def __init__(self, channels: int, num_classes: int, settings: HeadSettings | None = None) -> None:
         super().__init__()
         self.settings, self.num_classes = settings or HeadSettings(), num_classes
-        self.scores = nn.Linear(channels, num_classes + 1)
-        self.deltas = nn.Linear(channels, 4 * num_classes)
+        columns = 2 * channels if self.settings.context else channels
+        self.scores = nn.Linear(columns, num_classes + 1)
+        self.deltas = nn.Linear(columns, 4 * num_classes)
         nn.init.normal_(self.scores.weight, std=0.01)
         nn.init.normal_(self.deltas.weight, std=0.001)
         nn.init.zeros_(self.scores.bias)

@@ -1,6 +1,7 @@
 """ResNet-101 trained on COCO train+val, tested on test-dev, as the paper's submission was (Table 9).
 
-The paper has no figure for this detector alone, only with App. B's improvements. Only COCO's server has the answers of
+The paper has no figure for this detector alone, only with App. B's improvements
+(coco_r101_trainval_context.py and _multiscale.py). Only COCO's server has the answers of
 test-dev: eval_coco.py --write-results writes its file. Its images are listed in image_info_test-dev2015.json.
 """
 

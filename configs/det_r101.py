@@ -1,8 +1,8 @@
 """ResNet-101 on ImageNet DET val2, trained on DET train and val1: Table 12.
 
-The paper's single model has 60.5 mAP on val2 and 58.8 on test, with App. B's improvements; this is the detector without
-them. val1 and val2 are written by tools/split_det.py. The paper does not give this task's schedule: VOC 07++12's
-settings for 480k steps of two images, divided by ten at 360k, are our choice.
+The paper's single model has 60.5 mAP on val2 and 58.8 on test, with App. B's improvements (det_r101_plus.py); this is
+the detector without them. val1 and val2 are written by tools/split_det.py. The paper does not give this task's
+schedule: VOC 07++12's settings for 480k steps of two images, divided by ten at 360k, are our choice.
 """
 
 from mmengine.config import read_base

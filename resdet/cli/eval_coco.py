@@ -1,6 +1,7 @@
 """Score by COCO's rules, with pycocotools: a detector on its config's test set, or a file of results alone.
 
 eval_coco.py CONFIG --checkpoint F
+eval_coco.py CONFIG --checkpoint F F --refine --scales 400 600 800     an ensemble; App. B's improvements
 eval_coco.py CONFIG --checkpoint F --write-results results.json        for COCO's server
 eval_coco.py --annotations instances_val2017.json --results results.json
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
+from resdet.cli.testing import add_checkpoints, add_testing, testing_of
 from resdet.data.coco import COCODataset, write_results
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
@@ -45,11 +47,11 @@ def _score_file(args: argparse.Namespace) -> None:
 def _detect_and_score(args: argparse.Namespace) -> None:
     if args.config is None:
         raise UserError("give a CONFIG and --checkpoint, or --annotations and --results")
-    if args.checkpoint is None:
+    if not args.checkpoint:
         raise UserError("which weights? give --checkpoint runs/.../last.pth")
     cfg = load_config(args.config, args.cfg_options)
-    run = start_run(folder_of(args.checkpoint), args.device, args.precision, args.seed, args.launcher, log="eval")
-    detections, data = detect_with(cfg, args.checkpoint, run)
+    run = start_run(folder_of(args.checkpoint[0]), args.device, args.precision, args.seed, args.launcher, log="eval")
+    detections, data = detect_with(cfg, args.checkpoint, testing_of(cfg, args), run)
     if not is_main_process():
         return
     if args.write_results:
@@ -64,11 +66,12 @@ def _detect_and_score(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", help="a config file or the name of one")
-    parser.add_argument("--checkpoint", type=Path, metavar="F", help="ours, or a detectron2 C4 model")
+    add_checkpoints(parser)
     parser.add_argument("--write-results", type=Path, metavar="FILE", help="also write COCO's results there")
     files = parser.add_argument_group("scoring a file alone")
     files.add_argument("--annotations", type=Path, metavar="FILE", help="instances_*.json")
     files.add_argument("--results", type=Path, metavar="FILE", help="a list of image_id, category_id, bbox, score")
+    add_testing(parser)
     add_test_arguments(parser)
     return parser
 

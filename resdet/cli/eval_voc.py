@@ -1,6 +1,7 @@
 """Score by PASCAL VOC's rules, or ImageNet DET's: a detector on its config's test set, or comp4 files alone.
 
 eval_voc.py CONFIG --checkpoint F
+eval_voc.py CONFIG --checkpoint F F --refine --scales 400 600 800      an ensemble; App. B's improvements
 eval_voc.py --detections DIR --voc-root data/VOCdevkit --year 2007 --image-set test --method 11-point
 eval_voc.py                         the newest run on the embedded set
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
+from resdet.cli.testing import add_checkpoints, add_testing, testing_of
 from resdet.data.annotations import DetectionDataset
 from resdet.data.imagenet_det import ImageNetDETDataset, write_det_submission
 from resdet.data.voc import VOCDataset, write_comp4, write_comp4_archive
@@ -52,12 +54,12 @@ def _score_files(args: argparse.Namespace) -> None:
 
 
 def _detect_and_score(args: argparse.Namespace) -> None:
-    checkpoint = args.checkpoint or (None if args.config else _newest())
-    if checkpoint is None:
+    checkpoints = args.checkpoint or ([] if args.config else [_newest()])
+    if not checkpoints:
         raise UserError("which weights? give --checkpoint runs/.../best.pth")
     cfg = load_config(args.config or DEFAULT_CONFIG, args.cfg_options)
-    run = start_run(folder_of(checkpoint), args.device, args.precision, args.seed, args.launcher, log="eval")
-    detections, data = detect_with(cfg, checkpoint, run)
+    run = start_run(folder_of(checkpoints[0]), args.device, args.precision, args.seed, args.launcher, log="eval")
+    detections, data = detect_with(cfg, checkpoints, testing_of(cfg, args), run)
     if not is_main_process():
         return
     dataset, usual = data.test, "area" if data.method == "coco" else data.method
@@ -98,7 +100,7 @@ def _newest() -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", help="a config file or the name of one")
-    parser.add_argument("--checkpoint", type=Path, metavar="F")
+    add_checkpoints(parser)
     parser.add_argument("--write-detections", type=Path, metavar="DIR", help="also write comp4 files there")
     parser.add_argument(
         "--write-submission",
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["area", "11-point", "ilsvrc"],
         help="11-point as in 2007, area as since 2010; ImageNet DET's",
     )
+    add_testing(parser)
     add_test_arguments(parser)
     return parser
 

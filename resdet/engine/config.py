@@ -16,16 +16,17 @@ from typing import Any, TypeVar
 from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 
+from resdet.detection.testing import Testing
 from resdet.engine.loop import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.errors import UserError
 
 SECTION_NAMES = (
     "model", "net", "augment", "data", "optimizer", "schedule", "loop", "init_from", "log_backends", "precise_bn",
-    "ghost_batch", "alternating",
+    "ghost_batch", "alternating", "testing",
 )  # fmt: skip
 # Sections without a type of their own: what takes their values.
-SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd}
+SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd, "testing": Testing}
 
 T = TypeVar("T")
 

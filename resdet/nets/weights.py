@@ -32,6 +32,7 @@ from resdet.errors import UserError
 from resdet.nets import names
 from resdet.nets.blocks import StrideOn
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from resdet.nets.resnet import BLOCKS
 from resdet.nets.unpickle import read_arrays
 
 State = dict[str, Tensor]
@@ -508,9 +509,21 @@ def _some(words: list[str], most: int = 5) -> str:
     return ", ".join(words[:most]) + more
 
 
+def resnet_depth(state: Iterable[str]) -> int | None:
+    """The depth of Table 1 that tensors of these names make; None if they are no ResNet's."""
+    state = list(state)
+    wanted = (_count_blocks(state), _has_bottlenecks(state))
+    return next((depth for depth, blocks in BLOCKS.items() if (blocks, depth >= 50) == wanted), None)
+
+
 def _describe_blocks(state: Iterable[str]) -> str:
     """ "3-4-6-3 bottlenecks": how many blocks each stage has."""
     state = list(state)
+    kind = "bottlenecks" if _has_bottlenecks(state) else "basic blocks"
+    return f"{'-'.join(map(str, _count_blocks(state)))} {kind}"
+
+
+def _count_blocks(state: Iterable[str]) -> tuple[int, ...]:
+    """Blocks of conv2_x to conv5_x."""
     found = {match.groups() for name in state if (match := re.match(r"(?:net\.)?conv([2-5])\.(\d+)\.", name))}
-    counts = [str(sum(stage == s for stage, _ in found)) for s in "2345"]
-    return f"{'-'.join(counts)} {'bottlenecks' if _has_bottlenecks(state) else 'basic blocks'}"
+    return tuple(sum(stage == s for stage, _ in found) for s in "2345")

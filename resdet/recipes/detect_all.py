@@ -1,6 +1,6 @@
 """The detections of a whole data set, over all processes.
 
-detections = detect_all(model, dataset, resizer, run)       # FlatDetections, on every process
+detections = detect_all(Tester([model]), dataset, resizer, run)       # FlatDetections, on every process
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import time
 
 import numpy as np
 import torch
-from torch import nn
 
 from resdet.data.annotations import DetectionDataset
 from resdet.data.loading import detection_eval_loader
 from resdet.data.transforms import Resizer
-from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.testing import Tester, Testing
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -26,23 +25,27 @@ logger = logging.getLogger("resdet")
 
 
 def detect_all(
-    model: nn.Module, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
+    tester: Tester, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
 ) -> FlatDetections:
     """The detections of every image of a data set, over all processes, each image once."""
-    assert isinstance(model, FasterRCNN)
-    model.eval()
-    pin = run.device.type == "cuda"
-    loader = detection_eval_loader(dataset, resizer, images, workers, pin, get_rank(), get_world_size())
+    tester.eval()
+    pin, sizes = run.device.type == "cuda", sizes_of(tester.testing, resizer)
+    loader = detection_eval_loader(dataset, sizes, images, workers, pin, get_rank(), get_world_size())
     index = {str(image_id): i for i, image_id in enumerate(dataset.table.ids)}
     found: list[tuple[int, Detections]] = []
     started = time.perf_counter()
     for batch in loader:
         with precision_context(run.precision, run.device):
-            answers = model.detect(batch.to(run.device))
+            answers = tester.detect(batch.to(run.device))
         found += [(index[i], d.cpu()) for i, d in zip(batch.image_ids, answers, strict=True)]
     seconds = time.perf_counter() - started
     logger.info("detected in %d images, %.2f s an image", len(found), seconds / max(1, len(found)))
     return flatten(gather_objects(found))
+
+
+def sizes_of(testing: Testing, resizer: Resizer) -> Resizer | list[Resizer]:
+    """One resizer for a plain test; a list, smallest first, for an image pyramid."""
+    return [resizer.at(short) for short in testing.scales] if testing.scales else resizer
 
 
 def flatten(found: list[tuple[int, Detections]]) -> FlatDetections:

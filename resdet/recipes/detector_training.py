@@ -19,7 +19,9 @@ from resdet.data.loading import detection_loader
 from resdet.data.sampling import TrainSampler, aspect_groups
 from resdet.data.settings import DetectionData
 from resdet.data.transforms import build_augmentation
+from resdet.detection.context import with_context_columns
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.testing import Tester, Testing
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call, require
@@ -51,6 +53,7 @@ class DetectorTraining:
         self.cfg, self.run = cfg, run
         self.data = build_call(DetectionData, cfg.data)
         self.settings = build_call(LoopSettings, cfg.loop)
+        self.testing = build_call(Testing, cfg.get("testing", {}))
         self.train_set = cast(DetectionDataset, self.data.train)
         same_classes(self.train_set.classes, self.data.test.classes, "data.train and data.test")
         self.answer: tuple[Evaluation, FlatDetections] | None = None
@@ -65,6 +68,9 @@ class DetectorTraining:
             logger.warning("no --init-from: the trunk starts from random weights with BN frozen, which hardly trains")
             return
         weights = _without_other_classes(read_weights(self.run.init_from), self.train_set.classes)
+        columns = model.head.scores.in_features
+        if model.head.settings.context and weights.is_detector:
+            weights = replace(weights, state=with_context_columns(weights.state, columns))
         logger.info("%s", load_weights(model, weights, allow_missing=("rpn.", "head.")))
 
     def train(
@@ -108,7 +114,8 @@ class DetectorTraining:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Evaluate on the test set by the config's rule; one process counts for all. Returns figures for the log."""
         data = self.data
-        detections = detect_all(model, data.test, data.resizer, self.run, data.test_images, data.workers)
+        tester = Tester([cast(FasterRCNN, model)], self.testing, data.resizer.short)
+        detections = detect_all(tester, data.test, data.resizer, self.run, data.test_images, data.workers)
         own = [score(detections, data.test, data.method)] if is_main_process() else []
         self.answer = gather_objects(own)[0], detections
         return self.answer[0].logged
@@ -135,7 +142,7 @@ class DetectorTraining:
         )  # fmt: skip
         pin = self.run.device.type == "cuda"
         augmentation = build_augmentation(data.augment)
-        return detection_loader(self.train_set, data.resizer, sampler, augmentation, data.workers, pin)
+        return detection_loader(self.train_set, data.train_resizers, sampler, augmentation, data.workers, pin)
 
 
 def build_detector(cfg: Config, classes: Sequence[str]) -> FasterRCNN:

@@ -21,6 +21,7 @@ from resdet.data.generated import FewOfCifar10, data_sets, generate, is_generate
 from resdet.data.settings import ResidentData
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
+from resdet.detection.testing import Testing
 from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, LazyObject, require
 from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
@@ -80,6 +81,9 @@ def _small_detector(cfg: Config) -> None:
     scale = SHORT / resizer.get("short", _default(resizer, "short"))
     long = resizer.get("long", _default(resizer, "long"))
     resizer.update(short=SHORT, long=None if long is None else round(long * scale))
+    if data.get("train_scales"):
+        data.train_scales = [round(s * scale) for s in data.train_scales]
+    _small_testing(cfg.get("testing", {}), scale)
     data.update(workers=0, test_images=min(2, data.get("test_images", 1)))
     _narrow(model.net)
     if _residual(model.net):  # its frozen BN has no statistics yet: a hundred random layers would overflow
@@ -90,6 +94,14 @@ def _small_detector(cfg: Config) -> None:
     scales = [s * scale for s in model.rpn.get("scales", RPNSettings.scales)]
     model.rpn.update(hidden=8, scales=scales, **PROPOSALS)
     model.head.update(regions=16, score_floor=0.0)  # even a net that knows nothing detects something
+
+
+def _small_testing(testing: Any, scale: float) -> None:
+    for name in ("scales", "proposal_scales"):
+        if testing.get(name):
+            testing[name] = [round(s * scale) for s in testing[name]]
+    if testing.get("scales"):
+        testing.region_side = scale * testing.get("region_side", Testing.region_side)
 
 
 def _small_classifier(cfg: Config) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,18 +20,20 @@ from rich.progress import track
 from torch import Tensor
 
 from resdet.data.images import read_image
-from resdet.data.loading import collate_detection
+from resdet.data.loading import collate_detection, collate_pyramid, resized
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.config import build, load_config, require
+from resdet.detection.testing import Tester, Testing
+from resdet.engine.config import Config, build, build_call, load_config, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.precision import DTYPES, Precision, fast_precision, precision_context
 from resdet.engine.run import make_folder
 from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
-from resdet.recipes.load_detector import read_detector
+from resdet.recipes.detect_all import sizes_of
+from resdet.recipes.load_detector import read_detectors
 from resdet.report.drawing import draw_detections, save_image
-from resdet.structures import Detections, Sample
+from resdet.structures import Batch, Detections, Pyramid, Sample
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
@@ -39,14 +41,23 @@ logger = logging.getLogger("resdet")
 
 
 class Detector:
-    """A FasterRCNN ready to be called: BN folded, weights cast, images resized as in its config."""
+    """Detectors ready to be called, one or an ensemble: BN folded, weights cast, images resized as in their config."""
 
     def __init__(
-        self, model: FasterRCNN, classes: list[str], resizer: Resizer, device: torch.device, precision: Precision
+        self,
+        models: Sequence[FasterRCNN],
+        classes: Sequence[str],
+        resizer: Resizer,
+        device: torch.device,
+        precision: Precision,
+        testing: Testing | None = None,
     ) -> None:
-        fold_for_inference(model, DTYPES[precision])
-        self.model = model.to(device).eval()
-        self.classes, self.resizer, self.device, self.precision = classes, resizer, device, precision
+        for model in models:
+            fold_for_inference(model, DTYPES[precision])
+            model.to(device)
+        self.tester = Tester(models, testing, resizer.short).eval()
+        self.sizes = sizes_of(self.tester.testing, resizer)
+        self.classes, self.device, self.precision = list(classes), device, precision
 
     def __call__(self, image: str | Path | np.ndarray | Tensor) -> Detections:
         """Detect in one image: a file, or uint8 [H, W, 3] RGB."""
@@ -54,34 +65,45 @@ class Detector:
 
     def detect(self, images: Iterable[str | Path | np.ndarray | Tensor]) -> list[Detections]:
         """Detect in several images at once, of any sizes."""
-        items = []
+        samples = []
         for i, image in enumerate(images):
             pixels = read_image(image) if isinstance(image, str | Path) else np.ascontiguousarray(image)
             if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
                 raise UserError(f"image {i}: expected uint8 [H, W, 3] RGB, got {pixels.dtype} {list(pixels.shape)}")
-            items.append((_sample(self.resizer(pixels), str(i)), (pixels.shape[0], pixels.shape[1]), 0))
-        if not items:
+            samples.append(_sample(pixels, str(i)))
+        if not samples:
             return []
         with precision_context(self.precision, self.device):
-            return [d.cpu() for d in self.model.detect(collate_detection(items).to(self.device))]
+            return [d.cpu() for d in self.tester.detect(self._views(samples).to(self.device))]
+
+    def _views(self, samples: Sequence[Sample]) -> Batch | Pyramid:
+        if isinstance(self.sizes, Resizer):
+            return collate_detection([resized(sample, self.sizes) for sample in samples])
+        return collate_pyramid([[resized(sample, resizer) for resizer in self.sizes] for sample in samples])
 
 
 def load_detector(
-    config: str | Path, checkpoint: str | Path, device: str = "auto", precision: Precision | None = None
+    config: str | Path | Config,
+    checkpoint: str | Path | Sequence[str | Path],
+    device: str = "auto",
+    precision: Precision | None = None,
+    testing: Testing | None = None,
 ) -> Detector:
     """Build a config's detector with a checkpoint's weights.
 
     Args:
         config: a file or the name of a config.
-        checkpoint: one of ours, or a detectron2 C4 model.
+        checkpoint: one of ours, or a detectron2 C4 model; several are an ensemble.
         device: "auto" takes a GPU if there is one.
         precision: None takes bf16 where the device multiplies it faster.
+        testing: box refinement, several scales ... (App. B); None: what the config says.
     """
     chosen = join_processes("none", device)
-    cfg = load_config(config)
+    cfg = config if isinstance(config, Config) else load_config(config)
     require(cfg, "a detector", "model", "data.resizer")
-    model, classes = read_detector(cfg, checkpoint)
-    return Detector(model, list(classes), build(cfg.data.resizer), chosen, precision or fast_precision(chosen))
+    models, classes = read_detectors(cfg, [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint)
+    testing = testing or build_call(Testing, cfg.get("testing", {}))
+    return Detector(models, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen), testing)
 
 
 def predict_files(detector: Detector, source: Path, out: Path, threshold: float) -> int:

@@ -5,7 +5,6 @@ report = benchmark(load_config("configs/voc07_r50.py"), device, "bf16", size=(60
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, require
+from resdet.engine.memory import peak_gib
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.nets.blocks import fold_for_inference
 from resdet.nets.precise_bn import compute_statistics
@@ -85,7 +85,7 @@ def benchmark(
                 run(timer)
     stages = {name: statistics.median(v) / images for name, v in timer.stages.items()}
     whole = statistics.median(timer.totals()) / images
-    return BenchmarkReport(stages, whole, counter.get_total_flops() / 1e9 / images, _peak_gib(device))
+    return BenchmarkReport(stages, whole, counter.get_total_flops() / 1e9 / images, peak_gib(device))
 
 
 def random_detector(cfg: Config, proposals: int, mode: str = "infer") -> FasterRCNN:
@@ -181,9 +181,3 @@ class _Timer:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _peak_gib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from resdet.boxes.nms import multiclass_nms
 from resdet.boxes.proposals import Proposals, unite_proposals
@@ -372,6 +373,28 @@ def test_flip_testing_is_the_mean_of_both_views():
     other = model.predict(model.embed(model.trunk(turned), there), there, batch.image_sizes)
     torch.testing.assert_close(scores, (one[0] + other[0]) / 2)
     torch.testing.assert_close(boxes, (one[1] + mirror_boxes(other[1], batch.image_sizes)) / 2)
+
+
+# Costs ---------------------------------------------------------------------------------------------------------------
+
+
+def flops(work) -> int:
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        work()
+    return counter.get_total_flops()
+
+
+def test_refinement_costs_one_more_head_and_no_trunk_more_scales_two_heads_and_their_trunks():
+    model, batch, views = detector(50), one_image(), pyramid((96, 128))
+    features = model.trunk(batch)
+    regions = model.propose(features).boxes
+    head = flops(lambda: model.predict(model.embed(features, regions), regions, batch.image_sizes))
+    plain = flops(lambda: model.detect(batch))
+    assert flops(lambda: Tester([model], Testing(refinement=Refinement())).detect(batch)) == plain + head
+    several = Tester([model], Testing(scales=SCALES, proposal_scales=(96,), region_side=56))
+    trunks = [flops(lambda level=level: model.trunk(level)) for level in views.levels]
+    rest = plain - head - trunks[SCALES.index(96)]  # the RPN, on one level
+    assert flops(lambda: several.detect(views)) <= sum(trunks) + rest + 2 * head
 
 
 # Settings ------------------------------------------------------------------------------------------------------------

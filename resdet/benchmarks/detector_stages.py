@@ -15,6 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.refinement import Predictions, refine
+from resdet.detection.testing import Tester, Testing
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, require
 from resdet.engine.memory import peak_gib
@@ -22,7 +24,7 @@ from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.nets.blocks import fold_for_inference
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.resnet import ResNet
-from resdet.structures import Batch
+from resdet.structures import Batch, Pyramid
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ def benchmark(
     images: int = 1,
     repeats: int = 5,
     compile: bool = False,
+    testing: Testing | None = None,
 ) -> BenchmarkReport:
     """Time inference or a training step.
 
@@ -64,14 +67,16 @@ def benchmark(
         images: a step.
         repeats: counted runs, after one that is not.
         compile: torch.compile the trunk and conv5 (engine/compiled.py).
+        testing: inference with App. B's improvements; `size` is then the one of the plain test.
     """
     require(cfg, "a detector", "model")
     model = random_detector(cfg, proposals, mode).to(device)
     batch = random_batch(model.num_classes, size, images).to(device)
     timer = _Timer(device)
+    run: Callable[[_Timer], None]
     if mode == "infer":
         fold_for_inference(model.eval(), DTYPES[precision])
-        run: Callable[[_Timer], None] = lambda t: _infer(model, batch, t, proposals)  # noqa: E731
+        run = _inference(model, batch, testing or Testing())
     else:
         optimizer = torch.optim.SGD([p for p in model.train().parameters() if p.requires_grad], 1e-5, momentum=0.9)
         run = lambda t: _step(model, batch, optimizer, t)  # noqa: E731
@@ -129,7 +134,39 @@ def _noise(images: int, height: int, width: int) -> torch.Tensor:
     return (255 * smooth).to(torch.uint8).contiguous(memory_format=torch.channels_last)
 
 
-def _infer(model: FasterRCNN, batch: Batch, timer: _Timer, proposals: int) -> None:
+def _inference(model: FasterRCNN, batch: Batch, testing: Testing) -> Callable[[_Timer], None]:
+    if testing == Testing():
+        return lambda timer: _infer(model, batch, timer)
+    short = int(batch.sizes[0].min())
+    views = Pyramid([_at_scale(batch, scale / short) for scale in testing.scales]) if testing.scales else batch
+    tester = Tester([model], testing, short)
+    return lambda timer: _infer_composed(tester, views, timer)
+
+
+def _at_scale(batch: Batch, factor: float) -> Batch:
+    """The same images as the network sees them at another scale; their own pixels stay."""
+    height, width = (round(side * factor) for side in batch.images.shape[2:])
+    sizes = torch.tensor([[height, width]] * len(batch), device=batch.sizes.device)
+    return replace(batch, images=_noise(len(batch), height, width).to(batch.images.device), sizes=sizes)
+
+
+def _infer_composed(tester: Tester, views: Batch | Pyramid, timer: _Timer) -> None:
+    """As Tester.detect, in stages."""
+    detector, sizes, refinement = tester.composed, views.image_sizes, tester.testing.refinement
+    with torch.inference_mode():
+        timer.start()
+        features = timer("trunk", lambda: detector.trunk(views))
+        regions = timer("RPN and proposals", lambda: detector.propose(features).boxes)
+        vectors = timer("pooling and conv5", lambda: detector.embed(features, regions))
+        everywhere = torch.ones(regions.shape[:2], dtype=torch.bool, device=regions.device)
+        answers = timer("siblings", lambda: detector.predict(vectors, regions, sizes))
+        found = Predictions(*answers, everywhere)
+        if refinement is not None:
+            found = timer("refinement", lambda: refine(detector, features, found, sizes, refinement))
+        timer("NMS and voting", lambda: tester.detections(found))
+
+
+def _infer(model: FasterRCNN, batch: Batch, timer: _Timer) -> None:
     with torch.inference_mode():
         timer.start()
         features = timer("trunk", lambda: model.trunk(batch))

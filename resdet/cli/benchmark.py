@@ -2,6 +2,7 @@
 classifier in images of training a second.
 
 benchmark.py voc07_r50 --mode train --proposals 512
+benchmark.py voc07_r50 --refine --scales 200 400 600 800 1000       with App. B's improvements
 benchmark.py voc07_r50 --against torchvision      beside torchvision's Faster R-CNN with the same weights, in turns
 benchmark.py voc07_r50 --photos DIR               decoding, flipping, resizing: images a second on one core
 benchmark.py cifar10_r20 --against torchvision    training beside the loop of torchvision's references
@@ -20,6 +21,7 @@ from resdet.benchmarks.classifier_speed import classifier_speed
 from resdet.benchmarks.data_speed import classification_pipelines, data_speed, detection_pipelines
 from resdet.benchmarks.detector_stages import benchmark
 from resdet.cli.common import add_compile, add_config_options, add_json, run_command, write_json
+from resdet.cli.testing import add_testing, testing_of
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, load_config, require
 from resdet.engine.distributed import join_processes
@@ -47,6 +49,7 @@ def _benchmark(arguments: list[str] | None) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="time the data path on a folder of images instead")
     parser.add_argument("--against", choices=["torchvision"], help="take turns with another implementation")
+    add_testing(parser)
     add_compile(parser)
     add_config_options(parser)
     add_json(parser)
@@ -65,7 +68,8 @@ def _benchmark(arguments: list[str] | None) -> None:
         _compare(cfg, device, args)
         return
     report = benchmark(
-        cfg, device, precision, args.mode, _size(args.size), args.proposals, args.images, args.repeats, args.compile
+        cfg, device, precision, args.mode, _size(args.size), args.proposals, args.images, args.repeats, args.compile,
+        testing_of(cfg, args),
     )  # fmt: skip
     rows = [(n, f"{1000 * s:.0f}", f"{100 * s / report.seconds:.0f} %") for n, s in report.stages.items()]
     title = f"{args.mode}, {precision}, {args.size}, {args.proposals} regions, median of {args.repeats}"

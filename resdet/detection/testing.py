@@ -86,6 +86,10 @@ class Tester:
         found = Predictions(*detector.predict(vectors, proposals.boxes, sizes), proposals.valid)
         if self.testing.refinement is not None:
             found = refine(detector, features, found, sizes, self.testing.refinement)
+        return self.detections(found)
+
+    def detections(self, found: Predictions) -> list[Detections]:
+        """NMS by class and, after refinement, voting; the best of each image."""
         scores = found.scores[..., :-1] * found.valid[..., None]
         return [self._suppress(boxes, own) for boxes, own in zip(found.boxes, scores, strict=True)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resdet.cli.common import run_command
 from resdet.cli.testing import add_testing, testing_of
+from resdet.detection.testing import Testing
 from resdet.engine.config import load_config
 from resdet.recipes.predict import load_detector, predict_files
 
@@ -26,12 +27,14 @@ def _predict(arguments: list[str] | None) -> None:
     parser.add_argument("--threshold", type=float, default=0.5, help="lowest score that is drawn and written")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--compare", action="store_true", help="draw each image's plain test on the left")
     add_testing(parser)
     args = parser.parse_args(arguments)
     cfg = load_config(args.config)
     checkpoints = [args.checkpoint, *args.ensemble]
     detector = load_detector(cfg, checkpoints, args.device, args.precision, testing_of(cfg, args))
-    count = predict_files(detector, args.source, args.out, args.threshold)
+    plain = load_detector(cfg, args.checkpoint, args.device, args.precision, Testing()) if args.compare else None
+    count = predict_files(detector, args.source, args.out, args.threshold, plain)
     print(f"{count} pictures in {args.out}, figures in {args.out / 'detections.json'}")
 
 

@@ -32,7 +32,7 @@ from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
 from resdet.recipes.detect_all import sizes_of
 from resdet.recipes.load_detector import read_detectors
-from resdet.report.drawing import draw_detections, save_image
+from resdet.report.drawing import draw_detections, save_image, side_by_side
 from resdet.structures import Batch, Detections, Pyramid, Sample
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -106,9 +106,10 @@ def load_detector(
     return Detector(models, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen), testing)
 
 
-def predict_files(detector: Detector, source: Path, out: Path, threshold: float) -> int:
+def predict_files(detector: Detector, source: Path, out: Path, threshold: float, beside: Detector | None = None) -> int:
     """Draw the detections in an image, a folder of images, or a video; write them to OUT/detections.json too.
 
+    `beside` is another detector whose pictures stand on the left of each image's; in a video it is left out.
     Returns the number of images or frames. Detections below `threshold` are in neither.
     """
     make_folder(out)
@@ -117,7 +118,7 @@ def predict_files(detector: Detector, source: Path, out: Path, threshold: float)
     else:
         root = source if source.is_dir() else source.parent
         paths = track(_images(source), "detecting", transient=True)
-        records = [_image(detector, path, out / path.relative_to(root), threshold) for path in paths]
+        records = [_image(detector, path, out / path.relative_to(root), threshold, beside) for path in paths]
     (out / "detections.json").write_text(json.dumps({"classes": detector.classes, "images": records}, indent=1) + "\n")
     return len(records)
 
@@ -132,11 +133,15 @@ def _images(source: Path) -> list[Path]:
     return found
 
 
-def _image(detector: Detector, path: Path, target: Path, threshold: float) -> dict:
+def _image(detector: Detector, path: Path, target: Path, threshold: float, beside: Detector | None) -> dict:
     _keep_source(path, target)
     pixels = read_image(path)
     found = detector(pixels).above(threshold)
-    save_image(target, _draw(detector, pixels, found))
+    drawn = _draw(detector, pixels, found)
+    if beside is not None:
+        other = _draw(beside, pixels, beside(pixels).above(threshold))
+        drawn = side_by_side(other, drawn, ("plain", "improved"))
+    save_image(target, drawn)
     return {"file": str(path), "size": list(pixels.shape[:2]), **_plain(found)}
 
 

@@ -1,0 +1,263 @@
+"""The per-class RPN: what is gathered is what the full maps would give; what trains; crops overfitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from resdet.boxes.coding import decode, encode
+from resdet.boxes.geometry import pairwise_iou
+from resdet.boxes.losses import rpn_losses
+from resdet.errors import UserError
+from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
+from resdet.localization.testing import localize
+from resdet.localization.views import View
+from resdet.nets.frozen_bn import FrozenBatchNorm
+from resdet.nets.resnet import ResNet
+from resdet.structures import LocalizationBatch
+from test_host_sync import Waits
+
+SCALES = (20.0, 40.0, 80.0)
+COLOURS = torch.tensor([[230, 60, 40], [40, 90, 230]], dtype=torch.uint8)
+STEPS = 100  # of the overfitted crops
+
+
+def make_model(classes: int = 5, width: float = 0.125, **settings: Any) -> ClassRPN:
+    torch.manual_seed(0)
+    model = ClassRPN(ResNet(18, None, width), classes, ClassRPNSettings(**{"scales": SCALES, **settings}))
+    for layer in (model.objectness, model.deltas):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+        torch.nn.init.normal_(layer.bias, std=0.1)
+    return model
+
+
+def make_batch(N: int = 4, size: int = 80, classes: int = 5, seed: int = 0) -> LocalizationBatch:
+    """Noise with a rectangle or two of its class's colour; the second slot is padding in every other crop."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(100, 150, (N, 3, size, size), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(N) % classes
+    corner = torch.rand(N, 2, 2, generator=generator) * size * 0.4
+    side = size * (0.3 + 0.3 * torch.rand(N, 2, 2, generator=generator))
+    boxes = torch.cat([corner, corner + side], -1).round()
+    mask = torch.tensor([[True, n % 2 == 0] for n in range(N)])
+    for n in range(N):
+        x1, y1, x2, y2 = boxes[n, 0].long().tolist()
+        images[n, :, y1:y2, x1:x2] = COLOURS[labels[n] % 2][:, None, None]
+    return LocalizationBatch(images, labels, boxes, mask, torch.arange(N) + 7, [str(n) for n in range(N)])
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+# The gathered anchors ------------------------------------------------------------------------------------------------
+
+
+def full_maps(model: ClassRPN, map: Tensor) -> tuple[Tensor, Tensor]:
+    """The siblings as the 1x1 convolutions that they are: [N, h, w, K, A] and [N, h, w, K, A, 4]."""
+    K, A = model.num_classes, model.anchors.num_anchors
+    logits = F.conv2d(map, model.objectness.weight.flatten(0, 1)[:, :, None, None], model.objectness.bias.flatten())
+    deltas = F.conv2d(map, model.deltas.weight.flatten(0, 1)[:, :, None, None], model.deltas.bias.flatten())
+    return (
+        logits.permute(0, 2, 3, 1).unflatten(-1, (K, A)),
+        deltas.permute(0, 2, 3, 1).unflatten(-1, (K, A, 4)),
+    )
+
+
+def full_map_losses(model: ClassRPN, batch: LocalizationBatch) -> dict[str, Tensor]:
+    """Every channel of every cell, of which the true class's are kept and the sampled anchors picked."""
+    map = model.map(model.net.preprocess(batch.images))
+    logits, deltas = full_maps(model, map)
+    chosen, targets = model._sample(map.shape[-2:], batch)
+    image = torch.arange(len(batch))
+    of_class, boxes_of_class = logits[image, :, :, batch.labels], deltas[image, :, :, batch.labels]
+    rows = chosen.index[..., None].expand(-1, -1, 4)
+    objectness, box = rpn_losses(
+        of_class.flatten(1).gather(1, chosen.index), boxes_of_class.flatten(1, 3).gather(1, rows), targets,
+        chosen.positive, chosen.valid, model.settings.beta, normalizer=8 * len(batch),
+    )  # fmt: skip
+    return {"loss_rpn_objectness": objectness, "loss_rpn_box": box}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize(("stage", "hidden"), [("conv5", None), ("conv4", None), ("conv5", 16)])
+def test_gathering_before_the_siblings_gives_the_full_maps_losses_and_gradients(
+    dtype: torch.dtype, tolerance: float, stage: str, hidden: int | None
+) -> None:
+    batch, answers = make_batch(), []
+    for losses_of in (lambda model, batch: model(batch), full_map_losses):
+        model = make_model(stage=stage, hidden=hidden, frozen_bn=True).to(dtype)
+        losses = losses_of(model, batch)
+        total(losses).backward()
+        answers.append((losses, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
+    (losses, gradients), (full_losses, full_gradients) = answers
+    assert losses["loss_rpn_box"] > 0
+    assert gradients.keys() == full_gradients.keys() >= {"objectness.weight", "deltas.bias", "net.conv1.conv.weight"}
+    for got, expected in ((losses, full_losses), (gradients, full_gradients)):
+        for name, value in expected.items():
+            assert value.dtype == dtype
+            torch.testing.assert_close(got[name], value, atol=tolerance * value.abs().max().item(), rtol=tolerance)
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that an operator's answer had."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        if isinstance(answer, Tensor):
+            self.numbers = max(self.numbers, answer.numel())
+        return answer
+
+
+def test_no_map_of_all_classes_exists_in_training() -> None:
+    model, batch = make_model(classes=1000, width=1 / 16), make_batch(64, size=64)
+    with Largest() as largest:
+        total(model(batch)).backward()
+    assert model.deltas.weight.numel() <= largest.numbers < 64 * (2 * 2) * 9 * 1000
+
+
+def test_the_step_waits_for_nothing() -> None:
+    model, batch = make_model(), make_batch()
+    model(batch)
+    with Waits() as waits:
+        total(model(batch)).backward()
+    assert not waits.count
+
+
+# What trains ---------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_true_classes_rows_get_a_gradient() -> None:
+    model, batch = make_model(), replace(make_batch(), labels=torch.tensor([1, 1, 3, 3]))
+    total(model(batch)).backward()
+    for layer in (model.objectness, model.deltas):
+        assert layer.weight.grad is not None
+        moved = layer.weight.grad.unflatten(0, (5, 9)).abs().sum((1, 2, 3)) > 0
+        assert moved.tolist() == [False, True, False, True, False]
+
+
+def test_a_crop_samples_eight_anchors_at_most_half_of_them_positive() -> None:
+    model, batch = make_model(stage="conv4"), make_batch(16, size=112)
+    chosen, targets = model._sample(torch.Size([7, 7]), batch)
+    assert chosen.index.shape == (16, 8)
+    assert chosen.valid.all()
+    assert 1 <= chosen.positive.sum(1).min() <= chosen.positive.sum(1).max() <= 4
+    anchors = model.anchors(7, 7)
+    ious = pairwise_iou(batch.boxes, anchors) * batch.mask[..., None]  # [N, G, A]
+    crossing = (anchors[:, :2] < 0).any(1) | (anchors[:, 2:] > 112).any(1)
+    for n in range(16):
+        taken = chosen.index[n, chosen.positive[n]]
+        best_of_object = ious[n].amax(1, keepdim=True)
+        assert ((ious[n, :, taken] >= 0.7) | (ious[n, :, taken] == best_of_object)).any(0).all()
+        assert (ious[n, :, chosen.index[n, ~chosen.positive[n]]] < 0.3).all()
+        learned = ious[n, :, taken].argmax(0)
+        torch.testing.assert_close(targets[n, chosen.positive[n]], encode(batch.boxes[n, learned], anchors[taken]))
+    assert crossing[chosen.index[chosen.positive]].any()  # they are kept
+
+
+def test_samples_follow_the_seeds() -> None:
+    model, batch = make_model(), make_batch()
+    first = model._sample(torch.Size([3, 3]), batch)[0].index
+    assert torch.equal(model._sample(torch.Size([3, 3]), batch)[0].index, first)
+    other = replace(batch, seeds=batch.seeds + 100)
+    assert not torch.equal(model._sample(torch.Size([3, 3]), other)[0].index, first)
+
+
+@pytest.mark.parametrize("kind", ["masked", "empty", "none"])
+def test_crops_without_boxes_add_nothing(kind: str) -> None:
+    model, batch = make_model(), make_batch()
+    without = {
+        "masked": replace(batch, mask=torch.zeros_like(batch.mask)),
+        "empty": replace(batch, boxes=torch.cat([batch.boxes[..., :2]] * 2, -1)),  # nothing left after clipping
+        "none": replace(batch, boxes=batch.boxes[:, :0], mask=batch.mask[:, :0]),
+    }[kind]
+    losses = model(without)
+    total(losses).backward()
+    assert [value.item() for value in losses.values()] == [0, 0]
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
+def test_a_step_in_two_passes_is_the_step_in_one() -> None:
+    model, batch = make_model(frozen_bn=True), make_batch()
+    batch.mask[0] = False  # the denominator counts this crop too
+    whole = model(batch)
+    halves = []
+    for part in (slice(2), slice(2, 4)):
+        tensors = {name: getattr(batch, name)[part] for name in ("images", "labels", "boxes", "mask", "seeds")}
+        halves.append(model(replace(batch, **tensors)))
+    for name in whole:
+        torch.testing.assert_close(whole[name], (halves[0][name] + halves[1][name]) / 2)
+
+
+def test_the_parts_of_the_net_that_nobody_reads_are_not_trained() -> None:
+    model = ClassRPN(ResNet(18, 10, width=0.125), 2, ClassRPNSettings(stage="conv4", frozen_bn=True))
+    fixed = {name.split(".")[0] for name, p in model.net.named_parameters() if not p.requires_grad}
+    assert fixed == {"conv5", "fc"}
+    assert any(isinstance(layer, FrozenBatchNorm) for layer in model.modules())
+    total(model(make_batch(2, classes=2))).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    with pytest.raises(UserError, match="stage is 'conv3'"):
+        ClassRPN(ResNet(18, None, width=0.125), 2, ClassRPNSettings(stage="conv3"))  # type: ignore[arg-type]
+
+
+def test_under_bf16_the_siblings_and_losses_stay_in_fp32() -> None:
+    model, batch = make_model(hidden=16), make_batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(batch)
+        map = model.map(model.net.preprocess(batch.images))
+        logits, boxes = model.scores_and_boxes(map, batch.labels[:, None])
+    assert map.dtype == torch.bfloat16
+    assert {value.dtype for value in (*losses.values(), logits, boxes)} == {torch.float32}
+    total(losses).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+# What is answered ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(80, 80), (70, 101)])
+def test_scores_and_boxes_are_the_full_maps_of_the_given_classes(size: tuple[int, int]) -> None:
+    model = make_model().eval()
+    images, labels = torch.randint(256, (2, 3, *size), dtype=torch.uint8), torch.tensor([[4, 0, 2], [1, 3, 1]])
+    logits, boxes = model.candidates(images, labels)
+    with torch.no_grad():
+        map = model.map(model.net.preprocess(images))
+        full_logits, full_deltas = full_maps(model, map)
+    anchors = model.anchors(*map.shape[-2:])
+    assert logits.shape == (2, 3, len(anchors))
+    for n in range(2):
+        for k in range(3):
+            torch.testing.assert_close(logits[n, k], full_logits[n, :, :, labels[n, k]].flatten())
+            expected = decode(full_deltas[n, :, :, labels[n, k]].reshape(-1, 4), anchors)
+            expected[:, 0::2].clamp_(0, size[1])
+            expected[:, 1::2].clamp_(0, size[0])
+            torch.testing.assert_close(boxes[n, k], expected, atol=1e-3, rtol=1e-5)
+
+
+def test_a_small_model_overfits_crops_of_two_classes() -> None:
+    torch.manual_seed(0)
+    batch = make_batch(6, size=64, classes=2)
+    batch.mask[:, 1] = False
+    settings = ClassRPNSettings(scales=(16, 32, 64), stage="conv4")
+    model = ClassRPN(ResNet(18, None, width=0.25), 2, settings)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+    for step in range(STEPS):
+        batch.seeds[:] = torch.arange(6) + 6 * step
+        optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / STEPS)
+        optimizer.zero_grad()
+        total(model(batch)).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5)
+        optimizer.step()
+    view = View.of(batch.images, torch.tensor([[64, 64]]).expand(6, -1))
+    boxes, scores = localize(model.eval(), [view], batch.labels[:, None])
+    ious = pairwise_iou(boxes, batch.boxes[:, :1])[:, 0, 0]
+    assert ious.min() > 0.7
+    assert scores.min() > 0.5

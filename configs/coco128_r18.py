@@ -25,7 +25,9 @@ model["rpn"].update(
     test_pre_nms=2000,
     test_post_nms=200,
 )
-model["head"].update(pooling="align", bins=7, regions=64, beta=1 / 9, nms_iou=0.5, score_floor=0.01)
+model["head"].update(
+    pooling="align", bins=7, regions=64, foreground_fraction=0.4, beta=1 / 9, nms_iou=0.5, score_floor=0.01
+)
 data.update(
     train=dict(type=COCODataset, root=ROOT, splits=["train2017"], empty_images=False),
     test=dict(type=COCODataset, root=ROOT, splits=["train2017"]),
@@ -33,6 +35,7 @@ data.update(
     workers=1,
     method="coco",
 )
+testing.update(region_side=112)  # of image pyramids: what the trunk's crops were
 schedule = dict(type=MultiStep, steps=5000, milestones=(3500, 4500), warmup=100)
 optimizer.update(lr=0.01, reference_images=2)
 loop.update(validate_every=0, checkpoint_every=100, clip=10.0, best="")

@@ -21,6 +21,7 @@ from resdet.data.imagenet_det import (
     write_det_submission,
     write_split,
 )
+from resdet.data.splitting import subset
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections, FlatTruth, evaluate_ilsvrc_det, evaluate_voc, ilsvrc_thresholds
 from resdet.recipes.score_detections import score
@@ -223,6 +224,17 @@ def test_blacklisted_pairs_are_found_by_number_and_wnid(root: Path) -> None:
     (root / "blacklist.txt").write_text(f"{ANT} 1\n")
     with pytest.raises(UserError, match=r"blacklist.txt:1: .* is not 'image_number wnid'"):
         read_blacklist(root / "blacklist.txt", dataset)
+
+
+def test_a_part_of_a_set_takes_its_blacklisted_pairs_along(root: Path) -> None:
+    write_list(root, "val2", f"{VAL}3 3", f"{VAL}1 1")
+    (root / "blacklist.txt").write_text(f"1 {ANT}\n3 {AIRPLANE}\n")
+    dataset = ImageNetDETDataset(root, ["val2"], blacklist=root / "blacklist.txt")
+    assert dataset.excluded is not None
+    assert dataset.excluded.tolist() == [[1, 2], [0, 1]]
+    part = subset(dataset, np.array([1, 0, 1]))  # the second image twice
+    assert sorted(map(tuple, part.excluded.tolist())) == [(0, 2), (1, 1), (2, 2)]
+    assert subset(dataset, np.array([0])).excluded.tolist() == [[0, 1]]
 
 
 # --- halves of val ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from resdet.data.imagenet import ImageNetDataset
 from resdet.data.images import read_image
 from resdet.data.loading import collate_detection, detection_eval_loader, detection_loader, image_loader
 from resdet.data.sampling import TrainSampler, aspect_groups
+from resdet.data.settings import DetectionData
 from resdet.data.transforms import CenterCrop, DetectionAugmentation, Resizer, TrainCrop, build_augmentation
 from resdet.errors import UserError
 from resdet.structures import Batch, Sample
@@ -302,6 +303,21 @@ def test_workers_do_not_change_the_batches(detection_set: DetectionDataset) -> N
         assert alone.image_ids == shared.image_ids
         for name in ("images", "sizes", "image_sizes", "boxes", "labels", "crowd", "mask", "seeds"):
             assert torch.equal(getattr(alone, name), getattr(shared, name)), name
+
+
+def test_multi_scale_training_draws_a_size_for_each_image_and_epoch(detection_set: DetectionDataset) -> None:
+    data = DetectionData(detection_set, Resizer(48, 80), images=1, train_scales=(32, 48, 64))
+    assert data.train_resizers == [Resizer(32, 53), Resizer(48, 80), Resizer(64, 107)]
+
+    def shorts(workers: int) -> list[int]:
+        sampler = TrainSampler(7, images=1, seed=5)
+        loader = detection_loader(detection_set, data.train_resizers, sampler, None, workers)
+        return [int(batch.sizes.min()) for batch in islice(loader, 70)]
+
+    drawn = shorts(0)
+    assert all(drawn.count(short) > 10 for short in (32, 48, 64))
+    assert drawn[:7] != drawn[7:14]
+    assert drawn == shorts(2)
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from Linux's /proc")

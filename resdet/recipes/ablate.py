@@ -123,14 +123,16 @@ def plan(files: Sequence[Path], base: Testing, scales: Sequence[int]) -> list[Tr
 
 
 def print_rows(rows: Sequence[Row]) -> None:
-    """The table, in percent; leads over the row above come with the interval of 95 % of draws of the images."""
-    columns = ["", *FIGURES.values(), *(f"{title} over the row above" for title in FIGURES.values() if rows[-1].lead)]
+    """Every row's figures in percent, then its lead over the row above with the interval of 95 % of the draws."""
     lines = []
     for row in rows:
         figures = [_spread(row.figures.get(name, [])) for name in FIGURES]
-        leads = [_interval(row.lead.get(name)) for name in FIGURES if rows[-1].lead]
-        lines.append([row.name, *figures, *leads, f"{np.mean(row.seconds):.2f}", f"{max(row.peak_gib):.2f}"])
-    print_table(results_table("Table 9 on these data", [*columns, "s an image", "peak GiB"], lines))
+        lines.append([row.name, *figures, f"{np.mean(row.seconds):.2f}", f"{max(row.peak_gib):.2f}"])
+    print_table(results_table("Table 9 on these data", ["", *FIGURES.values(), "s/image", "GiB"], lines))
+    leads = [[row.name, *(_interval(row.lead.get(name)) for name in FIGURES)] for row in rows if row.lead]
+    if leads:
+        title = "over the row above, and 95 % of draws of the images"
+        print_table(results_table(title, ["", *FIGURES.values()], leads))
 
 
 def _measure(cfg: Config, data: DetectionData, trial: Trial, run: Run, row: Row) -> FlatDetections:

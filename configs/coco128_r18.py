@@ -35,7 +35,6 @@ data.update(
     workers=1,
     method="coco",
 )
-testing.update(region_side=112)  # of image pyramids: what the trunk's crops were
 schedule = dict(type=MultiStep, steps=5000, milestones=(3500, 4500), warmup=100)
 optimizer.update(lr=0.01, reference_images=2)
 loop.update(validate_every=0, checkpoint_every=100, clip=10.0, best="")

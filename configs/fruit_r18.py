@@ -38,7 +38,6 @@ data.update(
     resizer=dict(type=Resizer, short=400, long=667),
     workers=1,
 )
-testing.update(region_side=112)  # of image pyramids: what the trunk's crops were
 schedule = dict(type=MultiStep, steps=2400, milestones=(1680,), warmup=100)
 optimizer.update(lr=0.01, reference_images=2)
 loop.update(validate_every=400, checkpoint_every=200, clip=10.0)

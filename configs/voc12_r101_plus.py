@@ -1,6 +1,7 @@
-""" "baseline+++", ResNet-101 on VOC 2012 test: Table 11, 83.8 mAP. COCO, then 07++12, with all of App. B.
+"""ResNet-101 on VOC 2012 test with all of App. B, from COCO: "baseline+++" of Table 11, 83.8 mAP.
 
-voc12_r101_from_coco.py's fine-tuning of a detector with global context; tested with box refinement at five scales.
+voc12_r101_from_coco.py's fine-tuning on 07++12, of the single model for COCO: coco_r101_trainval_context.py's, with
+global context, trained on train+val. Tested with box refinement at five scales.
 """
 
 from mmengine.config import read_base
@@ -11,4 +12,4 @@ with read_base():
 
 model["head"].update(context=True)
 testing = multiscale
-init_from = "runs/coco_r101_context/last.pth"
+init_from = "runs/coco_r101_trainval_context/last.pth"

@@ -70,8 +70,10 @@ def test_the_rows_are_table_9_s_and_each_is_what_eval_voc_gives(
         figures = evaluated(det_config, tmp_path, *given)
         assert rows[name]["mAP50"] == [figures["mAP50"]]
         assert rows[name]["mAP50_95"] == [figures["mAP50_95"]]
+        assert rows[name]["detections"] == [figures["detections"]]
         assert rows[name]["seconds"][0] > 0
         assert rows[name]["peak_gib"][0] > 0
+    assert len({row["detections"][0] for row in rows.values()}) == 5  # each is another test
     lead = rows["+ context"]["lead"]["mAP50"]
     assert lead["mean"] == pytest.approx(rows["+ context"]["mAP50"][0] - rows["+ box refinement"]["mAP50"][0])
     assert rows["baseline"]["lead"] == {}
@@ -92,6 +94,12 @@ def test_several_trainings_give_means_and_rows_that_are_not_allowed_are_left_out
     assert "has global context: give a plain detector too" in message
     message = error_of(capsys, ablate.main, det_config, "--checkpoint", plain, context, "--checkpoint", plain)
     assert "every training needs the same kinds" in message
+    twin = tmp_path / "twin.pth"
+    twin.write_bytes(checkpoints["plain"].read_bytes())
+    message = error_of(capsys, ablate.main, det_config, "--checkpoint", plain, twin, context)
+    assert f"{twin}: a second detector without global context has no row" in message
+    message = error_of(capsys, ablate.main, det_config, "--checkpoint", plain, "--resamples", -1)
+    assert "give a number of draws" in message
 
 
 def test_the_deeper_net_and_the_context_of_a_checkpoint_are_seen(
@@ -130,9 +138,19 @@ def test_a_config_s_section_testing_is_obeyed_and_its_mistakes_are_named(
     config.write_text(imported + "testing = dict(refinement=dict(type=Refinement), scales=(48, 64, 96))\n")
     plain = ["--checkpoint", checkpoints["plain"]]
     assert evaluated(config, tmp_path, *plain) == evaluated(det_config, tmp_path, *plain, "--refine", *SCALES)
+    off = ["--refine", "0", "--scales", "--precision", "fp32"]
+    assert evaluated(config, tmp_path, *plain, *off) == evaluated(det_config, tmp_path, *plain)
     config.write_text(text + "testing = dict(scale=(48, 64))\n")
     assert "'scale'" in error_of(capsys, eval_voc.main, config, *plain)
     message = error_of(capsys, eval_voc.main, det_config, *plain, "--scales", 96, 48)
     assert "short sides in rising order" in message
     message = error_of(capsys, eval_voc.main, det_config, *plain, "--refine", -1)
     assert "at least 1" in message
+    message = error_of(capsys, eval_voc.main, det_config, *plain, "--scales", 8, 64)
+    assert "8 pixels are less than a cell" in message
+    message = error_of(capsys, eval_voc.main, *plain, det_config)
+    assert "put it before --checkpoint" in message
+    message = error_of(capsys, eval_voc.main, "--detections", tmp_path, "--refine")
+    assert "--refine has no effect on --detections" in message
+    message = error_of(capsys, predict.main, det_config, checkpoints["plain"], tmp_path, "--compare")
+    assert "nothing to compare" in message

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from resdet.boxes.geometry import pairwise_iou
 from resdet.boxes.nms import multiclass_nms
 from resdet.boxes.proposals import Proposals, unite_proposals
 from resdet.boxes.soft_nms import SoftNMS, multiclass_soft_nms
@@ -21,7 +22,9 @@ from resdet.detection.flipping import Flipped, mirror_boxes, mirror_views
 from resdet.detection.multiscale import MultiScale, nearest_levels
 from resdet.detection.refinement import Predictions, Refinement, best_boxes, refine
 from resdet.detection.testing import Tester, Testing
+from resdet.engine.precision import precision_context
 from resdet.errors import UserError
+from resdet.nets.blocks import fold_for_inference
 from resdet.structures import Batch, Pyramid
 from test_detector import make_detector, make_sample
 
@@ -242,6 +245,17 @@ def test_context_from_zero_columns_equals_the_plain_detector():
         torch.testing.assert_close(other.scores, one.scores, atol=1e-6, rtol=0)
 
 
+def test_at_several_scales_the_image_is_seen_at_the_one_that_proposes():
+    model, views = detector(context=True), pyramid((96, 128))
+    multi = MultiScale(model, [2], side=56)
+    features = multi.trunk(views)
+    regions = multi.propose(features).boxes
+    vectors = multi.embed(features, regions)
+    context = model.embed(features[2], regions)[..., model.net.channels :]
+    torch.testing.assert_close(vectors[..., model.net.channels :], context, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(vectors, model.embed(features[2], regions), atol=1e-3)
+
+
 def test_context_is_trained_end_to_end():
     model = detector(context=True).train()
     batch = collate_detection([make_sample(96, 128, [[10, 10, 60, 70]])])
@@ -407,16 +421,18 @@ def test_a_plain_test_is_the_detector_s_own():
         assert torch.equal(one.scores, other.scores)
 
 
-def test_all_together_in_bf16_is_near_fp32():
-    models = [detector(18, context=True), detector(50)]
+def test_all_together_folded_in_bf16_finds_what_fp32_does():
     testing = Testing(refinement=Refinement(), scales=SCALES, region_side=56, flip=True)
-    tester = Tester(models, testing, short=96)
-    wide = tester.detect(pyramid((96, 128), (80, 90)))
-    with torch.autocast("cpu", torch.bfloat16):
-        narrow = tester.detect(pyramid((96, 128), (80, 90)))
+    views = pyramid((96, 128), (80, 90))
+    wide = Tester([detector(18, context=True), detector(50)], testing, short=96).detect(views)
+    folded = [fold_for_inference(m, torch.bfloat16) for m in (detector(18, context=True), detector(50))]
+    with precision_context("bf16", torch.device("cpu")):
+        narrow = Tester(folded, testing, short=96).detect(views)
     for one, other in zip(wide, narrow, strict=True):
         assert other.boxes.dtype == torch.float32
-        assert abs(float(one.scores[0] - other.scores[0])) < 0.05
+        same = (one.labels[:10, None] == other.labels) & (pairwise_iou(one.boxes[:10], other.boxes) > 0.9)
+        close = same & ((one.scores[:10, None] - other.scores).abs() < 0.05)
+        assert close.any(1).sum() >= 6  # of random weights a few are suppressed by others in bf16
 
 
 def test_wrong_settings_are_named():

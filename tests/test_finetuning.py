@@ -47,6 +47,22 @@ def test_the_head_stays_for_the_same_classes_alone(
     assert "new: head.*" in said
 
 
+def test_a_plain_detector_starts_one_with_context_whose_new_columns_are_zero(det_config: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    start = build(load_config(det_config).model).state_dict()
+    save_checkpoint(tmp_path / "plain.pth", {"model": start, "classes": ["apple", "pear"]})
+    options = ["--cfg-options", "schedule.steps=1", "optimizer.lr=0", "model.head.context=True"]
+    arguments = [str(det_config), "--init-from", str(tmp_path / "plain.pth"), *ON_CPU, *options]
+    train_det.main([*arguments, "--work-dir", str(tmp_path / "run")])
+    model = read_checkpoint(tmp_path / "run/last.pth")["model"]
+    for name in ("head.scores.weight", "head.deltas.weight"):
+        own = start[name].shape[1]
+        assert model[name].shape[1] == 2 * own
+        assert torch.equal(model[name][:, :own], start[name])
+        assert not model[name][:, own:].any()
+    assert all(torch.equal(model[name], value) for name, value in start.items() if value.shape == model[name].shape)
+
+
 def test_vgg_s_dropout_goes_on_where_it_was(det_config: Path, tmp_path: Path) -> None:
     text = det_config.read_text().replace(
         "type=ResNet, depth=18, num_classes=None", "type=VGG, depth=16, num_classes=None"

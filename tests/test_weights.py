@@ -191,7 +191,14 @@ def test_what_detectron2_has_no_names_for_is_refused(tmp_path: Path) -> None:
     net, detector = ResNet(18, 3, width=0.125), FasterRCNN(VGG(16, None, width=0.125), 4, head=HeadSettings(bins=7))
     save_checkpoint(tmp_path / "net.pth", {"model": net.state_dict()})
     save_checkpoint(tmp_path / "vgg.pth", {"model": detector.state_dict()})
-    for name, message in (("net", "holds a net alone"), ("vgg", "detectron2's C4 detectors have no such tensor")):
+    wide = FasterRCNN(ResNet(50, None, width=0.125), 4, head=HeadSettings(context=True))
+    save_checkpoint(tmp_path / "context.pth", {"model": wide.state_dict()})
+    refused = {
+        "net": "holds a net alone",
+        "vgg": "detectron2's C4 detectors have no such tensor",
+        "context": "has global context, which detectron2's C4 detectors do not have",
+    }
+    for name, message in refused.items():
         with pytest.raises(UserError, match=message):
             to_detectron2(read_weights(tmp_path / f"{name}.pth"))
 

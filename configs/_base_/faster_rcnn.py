@@ -23,6 +23,7 @@ model = dict(
     frozen_stages=2,
 )
 data = dict(
+    train_scales=(),
     augment=[dict(type=HorizontalFlip, p=0.5)],
     resizer=dict(type=Resizer, short=600, long=1000),
     images=2,

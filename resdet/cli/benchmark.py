@@ -21,7 +21,7 @@ from resdet.benchmarks.classifier_speed import classifier_speed
 from resdet.benchmarks.data_speed import classification_pipelines, data_speed, detection_pipelines
 from resdet.benchmarks.detector_stages import benchmark
 from resdet.cli.common import add_compile, add_config_options, add_json, run_command, write_json
-from resdet.cli.testing import add_testing, testing_of
+from resdet.cli.testing import add_testing, refuse_testing, testing_of
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, load_config, require
 from resdet.engine.distributed import join_processes
@@ -57,12 +57,15 @@ def _benchmark(arguments: list[str] | None) -> None:
     device = join_processes("none", args.device)
     precision = args.precision or fast_precision(device)
     cfg = load_config(args.config, args.cfg_options)
+    if args.photos or args.against or args.mode == "train" or "net" in cfg:
+        refuse_testing(args, "this benchmark: it is for a detector's inference")
     if args.photos:
         _data(cfg, args)
         return
     if "net" in cfg:
         _classifier(cfg, device, args)
         return
+    require(cfg, "a detector or classifier", "data.resizer")
     args.mode, args.images = args.mode or "infer", args.images or 1
     if args.against:
         _compare(cfg, device, args)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
-from resdet.cli.testing import add_checkpoints, add_testing, testing_of
+from resdet.cli.testing import add_checkpoints, add_testing, refuse_configs, refuse_testing, testing_of
 from resdet.data.coco import COCODataset, write_results
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
@@ -37,6 +37,7 @@ def _evaluate(arguments: list[str] | None) -> None:
 
 
 def _score_file(args: argparse.Namespace) -> None:
+    refuse_testing(args, "--results, which are scored as they are")
     if not (args.results and args.annotations):
         raise UserError("--annotations and --results go together: the truth, and what was detected")
     evaluation, dataset, detections = score_results(args.annotations, args.results)
@@ -45,6 +46,7 @@ def _score_file(args: argparse.Namespace) -> None:
 
 
 def _detect_and_score(args: argparse.Namespace) -> None:
+    refuse_configs(args.checkpoint)
     if args.config is None:
         raise UserError("give a CONFIG and --checkpoint, or --annotations and --results")
     if not args.checkpoint:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
-from resdet.cli.testing import add_checkpoints, add_testing, testing_of
+from resdet.cli.testing import add_checkpoints, add_testing, refuse_configs, refuse_testing, testing_of
 from resdet.data.annotations import DetectionDataset
 from resdet.data.imagenet_det import ImageNetDETDataset, write_det_submission
 from resdet.data.voc import VOCDataset, write_comp4, write_comp4_archive
@@ -42,6 +42,7 @@ def _evaluate(arguments: list[str] | None) -> None:
 
 
 def _score_files(args: argparse.Namespace) -> None:
+    refuse_testing(args, "--detections, which are scored as they are")
     missing = [o for o in ("voc_root", "year", "image_set") if getattr(args, o) is None]
     if missing:
         raise UserError(f"--detections needs --{missing[0].replace('_', '-')} too: which images were these?")
@@ -57,6 +58,7 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     checkpoints = args.checkpoint or ([] if args.config else [_newest()])
     if not checkpoints:
         raise UserError("which weights? give --checkpoint runs/.../best.pth")
+    refuse_configs(checkpoints)
     cfg = load_config(args.config or DEFAULT_CONFIG, args.cfg_options)
     run = start_run(folder_of(checkpoints[0]), args.device, args.precision, args.seed, args.launcher, log="eval")
     detections, data = detect_with(cfg, checkpoints, testing_of(cfg, args), run)

@@ -23,7 +23,11 @@ def embed_with_context(embed: Callable[[Tensor], Tensor], regions: Tensor, image
     image_sizes: int64 [N, 2], (height, width) in the regions' pixels.
     """
     vectors = embed(torch.cat([regions, whole_image(image_sizes).to(regions.dtype)], 1))
-    own, context = vectors[:, :-1], vectors[:, -1:]
+    return beside(vectors[:, :-1], vectors[:, -1:])
+
+
+def beside(own: Tensor, context: Tensor) -> Tensor:
+    """Regions' vectors [N, R, C] and an image's [N, 1, C] -> [N, R, 2C]."""
     return torch.cat([own, context.expand_as(own)], -1)
 
 
@@ -39,12 +43,6 @@ def with_context_columns(state: Mapping[str, Tensor], columns: int) -> dict[str,
     Tensors that have as many already, or another number than half, stay as they are.
     """
     return {name: _widen(tensor, columns) if name in READERS else tensor for name, tensor in state.items()}
-
-
-def reads_context(state: Mapping[str, Tensor]) -> bool:
-    """Whether a detector's tensors are of one with global context: its siblings read twice what conv5 (fc7) answers."""
-    answers = [t for name, t in state.items() if name.startswith(("net.conv5.", "net.fc7.")) and t.dim() > 1]
-    return state[READERS[0]].shape[1] == 2 * answers[-1].shape[0]
 
 
 def _widen(weight: Tensor, columns: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from resdet.boxes.geometry import area
 from resdet.boxes.proposals import Proposals, unite_proposals
-from resdet.detection.context import embed_with_context
+from resdet.detection.context import beside, whole_image
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.structures import Features, Pyramid
 
@@ -29,8 +29,8 @@ class MultiScale:
         detector: a plain one.
         proposal_levels: which levels propose; the paper has one of five, 600 pixels. Proposals of several are united
             by NMS into as many as one gives.
-        side: a region's two scales are those where its area is nearest to side^2 pixels, 224 for a trunk trained on
-            crops of 224 (He et al. 2014, SPP-net, Sect. 4.1).
+        side: a region's two scales are those where its area is nearest to side^2 pixels, 224 (He et al. 2014, SPP-net,
+            Sect. 4.1).
     """
 
     def __init__(self, detector: FasterRCNN, proposal_levels: Sequence[int] = (0,), side: float = 224) -> None:
@@ -47,10 +47,16 @@ class MultiScale:
         return found[0] if len(found) == 1 else unite_proposals(found, settings.nms_iou, found[0].boxes.shape[1])
 
     def embed(self, features: list[Features], regions: Tensor) -> Tensor:
-        """float32 [N, R, C], or with global context [N, R, 2C]: the image is a region with two scales too."""
+        """float32 [N, R, C], or with global context [N, R, 2C].
+
+        The whole image is seen at the scale that proposes, as in training: by its area it would always be at the two
+        smallest, where the detector has never seen it.
+        """
+        own = self._embed(features, regions)
         if not self.detector.head.settings.context:
-            return self._embed(features, regions)
-        return embed_with_context(lambda r: self._embed(features, r), regions, features[0].image_sizes)
+            return own
+        level = features[self.proposal_levels[0]]
+        return beside(own, self.detector.vectors(level, whole_image(level.image_sizes).float()))
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """The detector's own siblings."""

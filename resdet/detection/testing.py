@@ -25,6 +25,8 @@ from resdet.detection.refinement import Predictions, Refinement, refine
 from resdet.errors import UserError
 from resdet.structures import Batch, Detections, Pyramid
 
+SMALLEST = 16  # short side of a pyramid, a cell of the map
+
 
 @dataclass(frozen=True)
 class Testing:
@@ -35,7 +37,8 @@ class Testing:
         scales: short sides of an image pyramid, {200, 400, 600, 800, 1000} in the paper; (): the one size of
             `data.resizer`, whose long side scales along.
         proposal_scales: those of them that propose; the paper has one, 600. (): the one nearest to `data.resizer`.
-        region_side: see `MultiScale.side`; take 112 for a trunk trained on crops of 112.
+        region_side: see `MultiScale.side`. Regions should be seen at about the size that the detector learnt them at:
+            docs/RESULTS.md shows what it costs if they are not.
         flip: average over the mirror image too.
         soft_nms: instead of NMS.
     """
@@ -48,6 +51,8 @@ class Testing:
     soft_nms: SoftNMS | None = None
 
     def __post_init__(self) -> None:
+        if self.scales and min(self.scales) < SMALLEST:
+            raise UserError(f"testing.scales: {min(self.scales)} pixels are less than a cell of the map, {SMALLEST}")
         if list(self.scales) != sorted(set(self.scales)):
             raise UserError(f"testing.scales is {tuple(self.scales)}: give short sides in rising order")
         absent = [scale for scale in self.proposal_scales if scale not in self.scales]

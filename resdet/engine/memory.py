@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -30,5 +31,7 @@ def peak_gib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()) if STATUS.is_file() else None
-    kib = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kib / 2**20
+    if found:
+        return int(found[1]) / 2**20
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, others KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -465,6 +465,8 @@ def to_detectron2(weights: Weights) -> dict[str, Any]:
     """
     if not weights.is_detector:
         raise UserError(f"{weights.source}: holds a net alone; detectron2's names are for detectors")
+    if reads_context(weights.state):
+        raise UserError(f"{weights.source}: has global context, which detectron2's C4 detectors do not have")
     state = _renamed(weights.state, names.to_detectron2, "detectron2's C4 detectors")
     first = "backbone.stem.conv1.weight"
     state[first] = state[first].flip(1)
@@ -507,6 +509,12 @@ def _join(parts: list[str]) -> str:
 def _some(words: list[str], most: int = 5) -> str:
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def reads_context(state: Mapping[str, Tensor]) -> bool:
+    """Whether a detector has global context: its siblings read twice what conv5 answers, or VGG's fc7."""
+    answers = [t for name, t in state.items() if name.startswith(("net.conv5.", "net.fc7.")) and t.dim() > 1]
+    return state["head.scores.weight"].shape[1] == 2 * answers[-1].shape[0]
 
 
 def resnet_depth(state: Iterable[str]) -> int | None:

@@ -1,6 +1,6 @@
 """Table 9 on any data set: the baseline, then box refinement, global context, multi-scale testing and an ensemble.
 
-rows = ablate(cfg, [[Path("plain.pth"), Path("context.pth")]], scales=(200, 400, 600, 800, 1000), run=run)
+rows = ablate(cfg, [[Path("plain.pth"), Path("context.pth")]], run)
 print_rows(rows)
 
 Each row has what the rows above it have. Several trainings (seeds) give every row a mean and a standard deviation.
@@ -18,25 +18,23 @@ from typing import Any
 import numpy as np
 
 from resdet.data.settings import DetectionData
-from resdet.detection.context import reads_context
 from resdet.detection.refinement import Refinement
-from resdet.detection.testing import Tester, Testing
+from resdet.detection.testing import Testing
 from resdet.engine.config import Config, build_call, require
 from resdet.engine.distributed import is_main_process
 from resdet.engine.memory import forget_peak, peak_gib
-from resdet.engine.precision import DTYPES
-from resdet.engine.run import Run, same_classes
+from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.metrics.bootstrap import Difference, paired_bootstrap
 from resdet.metrics.voc_ap import FlatDetections, Method
-from resdet.nets.blocks import fold_for_inference
-from resdet.nets.weights import read_weights
+from resdet.nets.weights import reads_context
 from resdet.recipes.detect_all import detect_all
-from resdet.recipes.load_detector import read_detectors
+from resdet.recipes.detect_with import load_tester
+from resdet.recipes.load_detector import read_detector_weights
 from resdet.recipes.score_detections import score, truth_of
+from resdet.report.ablation import TITLES as FIGURES
 from resdet.report.tables import print_table, results_table
 
-FIGURES = {"mAP50": "mAP@.5", "mAP50_95": "mAP@[.5,.95]"}
 logger = logging.getLogger("resdet")
 
 
@@ -55,18 +53,24 @@ class Row:
 
     name: str
     figures: dict[str, list[float]] = field(default_factory=dict)  # of FIGURES, in 0..1
-    seconds: list[float] = field(default_factory=list)  # an image, decoding and scoring aside
+    detections: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # an image, from the file to its detections; scoring aside
     peak_gib: list[float] = field(default_factory=list)
     lead: dict[str, Difference] = field(default_factory=dict)  # over the row above; empty: not asked for
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         leads = {name: vars(difference) for name, difference in self.lead.items()}
-        return {**self.figures, "seconds": self.seconds, "peak_gib": self.peak_gib, "lead": leads}
+        costs = {"detections": self.detections, "seconds": self.seconds, "peak_gib": self.peak_gib}
+        return {**self.figures, **costs, "lead": leads}
 
 
 def ablate(
-    cfg: Config, trainings: Sequence[Sequence[Path]], scales: Sequence[int], run: Run, resamples: int = 1000
+    cfg: Config,
+    trainings: Sequence[Sequence[Path]],
+    run: Run,
+    scales: Sequence[int] = (),
+    resamples: int = 1000,
 ) -> list[Row]:
     """Measure every row of Table 9 that the checkpoints allow.
 
@@ -74,8 +78,9 @@ def ablate(
         cfg: whose test set it is, and whose `testing` has the refinement's settings.
         trainings: of each training (seed) its checkpoints: a plain detector, one with global context, further ones of
             the last kind for the ensemble. What a file is, it says itself.
-        scales: of the pyramid.
         run: device and precision.
+        scales: of the pyramid; (): the config's, else a third, two thirds ... five thirds of its own short side, as
+            the paper's are of 600.
         resamples: of the paired bootstrap over the images, all trainings together; 0 leaves it out.
 
     Raises:
@@ -84,34 +89,41 @@ def ablate(
     require(cfg, "a detector", "model", "data.test")
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
     base = build_call(Testing, cfg.get("testing", {}))
+    scales = scales or base.scales or [round(data.resizer.short * step / 3) for step in range(1, 6)]
     plans = [plan(files, base, scales) for files in trainings]
     names = [trial.name for trial in plans[0]]
     if any([trial.name for trial in other] != names for other in plans):
         raise UserError(
             "--checkpoint: every training needs the same kinds of detectors, or the rows are not comparable"
         )
-    rows: list[Row] = []
-    before: list[FlatDetections] = []
-    for trials in zip(*plans, strict=True):
-        row, found = Row(trials[0].name), []
-        for trial in trials:
-            found.append(_measure(cfg, data, trial, run, row))
-        if before and resamples and is_main_process():
-            row.lead = {name: _lead(found, before, data, resamples, name) for name in row.figures}
-        rows, before = [*rows, row], found
+    rows = [Row(name) for name in names]
+    found = [
+        [_measure(cfg, data, trial, run, row) for trial in trials]
+        for row, trials in zip(rows, zip(*plans, strict=True), strict=True)
+    ]
+    # After the last row, so that no process waits for the one that does this.
+    if resamples and is_main_process():
+        logger.info("drawing the images anew %d times for each row", resamples)
+        for row, ours, theirs in zip(rows[1:], found[1:], found, strict=False):
+            row.lead = {name: _lead(ours, theirs, data, resamples, name) for name in row.figures}
     return rows
 
 
 def plan(files: Sequence[Path], base: Testing, scales: Sequence[int]) -> list[Trial]:
     """The rows that a training's checkpoints allow, in the order of Table 9."""
-    kinds = {file: _has_context(file) for file in files}
+    kinds = {file: reads_context(read_detector_weights(file).state) for file in files}
     plain = tuple(file for file, context in kinds.items() if not context)
     wide = tuple(file for file, context in kinds.items() if context)
     if not plain:
         raise UserError(f"{files[0]} has global context: give a plain detector too, for the baseline")
+    if wide and len(plain) > 1:
+        raise UserError(
+            f"{plain[1]}: a second detector without global context has no row beside {wide[0]}, which has it"
+        )
     nothing = replace(base, refinement=None, scales=(), proposal_scales=(), flip=False, soft_nms=None)
     refined = replace(nothing, refinement=base.refinement or Refinement())
-    several = replace(refined, scales=tuple(scales), proposal_scales=base.proposal_scales if base.scales else ())
+    proposing = tuple(scale for scale in base.proposal_scales if scale in scales)
+    several = replace(refined, scales=tuple(scales), proposal_scales=proposing)
     last = wide or plain
     trials = [Trial("baseline", plain[:1], nothing), Trial("+ box refinement", plain[:1], refined)]
     if wide:
@@ -137,17 +149,14 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def _measure(cfg: Config, data: DetectionData, trial: Trial, run: Run, row: Row) -> FlatDetections:
     """Detect once, add to the row."""
-    models, classes = read_detectors(cfg, trial.checkpoints)
-    same_classes(classes, data.test.classes, f"{trial.checkpoints[0]} and data.test")
-    for model in models:
-        fold_for_inference(model, DTYPES[run.precision])
-        model.to(run.device)
+    tester = load_tester(cfg, trial.checkpoints, trial.testing, data, run)
     logger.info("%s: %s", trial.name, ", ".join(map(str, trial.checkpoints)))
     forget_peak(run.device)
-    tester, started = Tester(models, trial.testing, data.resizer.short), time.perf_counter()
+    started = time.perf_counter()
     found = detect_all(tester, data.test, data.resizer, run, data.test_images, data.workers)
     row.seconds.append((time.perf_counter() - started) / len(data.test))
     row.peak_gib.append(peak_gib(run.device))
+    row.detections.append(len(found))
     if is_main_process():
         evaluation = score(found, data.test, data.method)
         for name in FIGURES:
@@ -165,13 +174,6 @@ def _lead(
         ours, theirs, truth_of(dataset), len(dataset), len(dataset.classes), method, resamples,
         over_thresholds=figure == "mAP50_95",
     )  # fmt: skip
-
-
-def _has_context(file: Path) -> bool:
-    weights = read_weights(file)
-    if not weights.is_detector:
-        raise UserError(f"{file}: holds a trunk and no detector; train one with --init-from {file}")
-    return reads_context(weights.state)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -29,11 +29,20 @@ def detect_with(
         UserError: a checkpoint does not fit the config, or its classes are not the test set's.
     """
     require(cfg, "a detector", "model", "data.test")
-    models, classes = read_detectors(cfg, checkpoints)
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
+    tester = load_tester(cfg, checkpoints, testing, data, run)
+    return detect_all(tester, data.test, data.resizer, run, data.test_images, data.workers), data
+
+
+def load_tester(cfg: Config, checkpoints: Sequence[Path], testing: Testing, data: DetectionData, run: Run) -> Tester:
+    """Detectors on the run's device, BN folded, weights in its precision.
+
+    Raises:
+        UserError: as `detect_with`.
+    """
+    models, classes = read_detectors(cfg, checkpoints)
     same_classes(classes, data.test.classes, f"{checkpoints[0]} and data.test")
     for model in models:
         fold_for_inference(model, DTYPES[run.precision])
         model.to(run.device)
-    tester = Tester(models, testing, data.resizer.short)
-    return detect_all(tester, data.test, data.resizer, run, data.test_images, data.workers), data
+    return Tester(models, testing, data.resizer.short)

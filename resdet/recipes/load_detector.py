@@ -15,12 +15,13 @@ from pathlib import Path
 
 from resdet.data.coco import COCO_CLASSES
 from resdet.data.voc import VOC_CLASSES
-from resdet.detection.context import reads_context
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.roi_head import HeadSettings
 from resdet.engine.config import Config, ConfigDict, build, require
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
-from resdet.nets.weights import Weights, load_weights, read_weights, resnet_depth
+from resdet.nets.resnet import ResNet
+from resdet.nets.weights import Weights, load_weights, read_weights, reads_context, resnet_depth
 
 logger = logging.getLogger("resdet")
 
@@ -35,9 +36,7 @@ def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tupl
         UserError: the file does not fit the config, or nothing says what its classes are.
     """
     require(cfg, "a detector", "model")
-    weights = read_weights(checkpoint)
-    if not weights.is_detector:
-        raise UserError(f"{checkpoint}: holds a trunk and no detector; train one with --init-from {checkpoint}")
+    weights = read_detector_weights(checkpoint)
     model: FasterRCNN = build(_model_of(cfg, weights))
     classes = weights.classes or _usual_classes(cfg, weights)
     if len(classes) != model.num_classes:
@@ -45,6 +44,18 @@ def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tupl
         raise UserError(f"{counts}: give the config that the checkpoint was trained with")
     load_weights(model, weights)
     return model, classes
+
+
+def read_detector_weights(checkpoint: str | Path) -> Weights:
+    """The weights of a file that holds a detector.
+
+    Raises:
+        UserError: it holds none.
+    """
+    weights = read_weights(checkpoint)
+    if not weights.is_detector:
+        raise UserError(f"{checkpoint}: holds a trunk and no detector; train one with --init-from {checkpoint}")
+    return weights
 
 
 def read_detectors(cfg: Config, checkpoints: Sequence[str | Path]) -> tuple[list[FasterRCNN], tuple[str, ...]]:
@@ -65,11 +76,13 @@ def read_detectors(cfg: Config, checkpoints: Sequence[str | Path]) -> tuple[list
 def _model_of(cfg: Config, weights: Weights) -> ConfigDict:
     """The config's model, with the depth of net and the global context that the weights have."""
     model, depth = copy.deepcopy(cfg.model), resnet_depth(weights.state)
-    if depth is not None and model.net.get("depth", depth) != depth:
+    if issubclass(model.net.type, ResNet) and depth not in (None, model.net.get("depth", depth)):
         logger.info("%s holds a ResNet-%d, %s says %d", weights.source, depth, cfg.filename, model.net.depth)
         model.net.depth = depth
     context = reads_context(weights.state)
-    if model.get("head", {}).get("context", False) != context:
+    if not model.get("head"):
+        model.head = {"type": HeadSettings}
+    if model.head.get("context", False) != context:
         logger.info("%s was trained with%s global context", weights.source, "" if context else "out")
         model.head.context = context
     return model

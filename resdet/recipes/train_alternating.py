@@ -13,25 +13,23 @@ before: what the head sees of a mirrored image are the proposals of the mirrored
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from resdet.boxes.proposals import Proposals
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.checkpoint import LAST, PREVIOUS
 from resdet.engine.config import Config, build_call, require
-from resdet.engine.distributed import gather_objects, is_main_process
+from resdet.engine.distributed import is_main_process
 from resdet.engine.loop import images_a_pass
 from resdet.engine.run import Run
 from resdet.engine.schedule import Schedule
 from resdet.errors import UserError
 from resdet.recipes.detector_training import DetectorTraining, Validate
 from resdet.recipes.score_detections import Evaluation
+from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
 from resdet.structures import Batch
 
 FOLDERS = ("1_rpn", "2_head", "3_rpn", "4_head")
@@ -74,10 +72,10 @@ def train_alternating(cfg: Config, run: Run) -> Evaluation:
     job = DetectorTraining(cfg, run)
     for part in ("rpn", "head"):  # a mistake is named before the first step, not days later
         images_a_pass(_step(cfg, part).images, job.settings.accumulate, f"alternating.{part}.images")
-    runs = [replace(run, work_dir=run.work_dir / name, whole=run.work_dir) for name in FOLDERS]
+    runs = [run_of_stage(run, name) for name in FOLDERS]
 
     if run.resume is None:
-        _forget(runs)
+        forget_checkpoints(runs)
     first = job.new_model()
     first = _train_step(job, runs[0], first, "rpn", _trunk_of(first), job.initialise)
     second = job.new_model()
@@ -88,7 +86,7 @@ def train_alternating(cfg: Config, run: Run) -> Evaluation:
     second = _train_step(job, runs[3], second, "head", second.net.head_stages, validate=job.validate)
     second.learns = ("rpn", "head")
     if is_main_process():
-        _publish(runs[3].work_dir, run.work_dir)
+        publish_checkpoints(runs[3].work_dir, run.work_dir)
     return job.finish(second, list(zip(FOLDERS, runs, strict=True)))
 
 
@@ -112,23 +110,6 @@ def _train_step(
 
 def _step(cfg: Config, part: str) -> Step:
     return build_call(Step, cfg.alternating[part])
-
-
-def _forget(runs: Sequence[Run]) -> None:
-    """A new run does not go on with an older one's steps when it is resumed."""
-    if is_main_process():
-        for run in runs:
-            for name in (LAST, PREVIOUS):
-                (run.work_dir / name).unlink(missing_ok=True)
-    gather_objects([])  # no process looks for them before they are gone
-
-
-def _publish(step: Path, folder: Path) -> None:
-    """Copy the last step's checkpoints to the run's own folder, whole or not at all."""
-    for name in (LAST, "best.pth"):
-        if (step / name).is_file():
-            shutil.copyfile(step / name, folder / f".{name}.partial")
-            (folder / f".{name}.partial").replace(folder / name)
 
 
 def train_only(model: FasterRCNN, part: str, stages: Sequence[str]) -> None:

@@ -1,10 +1,11 @@
 # make demo   a virtual environment, the installation, and the main job on the embedded data, start to end
+# make demo-loc   the same for localization (App. C): a classifier, where make demo left none, a localizer, its table
 # make test   the tests
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test install clean-demo
+.PHONY: demo demo-loc test install clean-demo
 
 install: $(VENV)/.installed
 
@@ -20,8 +21,14 @@ demo: install
 	$(BIN)/python tools/predict.py shapes_det runs/shapes_det/last.pth data/shapes/VOCshapes/JPEGImages/test_00000.jpg --out runs/shapes_det/predictions
 	@echo "the page: runs/shapes_det/page.html   the pictures: runs/shapes_det/pictures/sheet.jpg"
 
+demo-loc: install
+	$(BIN)/python tools/train_loc.py --work-dir runs/shapes_loc
+	$(BIN)/python tools/eval_loc.py shapes_loc --checkpoint runs/shapes_loc/last.pth --views 1-crop dense \
+		--classifier shapes_cls runs/shapes_cls/last.pth --classifier-views dense --pictures runs/shapes_loc/pictures
+	@echo "the page: runs/shapes_loc/page.html   the pictures: runs/shapes_loc/pictures"
+
 test: install
 	$(BIN)/python -m pytest -n auto
 
 clean-demo:
-	rm -rf runs/shapes_cls runs/shapes_det data/shapes data/shape_crops
+	rm -rf runs/shapes_cls runs/shapes_det runs/shapes_loc data/shapes data/shape_crops data/shapes_loc

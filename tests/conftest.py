@@ -13,7 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tiny import write_class_folders, write_classifier_config, write_detector_config
+from tiny import (
+    write_class_folders,
+    write_classifier_config,
+    write_cls_loc,
+    write_detector_config,
+    write_localizer_config,
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # beside the repository, not part of it
 
@@ -56,6 +62,13 @@ def cls_config(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) ->
 @pytest.fixture(scope="session")
 def det_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_detector_config(tmp_path_factory.mktemp("det"))
+
+
+@pytest.fixture(scope="session")
+def loc_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Beside the folder `images`, which it reads."""
+    folder = tmp_path_factory.mktemp("loc")
+    return write_localizer_config(folder / "tiny_loc.py", write_cls_loc(folder / "images"))
 
 
 @pytest.fixture

@@ -17,12 +17,14 @@ from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run
 from resdet.engine.schedule import Cosine, MultiStep
 from resdet.errors import UserError
+from resdet.localization.class_rpn import ClassRPN
+from resdet.localization.crop_regression import CropRegression
 from resdet.nets.blocks import BasicBlock, Bottleneck
 from resdet.recipes.train_detector import train_detector
 
 CLASSES = {
     "coco": 80, "coco128": 80, "det": 200, "detectron2": 80, "fruit": 3, "shapes": 8, "voc07": 20, "voc12": 20,
-    "cifar10": 10, "imagenet": 1000, "tiny": 50,
+    "cifar10": 10, "imagenet": 1000, "loc": 1000, "tiny": 50,
 }  # fmt: skip
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -43,7 +45,10 @@ def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
         model = build(cfg.model if detector else cfg.net)
     classes = 20 if path.stem.endswith("_voc") else CLASSES[path.stem.partition("_")[0]]
     net = model.net if detector else model
-    if detector:
+    if re.search(r"(^|_)loc(_|$)", path.stem):
+        assert isinstance(model, CropRegression if path.stem.endswith("_pcr") else ClassRPN)
+        assert (model.num_classes, len(model.deltas.weight) % classes, net.fc) == (classes, 0, None)
+    elif detector:
         assert isinstance(model, FasterRCNN)
         assert (model.num_classes, model.head.scores.out_features, net.fc) == (classes, classes + 1, None)
     else:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from resdet.cli import train_cls, train_det
+from resdet.cli import train_cls, train_det, train_loc
 from resdet.data.coco import COCO_CLASSES, COCODataset
 from resdet.data.generated import IMAGES, generate
 from resdet.data.imagenet import ImageNetDataset
@@ -22,6 +22,7 @@ from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build, load_config
 from resdet.engine.log import read_scalars
 from resdet.errors import UserError
+from resdet.recipes.build_localizer import is_localizer
 from resdet.recipes.dry_run import STEPS, make_small
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
@@ -42,8 +43,9 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def dry_run(name: str, *more: object) -> None:
-    main = train_det.main if load_config(name).get("model") else train_cls.main
-    main([name, "--dry-run", *ON_CPU, *(str(word) for word in more)])
+    cfg = load_config(name)
+    train = train_loc if is_localizer(cfg) else train_det if cfg.get("model") else train_cls
+    train.main([name, "--dry-run", *ON_CPU, *(str(word) for word in more)])
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in CONFIGS])
@@ -52,7 +54,9 @@ def test_every_config_does_its_whole_job(name: str, tmp_path: Path, capsys: pyte
     printed, cfg = capsys.readouterr().out, load_config(name)
     rule = cfg.data.get("method", "")
     figure = RULES.get(rule, rf"mAP@\.5 [\d.]+ \({rule}\)") if cfg.get("model") else r"^test/top1_error [\d.]+$"
-    if name == "coco_r101_trainval":
+    if is_localizer(cfg):
+        figure = r"^test/localization_error [\d.]+$"
+    if name.startswith("coco_r101_trainval"):
         figure = "nothing to score"  # on test-dev, whose answers only COCO's server has
     assert re.search(figure, printed, re.MULTILINE)
     assert "its figures mean nothing" in printed
@@ -143,6 +147,12 @@ def test_imagenet_s_two_tasks_are_as_published(tmp_path: Path) -> None:
     assert (len(train.classes), len(train), len(val)) == (1000, IMAGES, IMAGES)
     assert re.fullmatch(r"ILSVRC/Data/CLS-LOC/train/(n\d{8})/\1_\d+\.JPEG", train.image_id(0))
     assert re.fullmatch(r"ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_\d{8}\.JPEG", val.image_id(0))
+    cfg = generated("loc_r50", tmp_path / "loc")
+    train, val = build(cfg.data.train), build(cfg.data.test)
+    assert (len(train.classes), len(train), len(val), len(val.truth().boxes)) == (1000, IMAGES - 1, IMAGES, IMAGES)
+    image, _, (box,), _ = val[0]
+    x1, y1, x2, y2 = box.astype(int)
+    assert image[y1:y2, x1:x2].mean() > image.mean() + 30
     cfg = generated("det_r101", tmp_path / "det")
     train, test = build(cfg.data.train), build(cfg.data.test)
     assert (len(train.classes), train.parts, test.parts) == (200, ("train", "val"), ("val",))

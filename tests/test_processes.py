@@ -29,13 +29,14 @@ def free_port() -> int:
 
 def as_rank(rank: int, world: int, port: int, command: str, arguments: list[str]) -> None:
     """In a process of its own: what torchrun would start."""
-    from resdet.cli import eval_voc, train_cls, train_det
+    from resdet.cli import eval_loc, eval_voc, train_cls, train_det, train_loc
 
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({k: str(v) for k, v in names.items()})
-    main = {"train_cls": train_cls.main, "train_det": train_det.main, "eval_voc": eval_voc.main}[command]
+    commands = {"train_cls": train_cls, "train_det": train_det, "train_loc": train_loc}
+    main = (commands | {"eval_voc": eval_voc, "eval_loc": eval_loc})[command].main
     launcher = [] if world == 1 else ["--launcher", "pytorch"]
     main([*arguments, "--device", "cpu", "--precision", "fp32", *launcher])
 

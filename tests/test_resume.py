@@ -28,14 +28,15 @@ def train(config: Path, work_dir: Path) -> None:
     from resdet.engine.run import start_run
     from resdet.recipes.train_classifier import train_classifier
     from resdet.recipes.train_detector import train_detector
+    from resdet.recipes.train_localizer import train_localizer
 
     multiprocessing.set_start_method("fork", force=True)  # the loader's workers, as in a command
     torch.set_num_threads(1)
     options = {"schedule.steps": STEPS, "loop.log_every": 1, "loop.checkpoint_every": 3, "data.workers": 2}
     cfg = load_config(config, options)
     run = start_run(work_dir, "cpu", "fp32", seed=3, resume="auto")
-    recipe = train_detector if "model" in cfg else train_classifier
-    recipe(cfg, run)
+    recipes = {"tiny_cls": train_classifier, "tiny_det": train_detector, "tiny_loc": train_localizer}
+    recipes[config.stem](cfg, run)
 
 
 def last_step(work_dir: Path) -> int:
@@ -43,9 +44,10 @@ def last_step(work_dir: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cls_config", "det_config"])
+@pytest.mark.parametrize("name", ["cls_config", "det_config", "loc_config"])
 def test_twenty_kills_change_no_bit(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     config = request.getfixturevalue(name)
+    stage = "1_rpn" if name == "loc_config" else ""  # its folder in the run's
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["resdet.recipes.train_classifier", "resdet.recipes.train_detector"])
 
@@ -61,7 +63,7 @@ def test_twenty_kills_change_no_bit(name: str, tmp_path: Path, request: pytest.F
     killed = []
     for step in sorted(np.random.default_rng(0).integers(1, STEPS, KILLS).tolist()):
         process = start(tmp_path / "killed")
-        while last_step(tmp_path / "killed") < step and process.is_alive():
+        while last_step(tmp_path / "killed" / stage) < step and process.is_alive():
             time.sleep(0.002)
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
@@ -76,7 +78,10 @@ def test_twenty_kills_change_no_bit(name: str, tmp_path: Path, request: pytest.F
     for name, value in one["model"].items():
         assert torch.equal(value, other["model"][name]), name
     records = [
-        [{k: v for k, v in r.items() if k != "images_per_second"} for r in read_scalars(tmp_path / n / "scalars.json")]
+        [
+            {k: v for k, v in r.items() if k != "images_per_second"}
+            for r in read_scalars(tmp_path / n / stage / "scalars.json")
+        ]
         for n in ("straight", "killed")
     ]
     assert [r["step"] for r in records[0]] == [*range(1, STEPS + 1), STEPS]  # the last one is the test's

@@ -55,6 +55,30 @@ schedule = dict(type=MultiStep, steps=4)
 loop = dict(log_every=1, checkpoint_every=2)
 """
 
+LOCALIZER = """
+from resdet.data.localization import LocalizationDataset
+from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop
+from resdet.engine.schedule import MultiStep
+from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
+from resdet.localization.crop_regression import CropRegression
+from resdet.nets.resnet import ResNet
+
+NET = dict(type=ResNet, depth=18, num_classes=None, width=0.125)
+model = dict(type=ClassRPN, net=NET, num_classes=2, settings=dict(
+    type=ClassRPNSettings, stage="conv4", scales=(8, 16, 32)
+))
+data = dict(
+    train=dict(type=LocalizationDataset, root={root!r}, image_set="train", with_boxes=True),
+    test=dict(type=LocalizationDataset, root={root!r}, image_set="val"),
+    train_view=dict(type=LocalizationCrop, size=32), test_view=dict(type=CenterLocalizationCrop, size=32),
+    images=4, workers=0, scales=(224, 448),
+)
+optimizer = dict(lr=0.1, reference_images=64)
+schedule = dict(type=MultiStep, steps=6, milestones=(4,))
+loop = dict(log_every=2, checkpoint_every=2)
+ghost_batch = None
+"""
+
 
 def write_voc(root: Path, sets: dict[str, dict[str, list[tuple]]], year: str = "tiny") -> Path:
     """A VOC folder. sets: of each image set, of each image the objects (class, xmin, ymin, xmax, ymax[, difficult])."""
@@ -88,6 +112,41 @@ def write_class_folders(root: Path) -> Path:
                 pixels = random.integers(level, level + 60, (40, 48, 3)).astype(np.uint8)
                 cv2.imwrite(str(folder / f"{i}.png"), pixels)
     return root
+
+
+def write_cls_loc(root: Path, train: int = 12, val: int = 7) -> Path:
+    """ImageNet's layout with boxes: two classes, a bright object in each dark image; the first of train has no box."""
+    random = np.random.default_rng(0)
+    lists = root / "ILSVRC/ImageSets/CLS-LOC"
+    lists.mkdir(parents=True)
+    (root / "LOC_synset_mapping.txt").write_text("n01 ant, Formica\nn02 bee\n")
+    (root / "map_clsloc.txt").write_text("n02 1 bee\nn01 2 ant\n")  # ILSVRC's numbers have another order
+    for image_set, count in (("train", train), ("val", val)):
+        names, rows = [], []
+        for i in range(count):
+            wnid = f"n0{i % 2 + 1}"
+            stem = f"{wnid}_{i}" if image_set == "train" else f"ILSVRC2012_val_{i + 1:08}"
+            names.append(f"{wnid}/{stem}" if image_set == "train" else stem)
+            height, width = ((40, 60), (60, 40))[i % 3 == 0]
+            x1, y1 = random.integers(0, (width - 25, height - 25)).tolist()
+            x2, y2 = x1 + int(random.integers(15, 25)), y1 + int(random.integers(15, 25))
+            pixels = random.integers(0, 90, (height, width, 3)).astype(np.uint8)
+            pixels[y1 : y2 + 1, x1 : x2 + 1, i % 2] += 150
+            path = root / f"ILSVRC/Data/CLS-LOC/{image_set}/{names[-1]}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), pixels)
+            if image_set == "val" or i:
+                rows.append(f"{stem},{wnid} {x1} {y1} {x2} {y2} \n")
+        listed = "".join(f"{name} {i}\n" for i, name in enumerate(names, 1))
+        (lists / ("train_cls.txt" if image_set == "train" else "val.txt")).write_text(listed)
+        (root / f"LOC_{image_set}_solution.csv").write_text("ImageId,PredictionString\n" + "".join(reversed(rows)))
+    return root
+
+
+def write_localizer_config(path: Path, root: Path) -> Path:
+    """A per-class RPN on an eighth of ResNet-18's width, for the images of `root`."""
+    path.write_text(LOCALIZER.format(root=str(root)))
+    return path
 
 
 def write_classifier_config(path: Path, root: Path) -> Path:

@@ -1,6 +1,6 @@
 """Check a config's whole data set: names every bad file and box, prints statistics, draws sample pictures.
 
-Of a detector's config boxes and images, of a classifier's images and classes.
+Of a detector's config boxes and images, of a classifier's images and classes, of a localizer's all of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resdet.cli.common import add_config_options, run_command
 from resdet.engine.config import load_config
+from resdet.recipes.build_localizer import is_localizer
 from resdet.recipes.inspect_classes import inspect_classes
 from resdet.recipes.inspect_data import inspect_data
 
@@ -27,7 +28,8 @@ def _inspect(arguments: list[str] | None) -> None:
     add_config_options(parser)
     args = parser.parse_args(arguments)
     cfg = load_config(args.config, args.cfg_options)
-    problems = inspect_classes(cfg, args.out) if "net" in cfg else inspect_data(cfg, args.out)
+    by_class = "net" in cfg or is_localizer(cfg)
+    problems = inspect_classes(cfg, args.out) if by_class else inspect_data(cfg, args.out)
     refused = sum(p.refused for p in problems)
     print(f"{refused} problems to mend, {len(problems) - refused} repaired when read; pictures in {args.out}")
     if refused:

@@ -3,9 +3,9 @@
     cfg = load_config("voc07_r50")
     generate(cfg, Path("made"))      # writes made/VOCdevkit/VOC2007/... and sets cfg.data.train.root
 
-Whatever `data.train` and `data.test` of a config name is written: VOC, COCO, ImageNet CLS-LOC and DET, folders of
-classes, YOLO's txt, CIFAR-10 and the embedded sets, each by its own reader's rules. Every class has an object in every
-detection set; one image of each has none. The same config gives the same files.
+Whatever `data.train` and `data.test` of a config name is written: VOC, COCO, ImageNet CLS-LOC (with boxes) and DET,
+folders of classes, YOLO's txt, CIFAR-10 and the embedded sets, each by its own reader's rules. Every class has an
+object in every detection set; one image of each has none. The same config gives the same files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from resdet.data.cifar import BATCH, BINARY, PIXELS, Cifar10, ImageSet
 from resdet.data.coco import COCO_CLASSES, COCODataset
 from resdet.data.imagenet import ImageNetDataset
 from resdet.data.imagenet_det import ImageNetDETDataset
+from resdet.data.localization import LocalizationDataset
 from resdet.data.shapes import ShapeCrops, ShapesDataset
+from resdet.data.shapes_localization import ShapesLocalization
 from resdet.data.voc import VOC_CLASSES, VOCDataset, write_annotation
 from resdet.data.yolo import YOLODataset
 from resdet.errors import UserError
@@ -257,7 +259,7 @@ def _yolo_lines(picture: _Picture) -> Iterator[str]:
 
 
 def _write_imagenet(root: Path, node: Node, num_classes: int, numbers: _Numbers) -> None:
-    """CLS-LOC: a mapping of all classes, and pictures of some of them."""
+    """CLS-LOC: a mapping of all classes, and pictures of some, of one object each; the first of train has no box."""
     image_set, wnids = node["image_set"], [f"n{k:08}" for k in range(1, num_classes + 1)]
     _write_lines(root / "LOC_synset_mapping.txt", (f"{w} class {k}, noise" for k, w in enumerate(wnids, 1)))
     first, lines, answers = numbers.first(f"CLS-LOC {image_set}"), [], []
@@ -265,8 +267,13 @@ def _write_imagenet(root: Path, node: Node, num_classes: int, numbers: _Numbers)
         wnid, number = wnids[index * 7 % num_classes], first + index
         stem = f"{wnid}/{wnid}_{number}" if image_set == "train" else f"ILSVRC2012_{image_set}_{number:08}"
         lines.append(f"{stem} {number}")
-        answers.append(f"{stem},{wnid} 1 1 40 40 ")
-        _save(_below(root, "ILSVRC", "Data", "CLS-LOC", image_set, f"{stem}.JPEG"), _photo(number))
+        random = np.random.default_rng(number)
+        height, width = LANDSCAPE
+        boxes = _boxes(random, 1, height, width)
+        _save(_below(root, "ILSVRC", "Data", "CLS-LOC", image_set, f"{stem}.JPEG"), _noise(random, *LANDSCAPE, boxes))
+        x1, y1, x2, y2 = boxes[0].tolist()
+        if image_set != "train" or index:
+            answers.append(f"{stem.rpartition('/')[2]},{wnid} {x1} {y1} {x2 - 1} {y2 - 1} ")
     lists = root / "ILSVRC" / "ImageSets" / "CLS-LOC"
     _write_lines(_below(lists, "train_cls.txt" if image_set == "train" else f"{image_set}.txt"), lines)
     if image_set != "test":
@@ -318,9 +325,11 @@ _LAYOUTS = {
     ImageNetDETDataset: _Layout("imagenet", _write_det, _det_changes),
     YOLODataset: _Layout("yolo", _write_yolo),
     ImageNetDataset: _Layout("imagenet", _write_imagenet),
+    LocalizationDataset: _Layout("imagenet", _write_imagenet, lambda node: {"boxes_from": "csv"}),
     Cifar10: _Layout("cifar10", _write_cifar10, lambda node: {"download": False}),
     ShapesDataset: _Layout("shapes", _drawn_when_read, lambda node: {"train": 8, "test": IMAGES}),
     ShapeCrops: _Layout("shape_crops", _drawn_when_read, lambda node: {"train": 16, "val": 8}),
+    ShapesLocalization: _Layout("shapes_loc", _drawn_when_read, lambda node: {"train": 16, "val": 8}),
 }
 
 

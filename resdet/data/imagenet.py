@@ -40,7 +40,7 @@ class ImageNetDataset:
     def __init__(self, root: str | Path, image_set: str, decode_to: int | None = None) -> None:
         self.root, self.decode_to = Path(root), decode_to
         if (self.root / "ILSVRC").is_dir():
-            self.classes, self.names = _read_mapping(self.root / "LOC_synset_mapping.txt")
+            self.classes, self.names = read_mapping(self.root / "LOC_synset_mapping.txt")
             items = _read_cls_loc(self.root, image_set, {name: i for i, name in enumerate(self.classes)})
         else:
             self.classes, items = _read_folders(self.root / image_set)
@@ -84,7 +84,12 @@ def read_ilsvrc_ids(path: Path, classes: Sequence[str]) -> np.ndarray:
     return np.array([ids[name] for name in classes], dtype=np.int64)
 
 
-def _read_mapping(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def read_mapping(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The synsets of LOC_synset_mapping.txt, in the order of their labels, and what people call them.
+
+    Raises:
+        UserError: there is no such file.
+    """
     if not path.is_file():
         raise UserError(f"{path} is missing: it lists the classes, one 'n01440764 tench, Tinca tinca' a line")
     pairs = [line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip()]
@@ -112,8 +117,16 @@ def _solution(root: Path, image_set: str, stems: list[str]) -> list[str]:
     path = root / f"LOC_{image_set}_solution.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing: it holds the classes of '{image_set}'")
-    with path.open(newline="") as file:
-        answer = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+    answer: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        if [cell.strip() for cell in next(rows, [])] != ["ImageId", "PredictionString"]:
+            raise UserError(f"{path}: the first line is not 'ImageId,PredictionString'; take the published form")
+        for row in filter(None, rows):
+            words = row[1].split() if len(row) > 1 else []
+            if not words:
+                raise UserError(f"{path}:{rows.line_num}: image '{row[0]}' has no class; restore its row")
+            answer[row[0]] = words[0]
     absent = next((s for s in stems if s not in answer), None)
     if absent is not None:
         raise UserError(f"{path} has no row for image '{absent}', which ImageSets/CLS-LOC/{image_set}.txt lists")

@@ -4,6 +4,7 @@
     for batch in localization_eval_loader(dataset, CenterLocalizationCrop(224), np.arange(len(dataset))):
         boxes = batch.in_images(found)                       # [N, R, 4] of the view's pixels to the image's
     for batch in whole_localization_loader(dataset, 256, order): ...
+    for batches in localization_views_loader(dataset, [WholeLocalizationImage(s) for s in (224, 256)], order): ...
 
 Sampler, draws and workers are the classifier's (data/loading.py).
 """
@@ -150,6 +151,42 @@ def whole_localization_loader(
     views = _Views(images, WholeLocalizationImage(short))
     for batches in _loader(views, _in_order(order, size), _collate_by_shape, workers, pin):
         yield from batches
+
+
+def localization_views_loader(
+    images: LocalizationDataset,
+    views: Sequence[LocalizationView],
+    order: np.ndarray,
+    size: int = 64,
+    workers: int = 2,
+    pin: bool = False,
+) -> Iterator[list[MappedBatch]]:
+    """Several views of the images of `order`, each decoded once: a batch a view, of the same images in one order.
+
+    Images share batches, of at most `size`, where all their views have the same shapes.
+    """
+    for groups in _loader(_SeveralViews(images, views), _in_order(order, size), _collate_views, workers, pin):
+        yield from groups
+
+
+class _SeveralViews(Dataset):
+    def __init__(self, images: LocalizationDataset, views: Sequence[LocalizationView]) -> None:
+        self.images, self.views = images, views
+
+    def __getitem__(self, draw: Draw) -> list[_Item]:
+        item, image_id = self.images[draw.index], self.images.image_id(draw.index)
+        seen = (view(item, draw.seed, draw.epoch) for view in self.views)
+        return [_Item(view, item.label, draw.seed, image_id, item.size, draw.index) for view in seen]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def _collate_views(items: Sequence[list[_Item]]) -> list[list[MappedBatch]]:
+    by_shapes: dict[tuple, list[list[_Item]]] = {}
+    for views in items:
+        by_shapes.setdefault(tuple(item.view.image.shape for item in views), []).append(views)
+    return [[collate_mapped(view) for view in zip(*group, strict=True)] for group in by_shapes.values()]
 
 
 def _collate_by_shape(items: Sequence[_Item]) -> list[MappedBatch]:

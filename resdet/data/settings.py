@@ -1,11 +1,11 @@
-"""What a config's `data` section holds, for a detector and for a classifier.
+"""What a config's `data` section holds, for a detector, a classifier and a localizer.
 
 data = build_call(DetectionData, cfg.data)      # an unknown or missing key is named
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,11 +14,14 @@ import torch
 
 from resdet.data.annotations import DetectionDataset
 from resdet.data.loading import Images, View, image_eval_loader, image_loader, whole_image_loader
+from resdet.data.localization import LocalizationDataset
+from resdet.data.localization_loading import MappedBatch, localization_loader, localization_views_loader
+from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop, WholeLocalizationImage
 from resdet.data.resident import ResidentImages, ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import Resizer
 from resdet.errors import UserError
-from resdet.structures import LabelledImages
+from resdet.structures import LabelledImages, LocalizationBatch
 
 Rule = Literal["area", "11-point", "ilsvrc", "coco"]  # of the AP: VOC's since 2010, of 2007; ImageNet DET's; COCO's
 
@@ -131,6 +134,58 @@ class ResidentData:
         """These training images as they are, `images` at a time: for BN statistics."""
         assert self.train is not None
         return resident_batches(self.train, order, self.images, device)
+
+
+@dataclass(frozen=True)
+class LocalizationData:
+    """Sets of images with one class each and its boxes, and how they are fed.
+
+    Args:
+        train, test: the data sets; `train` may be left out where nothing is trained.
+        train_view, test_view: crops with boxes, see data/localization_views; the second is the "1-crop" test.
+        images: in one optimizer step, over all processes and accumulated passes.
+        test_images: in a batch at test.
+        workers: loader processes, for each training process.
+        skip_unreadable: as ClassificationData's.
+        scales: short sides for the dense test of a net trained on crops of 224; they follow the crop's size.
+    """
+
+    test: LocalizationDataset
+    train_view: LocalizationCrop
+    test_view: CenterLocalizationCrop
+    images: int
+    train: LocalizationDataset | None = None
+    test_images: int = 64
+    workers: int = 2
+    skip_unreadable: bool = False
+    scales: Sequence[int] = (224, 256, 384, 480, 640)
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test"):
+            found = getattr(self, name)
+            if found is not None and not isinstance(found, LocalizationDataset):
+                raise UserError(f"data.{name} is a {type(found).__name__}, without boxes; set a LocalizationDataset")
+
+    def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LocalizationBatch]:
+        """Endless batches in the sampler's order."""
+        assert self.train is not None
+        pin = device.type == "cuda"
+        return localization_loader(self.train, self.train_view, sampler, self.workers, pin, self.skip_unreadable)
+
+    def one_crop(self, order: np.ndarray, device: torch.device) -> Iterator[list[MappedBatch]]:
+        """These test images, in the test view alone."""
+        return self._look_at([self.test_view], order, device)
+
+    def dense(
+        self, order: np.ndarray, device: torch.device, scales: Sequence[int] | None = None
+    ) -> Iterator[list[MappedBatch]]:
+        """These test images, uncropped, at several scales; None: the config's."""
+        shorts = [round(short * self.test_view.size / 224) for short in scales or self.scales]
+        return self._look_at([WholeLocalizationImage(short) for short in shorts], order, device)
+
+    def _look_at(self, views: Sequence[Any], order: np.ndarray, device: torch.device) -> Iterator[list[MappedBatch]]:
+        pin = device.type == "cuda"
+        return localization_views_loader(self.test, views, order, self.test_images, self.workers, pin)
 
 
 Data = ClassificationData | ResidentData

@@ -129,6 +129,21 @@ def draw_crop(rng: np.random.Generator, size: int, label: int) -> np.ndarray:
     return _shrink(canvas.pixels, rng)
 
 
+def draw_single(rng: np.random.Generator, size: tuple[int, int], label: int) -> tuple[np.ndarray, list[float]]:
+    """One large shape of class `label` anywhere in a picture of `size` (height, width): pixels, BGR, and its box."""
+    height, width = size
+    canvas = _draw_background(rng, height, width)
+    side = min(size) * rng.uniform(0.35, 0.9)
+    margin = np.minimum(0.5 * side, np.array([width, height]) / 2)
+    item = _shape(rng, label, side, _SCALE * rng.uniform(margin, np.array([width, height]) - margin))
+    canvas.add(item, rng)
+    index = len(canvas.items) - 1
+    if rng.random() < 0.25:
+        _place(canvas, rng, _USUAL_VISIBLE, partial(_occluder, rng, canvas, index))
+    box, *_ = _describe(canvas, index, item)
+    return _shrink(canvas.pixels, rng), box
+
+
 def _place(canvas: _Canvas, rng: np.random.Generator, floor: float, propose: Callable[[], _Item]) -> None:
     """Paint the first proposal that leaves at least `floor` of every object; an unlucky one is given up."""
     for _ in range(_TRIES):

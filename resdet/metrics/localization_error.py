@@ -127,6 +127,14 @@ def right_guesses(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:
     return overlaps & _same_class(guesses, truth)
 
 
+def best_overlaps(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:
+    """The IoU of each guess with the true box that it meets best, float64 [N, T], whatever its class; 0 without one."""
+    found = _iou(guesses.boxes[truth.image].astype(np.float64), truth.boxes[:, None].astype(np.float64))  # [M, T]
+    best = np.zeros(guesses.labels.shape)
+    np.maximum.at(best, truth.image, found)
+    return np.where(guesses.labels >= 0, best, 0.0)
+
+
 def _same_class(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:
     return (guesses.labels == truth.labels[:, None]) & (guesses.labels >= 0)
 

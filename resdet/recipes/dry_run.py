@@ -26,16 +26,22 @@ from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, LazyObject, require
 from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
 from resdet.errors import UserError
+from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.nets.vgg import VGG
+from resdet.recipes.build_localizer import is_localizer
 
 STEPS, MILESTONE = 3, 1
 WIDTH = 1 / 16  # of ResNets and VGGs; CIFAR's nets are narrow as they are
 SHORT = 64  # short side of a detector's input
-CROP = 32  # side of a classifier's; VGG's fc6 reads 224 pixels alone
+CROP = 32  # side of a classifier's and a localizer's; VGG's fc6 reads 224 pixels alone
 FEW = 8  # images of CIFAR-10, and for BN statistics
 PROPOSALS = {"train_pre_nms": 200, "train_post_nms": 50, "test_pre_nms": 100, "test_post_nms": 20}
-REQUIRED = {"detector": ("model.net", "data.resizer"), "classifier": ("net",)}
-IMAGES = {"detector": 2, "classifier": 4}  # a process and pass
+REQUIRED = {
+    "detector": ("model.net", "data.resizer"),
+    "classifier": ("net",),
+    "localizer": ("model.net", "data.train_view", "data.test_view"),
+}
+IMAGES = {"detector": 2, "classifier": 4, "localizer": 4}  # a process and pass
 
 logger = logging.getLogger("resdet")
 
@@ -48,16 +54,14 @@ def make_small(cfg: Config, folder: Path) -> Config:
     Raises:
         UserError: the config lacks a section, `folder` holds something else, or a data set is of an unknown type.
     """
-    kind = "detector" if cfg.get("model") else "classifier"
+    kind = "classifier" if not cfg.get("model") else "localizer" if is_localizer(cfg) else "detector"
     require(cfg, f"a {kind}", "data.train", "data.test", "loop", *REQUIRED[kind])
     generate(cfg, folder, write=is_main_process())
     gather_objects([])
     images = IMAGES[kind] * cfg.loop.get("accumulate", 1) * get_world_size()
     cfg.data.images = images
-    if kind == "detector":
-        _small_detector(cfg)
-    else:
-        _small_classifier(cfg)
+    small = {"detector": _small_detector, "classifier": _small_classifier, "localizer": _small_localizer}
+    small[kind](cfg)
     for section in ("schedule", "alternating"):
         _small_steps(cfg.get(section), images)
     validate_every = STEPS - 1 if cfg.loop.get("validate_every") else 0
@@ -113,15 +117,40 @@ def _small_classifier(cfg: Config) -> None:
     for node in data_sets(cfg):
         if issubclass(node["type"], Cifar10):
             node.update(type=_lazy(FewOfCifar10), images=FEW)
+    _small_views(data, net)
+    _narrow(net)
+    _small_ghosts(cfg, IMAGES["classifier"])
+    if "precise_bn" in cfg:
+        cfg.precise_bn.images = min(FEW, cfg.precise_bn.get("images", 0))
+
+
+def _small_localizer(cfg: Config) -> None:
+    data, model = cfg.data, cfg.model
+    crop = data.test_view.get("size", _default(data.test_view, "size"))
+    data.update(workers=0, test_images=4)
+    _small_views(data, model.net)
+    _narrow(model.net)
+    _small_ghosts(cfg, IMAGES["localizer"])
+    if model.type is not ClassRPN:
+        return
+    if not model.get("settings"):
+        model.settings = {"type": _lazy(ClassRPNSettings)}
+    settings = model.settings
+    settings.scales = [s * CROP / crop for s in settings.get("scales", ClassRPNSettings.scales)]
+    if settings.get("hidden"):
+        settings.hidden = 8
+
+
+def _small_views(data: Any, net: Any) -> None:
     for view in (data.get("train_view"), data.get("test_view")):
         if view and not issubclass(net.type, VGG):
             size = view.get("size")
             view.size = dict.fromkeys(size, CROP) if isinstance(size, dict) else CROP
-    _narrow(net)
+
+
+def _small_ghosts(cfg: Config, images: int) -> None:
     if cfg.get("ghost_batch"):
-        cfg.ghost_batch = min(cfg.ghost_batch, IMAGES["classifier"] // 2)
-    if "precise_bn" in cfg:
-        cfg.precise_bn.images = min(FEW, cfg.precise_bn.get("images", 0))
+        cfg.ghost_batch = min(cfg.ghost_batch, images // 2)
 
 
 def _narrow(net: Any) -> None:

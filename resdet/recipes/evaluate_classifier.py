@@ -70,7 +70,11 @@ def evaluate_classifier(cfg: Config, run: Run, nets: Sequence[tuple[Config, Path
         UserError: a checkpoint has other classes, or its net does not fit; the data allow no other view than center.
     """
     require(cfg, "a classifier", "net", "data.test")
-    data = build_data(cfg, train=False)
+    return classify_set(build_data(cfg, train=False), run, nets, views)
+
+
+def classify_set(data: Data, run: Run, nets: Sequence[tuple[Config, Path]], views: Sequence[View]) -> Answers:
+    """As `evaluate_classifier`, of the test images of any data."""
     ids = [data.test.image_id(i) for i in range(len(data.test))]
     labels = np.zeros(len(ids), np.int64)
     scores: dict[str, np.ndarray] = {}

@@ -1,6 +1,8 @@
 """Check a classifier's data and describe them: every file that cannot be read, images by class, a sample sheet.
 
 problems = inspect_classes(load_config("configs/tiny_imagenet50_r18.py"), Path("inspection"))
+
+A localizer's too, with their boxes.
 """
 
 from __future__ import annotations
@@ -15,17 +17,18 @@ from rich.progress import track
 
 from resdet.data.cifar import Cifar10
 from resdet.data.imagenet import ImageNetDataset, first_synonym
+from resdet.data.localization import LocalizationDataset
 from resdet.data.problem import Problem
 from resdet.engine.config import Config, build, require
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
-from resdet.report.drawing import Image, contact_sheet, save_image, titled
+from resdet.report.drawing import Image, contact_sheet, draw_truth, save_image, titled
 from resdet.report.tables import print_table, results_table
 
 PICTURES, COLUMNS, CELL = 16, 4, 240
 MOST_CLASSES = 60  # of more, no table
 
-ClassSet = ImageNetDataset | Cifar10
+ClassSet = ImageNetDataset | Cifar10 | LocalizationDataset
 
 
 def inspect_classes(cfg: Config, out: Path) -> list[Problem]:
@@ -33,7 +36,7 @@ def inspect_classes(cfg: Config, out: Path) -> list[Problem]:
 
     Every image is decoded, on all cores: ImageNet takes a while.
     """
-    require(cfg, "a classifier", "net", "data.train", "data.test")
+    require(cfg, "a classifier or localizer", "data.train", "data.test")
     problems: list[Problem] = []
     sets: list[ClassSet] = []
     for name in ("train", "test"):
@@ -67,6 +70,15 @@ def describe_classes(name: str, dataset: ClassSet) -> None:
         f"{name}: {len(dataset)} images of {len(counts)} classes; images a class {counts.min()}..{counts.max()}, "
         f"median {np.median(counts):g}\n"
     )
+    if isinstance(dataset, LocalizationDataset):
+        truth = dataset.truth()
+        sides = np.sqrt((truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(1))
+        low, middle, high = np.quantile(sides, [0, 0.5, 1]) if len(sides) else [0, 0, 0]
+        without = len(dataset) - len(np.unique(truth.image))
+        print(
+            f"{name}: {len(sides)} boxes, {without} images have none; square root of the area {low:.0f}..{high:.0f} "
+            f"pixels, median {middle:.0f}\n"
+        )
 
 
 def class_sheet(dataset: ClassSet, order: np.ndarray) -> Image:
@@ -74,12 +86,23 @@ def class_sheet(dataset: ClassSet, order: np.ndarray) -> Image:
     chosen = order[np.unique(np.linspace(0, len(order) - 1, PICTURES).round().astype(int))]
     cells = []
     for i in chosen.tolist():
-        pixels = dataset.images[i].permute(1, 2, 0).numpy() if isinstance(dataset, Cifar10) else dataset[i][0]
-        cells.append(titled(pixels, first_synonym(dataset.names[int(dataset.labels[i])]), CELL))
+        cells.append(titled(_pixels(dataset, i), first_synonym(dataset.names[int(dataset.labels[i])]), CELL))
     return contact_sheet(cells, COLUMNS, CELL)
 
 
-def _unreadable(dataset: ImageNetDataset, name: str) -> list[tuple[int, str]]:
+def _pixels(dataset: ClassSet, index: int) -> Image:
+    if isinstance(dataset, Cifar10):
+        return dataset.images[index].permute(1, 2, 0).numpy()
+    image = dataset[index][0]
+    if not isinstance(dataset, LocalizationDataset):
+        return image
+    boxes = dataset[index].boxes
+    return draw_truth(
+        image, boxes, np.full(len(boxes), dataset.labels[index]), [first_synonym(n) for n in dataset.names]
+    )
+
+
+def _unreadable(dataset: ImageNetDataset | LocalizationDataset, name: str) -> list[tuple[int, str]]:
     """(index, what is wrong) of every image that cannot be decoded."""
 
     def look(index: int) -> tuple[int, str]:

@@ -1,0 +1,36 @@
+"""The per-class RPN on ResNet-18 and 50 classes of Tiny-ImageNet (photos of 64 px, CLS-LOC layout), seen at 112.
+
+Not in the paper. The map is conv4's: conv5's stride of 32 leaves 4 x 4 cells of a crop of 112.
+"""
+
+from mmengine.config import read_base
+
+from resdet.data.localization import LocalizationDataset
+from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop
+from resdet.engine.schedule import Cosine
+from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
+from resdet.nets.resnet import ResNet
+
+with read_base():
+    from ._base_.localization import *
+
+ROOT = "data/tiny-imagenet-50"
+model = dict(
+    type=ClassRPN,
+    net=dict(type=ResNet, depth=18, num_classes=None),
+    num_classes=50,
+    settings=dict(type=ClassRPNSettings, stage="conv4", hidden=256, scales=(32, 64, 128)),
+)
+data = dict(
+    train=dict(type=LocalizationDataset, root=ROOT, image_set="train", with_boxes=True),
+    test=dict(type=LocalizationDataset, root=ROOT, image_set="val"),
+    train_view=dict(type=LocalizationCrop, size=112, short_side=(232, 340)),
+    test_view=dict(type=CenterLocalizationCrop, size=112, short=240),
+    images=64,
+    workers=1,
+    scales=(224, 256, 320, 384),
+)
+optimizer.update(lr=0.1, weight_decay=5e-4)
+schedule = dict(type=Cosine, steps=2000, warmup=100)
+loop.update(checkpoint_every=500)
+init_from = "runs/tiny_imagenet50_r18/last.pth"

@@ -1,0 +1,127 @@
+"""Train a localizer (App. C) stage by stage, test it by its centre crop with the true class, write the page.
+
+    figures = train_localizer(load_config("configs/loc_r50.py"), run)
+
+Each stage has a folder in the run's, with its scalars.json and last.pth; a killed run goes on with --resume in the
+stage where it was. `stages_of` names them: the per-class RPN, or the regression from the crop. The R-CNN stage, which
+learns from the RPN's proposals, comes after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from torch import nn
+
+from resdet.data.sampling import TrainSampler
+from resdet.data.settings import LocalizationData
+from resdet.engine.checkpoint import find_resume
+from resdet.engine.compiled import compiled
+from resdet.engine.config import Config, build, build_call
+from resdet.engine.distributed import get_rank, get_world_size, is_main_process
+from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
+from resdet.engine.optimizer import build_sgd
+from resdet.engine.run import Run, make_folder
+from resdet.errors import UserError
+from resdet.localization.class_rpn import ClassRPN
+from resdet.metrics.localization_error import Guesses, localization_error
+from resdet.recipes.build_localizer import (
+    Localizer,
+    build_localization_data,
+    build_localizer,
+    initialise_net,
+    require_localizer,
+)
+from resdet.recipes.localize_all import Located, Test, localize_all
+from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
+from resdet.recipes.write_localizer_page import write_localizer_page
+
+FIGURE = "test/localization_error"  # by the centre crop, of the true class's box
+RPN, REGRESSION = "1_rpn", "1_regression"  # folders of the first stage
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of the run: its folder's name, and what trains it, or reads it where it is finished."""
+
+    folder: str
+    train: Callable[[Run], Localizer]
+
+
+class LocalizerTraining:
+    """A config's data and settings, and the answers of the last test.
+
+    Raises:
+        UserError: the config lacks something, or its data do not fit.
+    """
+
+    def __init__(self, cfg: Config, run: Run) -> None:
+        require_localizer(cfg, "model.net", "data.train", "data.test", "optimizer", "schedule", "loop")
+        self.cfg, self.run = cfg, run
+        self.settings = build_call(LoopSettings, cfg.loop)
+        self.data: LocalizationData = build_localization_data(cfg)
+        self.located: Located | None = None
+        self.figures: dict[str, float] = {}
+
+    def train(self, run: Run) -> Localizer:
+        """The first stage in `run.work_dir`, from where a resumed run left it, and its test. Returns the model."""
+        cfg, classes = self.cfg, self.data.test.classes
+        make_folder(run.work_dir)
+        state = find_resume(run.work_dir, run.resume)
+        model = build_localizer(cfg, classes)
+        if state is None:
+            initialise_net(model, run.init_from)
+        model.to(run.device)
+        sgd = build_call(build_sgd, cfg.optimizer, model=model, images=self.data.images)
+        facts = {"config": cfg.pretty_text, "classes": list(classes), "stride_on": model.stride_on}
+        loop = TrainLoop(model, sgd, build(cfg.schedule), self.settings, run, facts)
+        if state is not None:
+            loop.resume(state)
+        assert self.data.train is not None
+        accumulate = self.settings.accumulate
+        sampler = TrainSampler(
+            len(self.data.train), images_a_pass(self.data.images, accumulate), run.seed,
+            rank=get_rank(), world=get_world_size(), start=loop.step * accumulate,
+        )  # fmt: skip
+        with compiled(model.net, run.compile):
+            trained = loop(self.data.training(sampler, run.device), self.validate)
+        if self.located is None:  # resumed at the end
+            self.validate(trained)
+        return cast(Localizer, trained)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Localization error of the true class's box, by the centre crop, in percent."""
+        truth = self.data.test.truth()
+        labels = truth.labels[:, None]
+        self.located = localize_all([cast(Localizer, model.eval())], self.data, self.run, labels, Test())
+        error = localization_error(Guesses(labels, self.located.boxes[0]), truth).localization
+        self.figures = {FIGURE: error}
+        return self.figures
+
+
+def stages_of(job: LocalizerTraining) -> list[Stage]:
+    """What the config has trained, in order."""
+    return [Stage(RPN if job.cfg.model.type is ClassRPN else REGRESSION, job.train)]
+
+
+def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
+    """Train, test, write the page. Returns the test's error in percent.
+
+    The first stage's last.pth is the run's too: what a test takes (recipes/evaluate_localizer.py).
+    """
+    if run.resume not in (None, "auto"):
+        raise UserError(f"--resume {run.resume}: give --resume alone, each stage of a localizer has its own checkpoint")
+    job = LocalizerTraining(cfg, run)
+    stages = stages_of(job)
+    runs = [run_of_stage(run, stage.folder) for stage in stages]
+    if run.resume is None:
+        forget_checkpoints(runs)
+    for stage, own in zip(stages, runs, strict=True):
+        stage.train(own)
+        if own is runs[0] and is_main_process():
+            publish_checkpoints(own.work_dir, run.work_dir)
+    if is_main_process() and job.located is not None:
+        write_localizer_page(cfg, run, job.data.test, job.located, [own.work_dir for own in runs])
+    return job.figures

@@ -1,0 +1,58 @@
+"""Pictures of localization: the true boxes dashed, the guess solid, and their IoU.
+
+cell = draw_guess(image, true_boxes, guess, label, label, iou, classes)
+sheets = guess_sheets(dataset, guesses)                      # {"worst": ..., "best": ...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from resdet.data.imagenet import first_synonym
+from resdet.data.localization import LocalizationDataset
+from resdet.metrics.localization_error import Guesses, best_overlaps
+from resdet.report.drawing import Image, contact_sheet, draw_detections, draw_truth, legible_scale, titled
+
+PICTURES, COLUMNS, CELL = 12, 4, 320  # images of a sheet, in a row of it, pixels of one
+
+
+def guess_sheets(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, Image]:
+    """The images whose best guess of the right class overlaps the object least, and most; images without boxes aside.
+
+    guesses: by the index of the data set.
+    """
+    truth = dataset.truth()
+    overlap = np.where(guesses.labels == truth.labels[:, None], best_overlaps(guesses, truth), -1.0)  # [N, T]
+    chosen, best = overlap.argmax(1), overlap.max(1)  # of an image whose class was not guessed the surest
+    known = np.unique(truth.image)
+    order = known[np.argsort(best[known], kind="stable")]
+    names = [first_synonym(name) for name in dataset.names]
+    return {
+        name: contact_sheet([_cell(dataset, guesses, i, chosen[i], best[i], names) for i in part], COLUMNS, CELL)
+        for name, part in (("worst", order[:PICTURES]), ("best", order[::-1][:PICTURES]))
+        if len(part)
+    }
+
+
+def draw_guess(
+    image: Image, true_boxes: np.ndarray, guess: np.ndarray, label: int, guessed: int, classes: Sequence[str]
+) -> Image:
+    """An image with its true boxes (dashed) and one guess; boxes [G, 4] and [4] in pixels of `image`."""
+    scale = legible_scale(*image.shape[:2])
+    drawn = draw_truth(image, true_boxes, np.full(len(true_boxes), label), classes, scale=scale)
+    return draw_detections(drawn, guess[None] * scale, np.array([guessed]), None, classes, scale=1)
+
+
+def _cell(
+    dataset: LocalizationDataset, guesses: Guesses, index: int, chosen: int, overlap: float, names: Sequence[str]
+) -> Image:
+    item, label, guessed = dataset[index], int(dataset.labels[index]), int(guesses.labels[index, chosen])
+    smaller = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)  # where the reader decoded to less
+    guess = guesses.boxes[index, chosen] * smaller
+    if guessed < 0:
+        return titled(draw_truth(item.image, item.boxes, np.full(len(item.boxes), label), names), "no guess", CELL)
+    drawn = draw_guess(item.image, item.boxes, guess, label, guessed, names)
+    says = f"IoU {overlap:.2f}" if overlap >= 0 else "another class"
+    return titled(drawn, f"{says}  {dataset.ids[index]}", CELL)

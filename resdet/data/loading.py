@@ -169,7 +169,7 @@ def detection_loader(
 
     Of several resizers one is drawn for each image (multi-scale training).
     """
-    return _loader(_Detection(samples, resizers, augment), sampler, collate_detection, workers, pin)
+    return make_loader(_Detection(samples, resizers, augment), sampler, collate_detection, workers, pin)
 
 
 def detection_eval_loader(
@@ -185,31 +185,33 @@ def detection_eval_loader(
 
     Gives Batches for a resizer, Pyramids for a sequence of them.
     """
-    batches = _in_order(np.arange(len(samples)), images)[rank::world]
+    batches = batches_in_order(np.arange(len(samples)), images)[rank::world]
     if isinstance(resizer, Resizer):
-        return _loader(_Detection(samples, [resizer], None), batches, collate_detection, workers, pin)
-    return _loader(_Pyramids(samples, resizer), batches, collate_pyramid, workers, pin)
+        return make_loader(_Detection(samples, [resizer], None), batches, collate_detection, workers, pin)
+    return make_loader(_Pyramids(samples, resizer), batches, collate_pyramid, workers, pin)
 
 
 def image_loader(
     images: Images, view: View, sampler: TrainSampler, workers: int = 2, pin: bool = False, skip: bool = False
 ) -> DataLoader:
     """Endless batches of crops for training a classifier; `skip` takes the next image for one that cannot be read."""
-    return _loader(_Classification(images, view, skip), sampler, collate_images, workers, pin)
+    return make_loader(_Classification(images, view, skip), sampler, collate_images, workers, pin)
 
 
 def image_eval_loader(
     images: Images, view: View, order: np.ndarray, size: int = 64, workers: int = 2, pin: bool = False
 ) -> DataLoader:
     """The images of `order`, `size` at a time."""
-    return _loader(_Classification(images, view), _in_order(order, size), collate_images, workers, pin)
+    return make_loader(_Classification(images, view), batches_in_order(order, size), collate_images, workers, pin)
 
 
 def whole_image_loader(
     images: Images, short: int, order: np.ndarray, size: int = 64, workers: int = 2, pin: bool = False
 ) -> Iterator[LabelledImages]:
     """The images of `order`, uncropped, short sides of `short` pixels; in batches of one shape, of at most `size`."""
-    groups = _loader(_Classification(images, ShortSide(short)), _in_order(order, size), _collate_by_shape, workers, pin)
+    groups = make_loader(
+        _Classification(images, ShortSide(short)), batches_in_order(order, size), _collate_by_shape, workers, pin
+    )
     for batches in groups:
         yield from batches
 
@@ -221,12 +223,14 @@ def _collate_by_shape(items: Sequence[tuple[np.ndarray, int, int, str]]) -> list
     return [collate_images(group) for group in by_shape.values()]
 
 
-def _in_order(order: np.ndarray, size: int) -> list[list[Draw]]:
+def batches_in_order(order: np.ndarray, size: int) -> list[list[Draw]]:
+    """The images of `order`, `size` at a time, with the draws of epoch 0."""
     draws = [Draw(i, 0, draw_seed(0, 0, i)) for i in order.tolist()]
     return [draws[i : i + size] for i in range(0, len(draws), size)]
 
 
-def _loader(dataset: Dataset, batches: Iterable[list[Draw]], collate: Any, workers: int, pin: bool) -> DataLoader:
+def make_loader(dataset: Dataset, batches: Iterable[list[Draw]], collate: Any, workers: int, pin: bool) -> DataLoader:
+    """torch's DataLoader as all sets are read: workers without threads of their own, which leave signals to us."""
     return DataLoader(
         dataset,
         batch_sampler=batches,

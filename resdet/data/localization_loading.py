@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resdet.boxes.geometry import clip_boxes
-from resdet.data.loading import MOST_SKIPPED, _in_order, _loader
+from resdet.data.loading import MOST_SKIPPED, batches_in_order, make_loader
 from resdet.data.localization import LocalizationDataset, LocalizedImage
 from resdet.data.localization_views import LocalizedView, WholeLocalizationImage
 from resdet.data.sampling import Draw, TrainSampler
@@ -129,7 +129,7 @@ def localization_loader(
     skip: bool = False,
 ) -> DataLoader:
     """Endless batches for training; `skip` takes the next image for one that cannot be read."""
-    return _loader(_Views(images, view, skip), sampler, collate_localization, workers, pin)
+    return make_loader(_Views(images, view, skip), sampler, collate_localization, workers, pin)
 
 
 def localization_eval_loader(
@@ -141,7 +141,7 @@ def localization_eval_loader(
     pin: bool = False,
 ) -> DataLoader:
     """The images of `order`, `size` at a time, as MappedBatch."""
-    return _loader(_Views(images, view), _in_order(order, size), collate_mapped, workers, pin)
+    return make_loader(_Views(images, view), batches_in_order(order, size), collate_mapped, workers, pin)
 
 
 def whole_localization_loader(
@@ -149,7 +149,7 @@ def whole_localization_loader(
 ) -> Iterator[MappedBatch]:
     """The images of `order`, uncropped, short sides of `short` pixels; in batches of one shape, of at most `size`."""
     views = _Views(images, WholeLocalizationImage(short))
-    for batches in _loader(views, _in_order(order, size), _collate_by_shape, workers, pin):
+    for batches in make_loader(views, batches_in_order(order, size), _collate_by_shape, workers, pin):
         yield from batches
 
 
@@ -165,7 +165,9 @@ def localization_views_loader(
 
     Images share batches, of at most `size`, where all their views have the same shapes.
     """
-    for groups in _loader(_SeveralViews(images, views), _in_order(order, size), _collate_views, workers, pin):
+    for groups in make_loader(
+        _SeveralViews(images, views), batches_in_order(order, size), _collate_views, workers, pin
+    ):
         yield from groups
 
 

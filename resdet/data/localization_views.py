@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from resdet.data.localization import LocalizedImage
-from resdet.data.transforms import BY_AREA, ShortSide, _cut
+from resdet.data.transforms import BY_AREA, ShortSide, cut_square
 
 MEAN_COLOUR = (124, 116, 104)  # ImageNet's, RGB: what R-CNN puts outside of the image
 REDRAWS = 10  # of a training crop that shows none of its image's boxes
@@ -68,7 +68,7 @@ class LocalizationCrop:
                 break
         if flip:
             boxes[:, [0, 2]] = size - boxes[:, [2, 0]]
-        return _view(item, _cut(item.image, *corner, size, flip, BY_AREA), boxes, size / corner[2], corner[:2])
+        return _view(item, cut_square(item.image, *corner, size, flip, BY_AREA), boxes, size / corner[2], corner[:2])
 
 
 class CenterLocalizationCrop:
@@ -83,7 +83,7 @@ class CenterLocalizationCrop:
         window = min(height, width) * 224 / self.short
         corner = _whole_pixels(height, width, (width - window) / 2, (height - window) / 2, window)
         boxes = _boxes_in_crop(item.boxes, *corner, self.size, self.min_visibility)
-        pixels = _cut(item.image, *corner, self.size, False, by_area=1)
+        pixels = cut_square(item.image, *corner, self.size, False, by_area=1)
         return _view(item, pixels, boxes, self.size / corner[2], corner[:2])
 
 
@@ -152,7 +152,7 @@ class _Axis:
 
 
 def _whole_pixels(height: int, width: int, x: float, y: float, window: float) -> tuple[int, int, int]:
-    """(left, top, side) of the square that `_cut` takes for this one; given these it takes the same."""
+    """(left, top, side) of the square that `cut_square` takes for this one; given these it takes the same."""
     side = max(1, min(round(window), height, width))
     return min(max(0, round(x)), width - side), min(max(0, round(y)), height - side), side
 

@@ -96,7 +96,7 @@ def generate_shapes(root: str | Path, train: int = 600, test: int = 150, seed: i
         _draw_split(folder, "trainval", train, (seed, _TRAIN))
         _draw_split(folder, "test", test, (seed, _TEST))
 
-    _publish(root / f"VOC{_YEAR}", asked, draw)
+    publish_whole(root / f"VOC{_YEAR}", asked, draw)
     return root
 
 
@@ -117,9 +117,9 @@ def generate_shape_crops(root: str | Path, train: int = 3200, val: int = 400, si
             for index in range(count):
                 label = index % len(SHAPE_CLASSES)
                 pixels = draw_crop(np.random.default_rng((seed, stream, index)), size, label)
-                _write_jpeg(folder / split / SHAPE_CLASSES[label] / f"{index:05d}.jpg", pixels)
+                write_jpeg(folder / split / SHAPE_CLASSES[label] / f"{index:05d}.jpg", pixels)
 
-    _publish(Path(root), asked, draw)
+    publish_whole(Path(root), asked, draw)
     return Path(root)
 
 
@@ -131,7 +131,7 @@ def _draw_split(folder: Path, image_set: str, count: int, key: tuple[int, int]) 
     for index in range(count):
         picture = draw_picture(np.random.default_rng((*key, index)))
         image_id = f"{image_set}_{index:05d}"
-        _write_jpeg(folder / "JPEGImages" / f"{image_id}.jpg", picture.pixels)
+        write_jpeg(folder / "JPEGImages" / f"{image_id}.jpg", picture.pixels)
         height, width = picture.pixels.shape[:2]
         annotation = Annotation(
             f"{image_id}.jpg", image_id, (height, width), picture.boxes, picture.labels, picture.difficult
@@ -159,7 +159,7 @@ def _to_coco(annotations: list[Annotation]) -> dict:
     return {"images": images, "annotations": objects, "categories": categories}
 
 
-def _publish(target: Path, asked: dict, draw: Callable[[Path], None]) -> None:
+def publish_whole(target: Path, asked: dict, draw: Callable[[Path], None]) -> None:
     """Let `draw` fill a temporary folder beside `target` and move it there, unless `target` is what was asked for."""
     if _is_current(target, asked):
         return
@@ -207,6 +207,7 @@ def _is_current(target: Path, asked: dict) -> bool:
     return False
 
 
-def _write_jpeg(path: Path, pixels: np.ndarray) -> None:
+def write_jpeg(path: Path, pixels: np.ndarray) -> None:
+    """Write pixels uint8 [H, W, 3], BGR; the same bytes for the same pixels."""
     encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
     path.write_bytes(encoded.tobytes())

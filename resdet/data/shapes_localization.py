@@ -11,7 +11,7 @@ import numpy as np
 
 from resdet.data.localization import LocalizationDataset
 from resdet.data.shape_pictures import SHAPE_CLASSES, draw_single
-from resdet.data.shapes import GENERATOR_VERSION, _publish, _write_jpeg
+from resdet.data.shapes import GENERATOR_VERSION, publish_whole, write_jpeg
 
 _SIZES = ((72, 96), (96, 72), (80, 80))  # (height, width)
 _TRAIN, _VAL = 4, 5  # streams of random numbers, after those of data/shapes.py
@@ -56,7 +56,7 @@ def generate_shapes_localization(root: str | Path, train: int = 2400, val: int =
             solution = "".join(f"{row}\n" for row in ["ImageId,PredictionString", *rows])
             (folder / f"LOC_{image_set}_solution.csv").write_text(solution)
 
-    _publish(Path(root), asked | {"train": train, "val": val, "seed": seed}, draw)
+    publish_whole(Path(root), asked | {"train": train, "val": val, "seed": seed}, draw)
     return Path(root)
 
 
@@ -72,7 +72,7 @@ def _draw_set(folder: Path, image_set: str, count: int, key: tuple[int, int]) ->
         names.append(f"{kind}/{stem}" if train else stem)
         path = folder / f"{names[-1]}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_jpeg(path, pixels)
+        write_jpeg(path, pixels)
         if not train or index % _WITHOUT_BOX:
             x1, y1, x2, y2 = (round(v) for v in box)
             rows.append(f"{stem},{kind} {x1} {y1} {x2 - 1} {y2 - 1} ")  # xmax and ymax lie inside

@@ -119,7 +119,7 @@ class TrainCrop:
         window = min(height, width) / side  # the crop's side in pixels of the source
         x, y = random.uniform(0, width - window), random.uniform(0, height - window)
         flip = random.random() < 0.5
-        return _cut(image, x, y, window, size, bool(flip))
+        return cut_square(image, x, y, window, size, bool(flip))
 
 
 class CenterCrop:
@@ -132,7 +132,7 @@ class CenterCrop:
         """uint8 [H, W, 3] -> [size, size, 3]; nothing is random here."""
         height, width = image.shape[:2]
         window = min(height, width) * 224 / self.short
-        return _cut(image, (width - window) / 2, (height - window) / 2, window, self.size, False, by_area=1)
+        return cut_square(image, (width - window) / 2, (height - window) / 2, window, self.size, False, by_area=1)
 
 
 class ShortSide:
@@ -146,7 +146,7 @@ class ShortSide:
         return self.resizer(image)
 
 
-def _cut(
+def cut_square(
     image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool, by_area: float = BY_AREA
 ) -> np.ndarray:
     """The square [x, x + window] x [y, y + window] of an image, to whole pixels of the source, as [size, size].

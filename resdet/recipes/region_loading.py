@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resdet.boxes.coding import encode
 from resdet.boxes.targets import NEGATIVE, POSITIVE
-from resdet.data.loading import _loader
+from resdet.data.loading import make_loader
 from resdet.data.localization import LocalizationDataset
 from resdet.data.localization_views import warped_crop
 from resdet.data.sampling import Draw
@@ -143,7 +143,7 @@ def region_loader(
 ) -> DataLoader:
     """Endless batches for training, in the sampler's order whatever the number of workers."""
     crops = _Crops(dataset, sampler.settings.size, sampler.settings.context)
-    return _loader(crops, cast(Iterable[list[Draw]], sampler), collate_regions, workers, pin)
+    return make_loader(crops, cast(Iterable[list[Draw]], sampler), collate_regions, workers, pin)
 
 
 def label_proposals(dataset: LocalizationDataset, proposals: Proposals, positive_iou: float) -> Tensor:

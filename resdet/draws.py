@@ -7,7 +7,7 @@ Draws are functions of (seed, stream, slot) only. They do not depend on the devi
 images share the batch, so a run can be resumed or spread over other machines without a change in its samples.
 
 The streams in use: 0 the RPN's anchors, 1 the head's regions, 2 a classifier's views of its images, 3 the per-class
-RPN's anchors and 4 the R-CNN stage's regions (localization).
+RPN's anchors, 4 the R-CNN stage's regions and 5 which of those are mirrored (localization).
 """
 
 from __future__ import annotations

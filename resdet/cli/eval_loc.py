@@ -3,6 +3,7 @@
 eval_loc.py CONFIG --checkpoint F --views 1-crop dense                         the true class's box ("oracle")
 eval_loc.py CONFIG --checkpoint F --views dense --classifier imagenet_r101 C   and a box for each of C's best five
 eval_loc.py CONFIG --checkpoint F G --net CONFIG2 H                            an ensemble
+eval_loc.py CONFIG --checkpoint F --views dense --rcnn R                       and R's boxes among F's proposals
 eval_loc.py --predictions P.csv --ground-truth data/imagenet/LOC_val_solution.csv --excluded LIST
 """
 
@@ -56,6 +57,8 @@ def _localize_and_score(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     localizers = [(cfg, path) for path in args.checkpoint]
     localizers += [(load_config(config), Path(path)) for config, path in args.net]
+    rcnns = [(cfg, path) for path in args.rcnn]
+    rcnns += [(load_config(config), Path(path)) for config, path in args.rcnn_net]
     choice = None
     if args.classifier:
         config, *files = args.classifier
@@ -65,7 +68,7 @@ def _localize_and_score(args: argparse.Namespace) -> None:
     scales = tuple(args.scales) if args.scales else None
     tests = [Test(views, args.flip, scales) for views in args.views]
     run = start_run(folder_of(args.checkpoint[0]), args.device, args.precision, args.seed, args.launcher, log="eval")
-    found = evaluate_localizer(cfg, run, localizers, tests, choice, args.excluded)
+    found = evaluate_localizer(cfg, run, localizers, tests, choice, args.excluded, rcnns)
     if not is_main_process():
         return
     print_evaluation(found)
@@ -85,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, nargs="+", metavar="F", help="of CONFIG; several are an ensemble")
     parser.add_argument(
         "--net", nargs=2, action="append", default=[], metavar=("CONFIG", "F"), help="of another net, for the ensemble"
+    )
+    parser.add_argument(
+        "--rcnn", type=Path, nargs="+", default=[], metavar="R", help="CONFIG's R-CNN stage, after the last of --views"
+    )
+    parser.add_argument(
+        "--rcnn-net", nargs=2, action="append", default=[], metavar=("CONFIG", "R"), help="another net's, to average"
     )
     parser.add_argument("--views", nargs="+", choices=get_args(Views), default=["1-crop"])
     parser.add_argument("--flip", action="store_true", help="look at mirror images too")

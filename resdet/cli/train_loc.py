@@ -10,8 +10,9 @@ from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
+from resdet.recipes.build_rcnn import has_rcnn
 from resdet.recipes.train_classifier import train_classifier
-from resdet.recipes.train_localizer import train_localizer
+from resdet.recipes.train_localizer import RCNN, train_localizer
 
 DEFAULT, CLASSIFIER = "shapes_loc", "shapes_cls"
 
@@ -35,6 +36,8 @@ def _train(arguments: list[str] | None) -> None:
         for name, value in figures.items():
             print(f"{name} {value:.2f}")
         print(f"checkpoint {run.work_dir / 'last.pth'}")
+        if has_rcnn(cfg):
+            print(f"rcnn {run.work_dir / RCNN / 'last.pth'}")
     end_dry_run(args, run.work_dir)
 
 

@@ -15,7 +15,12 @@ import torch
 from resdet.data.annotations import DetectionDataset
 from resdet.data.loading import Images, View, image_eval_loader, image_loader, whole_image_loader
 from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_loading import MappedBatch, localization_loader, localization_views_loader
+from resdet.data.localization_loading import (
+    LocalizationView,
+    MappedBatch,
+    localization_loader,
+    localization_views_loader,
+)
 from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop, WholeLocalizationImage
 from resdet.data.resident import ResidentImages, ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
@@ -174,16 +179,26 @@ class LocalizationData:
 
     def one_crop(self, order: np.ndarray, device: torch.device) -> Iterator[list[MappedBatch]]:
         """These test images, in the test view alone."""
-        return self._look_at([self.test_view], order, device)
+        return self._look_at(self.views_of("1-crop"), order, device)
 
     def dense(
         self, order: np.ndarray, device: torch.device, scales: Sequence[int] | None = None
     ) -> Iterator[list[MappedBatch]]:
         """These test images, uncropped, at several scales; None: the config's."""
-        shorts = [round(short * self.test_view.size / 224) for short in scales or self.scales]
-        return self._look_at([WholeLocalizationImage(short) for short in shorts], order, device)
+        return self._look_at(self.views_of("dense", scales), order, device)
 
-    def _look_at(self, views: Sequence[Any], order: np.ndarray, device: torch.device) -> Iterator[list[MappedBatch]]:
+    def views_of(
+        self, views: Literal["1-crop", "dense"], scales: Sequence[int] | None = None
+    ) -> list[LocalizationView]:
+        """The test view alone, or whole images at several scales; None: the config's."""
+        if views == "1-crop":
+            return [self.test_view]
+        shorts = [round(short * self.test_view.size / 224) for short in scales or self.scales]
+        return [WholeLocalizationImage(short) for short in shorts]
+
+    def _look_at(
+        self, views: Sequence[LocalizationView], order: np.ndarray, device: torch.device
+    ) -> Iterator[list[MappedBatch]]:
         pin = device.type == "cuda"
         return localization_views_loader(self.test, views, order, self.test_images, self.workers, pin)
 

@@ -23,7 +23,7 @@ from resdet.errors import UserError
 
 SECTION_NAMES = (
     "model", "net", "augment", "data", "optimizer", "schedule", "loop", "init_from", "log_backends", "precise_bn",
-    "ghost_batch", "alternating", "testing",
+    "ghost_batch", "alternating", "testing", "rcnn",
 )  # fmt: skip
 # Sections without a type of their own: what takes their values.
 SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd, "testing": Testing}

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size, is_main_process
+from torch import nn
 from torch.distributed.rendezvous import rendezvous
 
 from resdet.errors import UserError
@@ -21,6 +22,7 @@ from resdet.errors import UserError
 __all__ = [
     "add_up",
     "close_processes",
+    "copy_from_main",
     "gather_objects",
     "get_rank",
     "get_world_size",
@@ -72,6 +74,12 @@ def add_up(tensor: torch.Tensor) -> None:
     """Add up a tensor over all processes, in place."""
     if get_world_size() > 1:
         dist.all_reduce(tensor)
+
+
+def copy_from_main(module: nn.Module) -> None:
+    """Give all processes the main one's parameters and buffers: BN has followed each process's own images."""
+    for tensor in module.state_dict().values() if get_world_size() > 1 else ():
+        dist.broadcast(tensor, src=0)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from resdet.data.localization import LocalizationDataset
 from resdet.data.settings import LocalizationData
@@ -22,12 +23,14 @@ from resdet.engine.run import same_classes
 from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.crop_regression import CropRegression
+from resdet.localization.rcnn import LocalizationRCNN
 from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.nets.weights import load_weights, read_weights
 
 Localizer = ClassRPN | CropRegression
 KINDS = {ClassRPN: "a per-class RPN", CropRegression: "a crop regression"}
-NEW = ("conv.", "objectness.", "deltas.", "net.fc.")  # what a classification net lacks, or has for other classes
+# What a classification net lacks, or has for other classes.
+NEW = ("conv.", "objectness.", "scores.", "deltas.", "net.fc.")
 
 logger = logging.getLogger("resdet")
 
@@ -76,7 +79,7 @@ def build_localizer(cfg: Config, classes: Sequence[str]) -> Localizer:
     return model
 
 
-def initialise_net(model: Localizer, source: str | None) -> None:
+def initialise_net(model: Localizer | LocalizationRCNN, source: str | None) -> None:
     """Start the net from a classifier's weights of any known origin; the log says what was not loaded."""
     if not source:
         logger.warning("no --init-from: the net starts from random weights, not from a classifier as in the paper")
@@ -92,26 +95,40 @@ def load_localizer(cfg: Config, classes: Sequence[str], path: Path) -> Localizer
     """
     require_localizer(cfg)
     state = read_checkpoint(path)
-    found = _kind(state.get("model", {}))
+    found = kind_of(state.get("model", {}))
+    if found is LocalizationRCNN:
+        raise UserError(f"{path} is {named(found)}, no localizer: give it as --rcnn, and a localizer as --checkpoint")
     if found is None:
         raise UserError(f"{path} is no localizer; train one with resdet-train-loc, --init-from {path} if it is a net")
     if found is not cfg.model.type:
-        raise UserError(f"{path} is {KINDS[found]}, {cfg.filename} has {KINDS[cfg.model.type]}; give its own config")
+        raise UserError(f"{path} is {named(found)}, {cfg.filename} has {KINDS[cfg.model.type]}; give its own config")
     same_classes(state.get("classes", ()), classes, f"{path} and data.test")
     model = build_localizer(cfg, classes)
+    fill(model, state, path, cfg)
+    return model.eval()
+
+
+def fill(model: nn.Module, state: dict[str, Any], path: Path, cfg: Config) -> None:
+    """Load a checkpoint of the model's own kind; one of another net is a user's mistake."""
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise UserError(f"{path} does not fit {cfg.filename}: {lines[0]} Give the config of its training") from None
-    return model.eval()
 
 
-def _kind(state: dict[str, Any]) -> type | None:
-    """Whose state dict this is; the R-CNN stage's, which has `scores`, is nobody's here."""
+def kind_of(state: dict[str, Any]) -> type | None:
+    """Whose state dict this is, a localizer's or the R-CNN stage's; None if it is of something else."""
     if "objectness.weight" in state:
         return ClassRPN
-    return CropRegression if "deltas.weight" in state and "scores.weight" not in state else None
+    if "deltas.weight" not in state:
+        return None
+    return LocalizationRCNN if "scores.weight" in state else CropRegression
+
+
+def named(kind: type) -> str:
+    """A kind's name in messages."""
+    return KINDS.get(kind, "an R-CNN stage")
 
 
 def _refuse_images_without_boxes(images: LocalizationDataset) -> None:

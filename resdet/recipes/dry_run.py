@@ -27,6 +27,7 @@ from resdet.engine.config import Config, LazyObject, require
 from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
 from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
+from resdet.localization.rcnn import RCNNSettings
 from resdet.nets.vgg import VGG
 from resdet.recipes.build_localizer import is_localizer
 
@@ -36,6 +37,7 @@ SHORT = 64  # short side of a detector's input
 CROP = 32  # side of a classifier's and a localizer's; VGG's fc6 reads 224 pixels alone
 FEW = 8  # images of CIFAR-10, and for BN statistics
 PROPOSALS = {"train_pre_nms": 200, "train_post_nms": 50, "test_pre_nms": 100, "test_post_nms": 20}
+FEW_PROPOSALS, ANY_IOU = 20, 0.1  # of the R-CNN stage; of a net that knows nothing some are positive all the same
 REQUIRED = {
     "detector": ("model.net", "data.resizer"),
     "classifier": ("net",),
@@ -62,7 +64,7 @@ def make_small(cfg: Config, folder: Path) -> Config:
     cfg.data.images = images
     small = {"detector": _small_detector, "classifier": _small_classifier, "localizer": _small_localizer}
     small[kind](cfg)
-    for section in ("schedule", "alternating"):
+    for section in ("schedule", "alternating", "rcnn"):
         _small_steps(cfg.get(section), images)
     validate_every = STEPS - 1 if cfg.loop.get("validate_every") else 0
     cfg.loop.update(log_every=1, checkpoint_every=STEPS, validate_every=validate_every)
@@ -139,6 +141,21 @@ def _small_localizer(cfg: Config) -> None:
     settings.scales = [s * CROP / crop for s in settings.get("scales", ClassRPNSettings.scales)]
     if settings.get("hidden"):
         settings.hidden = 8
+    if cfg.get("rcnn"):
+        _small_rcnn(cfg.rcnn)
+
+
+def _small_rcnn(section: Any) -> None:
+    """`images` may be left out of the section: it follows with the steps."""
+    section.setdefault("images", 0)
+    if section.get("net"):
+        _narrow(section.net)
+    if not section.get("settings"):
+        section.settings = {"type": _lazy(RCNNSettings)}
+    section.settings.update(size=CROP, positive_iou=ANY_IOU)
+    if not section.get("proposals"):
+        section.proposals = {}
+    section.proposals.count = FEW_PROPOSALS
 
 
 def _small_views(data: Any, net: Any) -> None:

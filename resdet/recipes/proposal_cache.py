@@ -115,6 +115,12 @@ def cache_proposals(
     return files.open()
 
 
+def forget_proposals(folder: Path) -> None:
+    """Remove a cache, if one is there; other files stay. Call it on one process."""
+    for path in (folder / MANIFEST, *folder.glob("part-*.npz"), *(folder / f"{name}.npy" for name in ARRAYS)):
+        path.unlink(missing_ok=True)
+
+
 def weights_digest(models: Sequence[nn.Module]) -> str:
     """A hash of all parameters and buffers."""
     digest = hashlib.sha256()

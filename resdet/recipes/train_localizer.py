@@ -3,8 +3,8 @@
     figures = train_localizer(load_config("configs/loc_r50.py"), run)
 
 Each stage has a folder in the run's, with its scalars.json and last.pth; a killed run goes on with --resume in the
-stage where it was. `stages_of` names them: the per-class RPN, or the regression from the crop. The R-CNN stage, which
-learns from the RPN's proposals, comes after.
+stage where it was. `stages_of` names them: the per-class RPN, or the regression from the crop; where the config has a
+section `rcnn`, then the RPN's proposals of the training images, and the R-CNN that learns from them (train_rcnn.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resdet.data.settings import LocalizationData
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call
-from resdet.engine.distributed import get_rank, get_world_size, is_main_process
+from resdet.engine.distributed import copy_from_main, get_rank, get_world_size, is_main_process
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, make_folder
@@ -34,20 +34,24 @@ from resdet.recipes.build_localizer import (
     initialise_net,
     require_localizer,
 )
+from resdet.recipes.build_rcnn import has_rcnn
 from resdet.recipes.localize_all import Located, Test, localize_all
+from resdet.recipes.proposal_cache import ProposalCache, forget_proposals
 from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
+from resdet.recipes.train_rcnn import RCNNStage
 from resdet.recipes.write_localizer_page import write_localizer_page
 
 FIGURE = "test/localization_error"  # by the centre crop, of the true class's box
 RPN, REGRESSION = "1_rpn", "1_regression"  # folders of the first stage
+PROPOSALS, RCNN = "2_proposals", "3_rcnn"  # and of the others, where there are any
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One training of the run: its folder's name, and what trains it, or reads it where it is finished."""
+    """One part of the run: its folder's name, and what does it, or reads it where it is finished."""
 
     folder: str
-    train: Callable[[Run], Localizer]
+    do: Callable[[Run], None]
 
 
 class LocalizerTraining:
@@ -62,11 +66,14 @@ class LocalizerTraining:
         self.cfg, self.run = cfg, run
         self.settings = build_call(LoopSettings, cfg.loop)
         self.data: LocalizationData = build_localization_data(cfg)
+        self.rcnn = RCNNStage(cfg, self.data, self.settings) if has_rcnn(cfg) else None
+        self.model: Localizer | None = None
+        self.proposals: ProposalCache | None = None
         self.located: Located | None = None
         self.figures: dict[str, float] = {}
 
-    def train(self, run: Run) -> Localizer:
-        """The first stage in `run.work_dir`, from where a resumed run left it, and its test. Returns the model."""
+    def train(self, run: Run) -> None:
+        """The first stage in `run.work_dir`, from where a resumed run left it, and its test."""
         cfg, classes = self.cfg, self.data.test.classes
         make_folder(run.work_dir)
         state = find_resume(run.work_dir, run.resume)
@@ -89,10 +96,25 @@ class LocalizerTraining:
             trained = loop(self.data.training(sampler, run.device), self.validate)
         if self.located is None:  # resumed at the end
             self.validate(trained)
-        return cast(Localizer, trained)
+        self.model = cast(Localizer, trained)
+
+    def propose(self, run: Run) -> None:
+        """The second stage: what the first one's model proposes in the training images."""
+        assert self.rcnn is not None
+        assert self.model is not None
+        self.proposals = self.rcnn.propose(self.model, run)
+
+    def train_rcnn(self, run: Run) -> None:
+        """The third stage: the R-CNN, on these proposals."""
+        assert self.rcnn is not None
+        assert self.model is not None
+        assert self.proposals is not None
+        self.rcnn.train(self.model, self.proposals, run)
+        self.figures |= self.rcnn.figures
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Localization error of the true class's box, by the centre crop, in percent."""
+        copy_from_main(model)  # test, and let propose, what the checkpoint has
         truth = self.data.test.truth()
         labels = truth.labels[:, None]
         self.located = localize_all([cast(Localizer, model.eval())], self.data, self.run, labels, Test())
@@ -103,13 +125,17 @@ class LocalizerTraining:
 
 def stages_of(job: LocalizerTraining) -> list[Stage]:
     """What the config has trained, in order."""
-    return [Stage(RPN if job.cfg.model.type is ClassRPN else REGRESSION, job.train)]
+    stages = [Stage(RPN if job.cfg.model.type is ClassRPN else REGRESSION, job.train)]
+    if job.rcnn is not None:
+        stages += [Stage(PROPOSALS, job.propose), Stage(RCNN, job.train_rcnn)]
+    return stages
 
 
 def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
-    """Train, test, write the page. Returns the test's error in percent.
+    """Train, test, write the page. Returns the tests' errors in percent.
 
-    The first stage's last.pth is the run's too: what a test takes (recipes/evaluate_localizer.py).
+    The first stage's last.pth is the run's too: what a test takes (recipes/evaluate_localizer.py), with 3_rcnn/last.pth
+    where there is one.
     """
     if run.resume not in (None, "auto"):
         raise UserError(f"--resume {run.resume}: give --resume alone, each stage of a localizer has its own checkpoint")
@@ -117,11 +143,15 @@ def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
     stages = stages_of(job)
     runs = [run_of_stage(run, stage.folder) for stage in stages]
     if run.resume is None:
+        if is_main_process():
+            forget_proposals(run.work_dir / PROPOSALS)
         forget_checkpoints(runs)
     for stage, own in zip(stages, runs, strict=True):
-        stage.train(own)
+        stage.do(own)
         if own is runs[0] and is_main_process():
             publish_checkpoints(own.work_dir, run.work_dir)
     if is_main_process() and job.located is not None:
-        write_localizer_page(cfg, run, job.data.test, job.located, [own.work_dir for own in runs])
+        trained = [own.work_dir for own in runs if own.work_dir.name != PROPOSALS]
+        refined = None if job.rcnn is None else job.rcnn.error
+        write_localizer_page(cfg, run, job.data.test, job.located, trained, refined)
     return job.figures

@@ -26,7 +26,12 @@ logger = logging.getLogger("resdet")
 
 
 def write_localizer_page(
-    cfg: Config, run: Run, dataset: LocalizationDataset, located: Located, stages: Sequence[Path]
+    cfg: Config,
+    run: Run,
+    dataset: LocalizationDataset,
+    located: Located,
+    stages: Sequence[Path],
+    refined: float | None = None,
 ) -> Path:
     """Write page.html and pictures/ into the run's folder. Returns the page's path.
 
@@ -34,7 +39,8 @@ def write_localizer_page(
         cfg, run: of the training.
         dataset: the test set.
         located: the boxes of its true classes by the centre crop.
-        stages: folders whose losses are drawn.
+        stages: folders whose losses are drawn; the first one's speed is shown.
+        refined: the R-CNN stage's error in percent, where there is one.
     """
     truth = dataset.truth()
     guesses = Guesses(truth.labels[:, None], located.boxes[-1])
@@ -44,13 +50,15 @@ def write_localizer_page(
     for name, sheet in sheets.items():
         save_image(run.work_dir / "pictures" / f"{name}.jpg", sheet)
     records = {folder.name: read_scalars(folder / "scalars.json") for folder in stages}
-    speeds = [r["images_per_second"] for own in records.values() for r in own if "images_per_second" in r]
+    speeds = [r["images_per_second"] for r in records[stages[0].name] if "images_per_second" in r]
+    rescored = [] if refined is None else [("RPN + R-CNN", f"{refined:.2f} %", "the true class's box, rescored")]
     page = RunPage(
         title=run.work_dir.name,
         subtitle=f"{len(truth)} test images, {len(dataset.classes)} classes",
         command=run.command,
         figures=[
             ("localization error", f"{result.localization:.2f} %", "the true class's box by the centre crop"),
+            *rescored,
             ("whole-image box", f"{whole.localization:.2f} %", "what no training gives"),
             ("training", f"{np.median(speeds):.0f}" if speeds else "", "images a second"),
         ],

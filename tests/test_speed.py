@@ -52,6 +52,25 @@ def test_benchmark_prints_the_stages(
     assert (figures["mode"], figures["precision"]) == (mode, "fp32")
 
 
+def test_vgg_and_the_improved_tests_are_timed_too(
+    det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--size", "96x128", "--proposals", "8", "--repeats", "1", *ON_CPU]
+    benchmark.main(["voc07_vgg16", *options, "--cfg-options", "model.net.width=0.125"])
+    assert "conv5" in capsys.readouterr().out
+    benchmark.main([str(det_config), *options, "--refine", "--scales", "64", "96", "--json", str(tmp_path / "s.json")])
+    stages = json.loads((tmp_path / "s.json").read_text())["stages"]
+    assert list(stages) == [
+        "trunk",
+        "RPN and proposals",
+        "pooling and conv5",
+        "siblings",
+        "refinement",
+        "NMS and voting",
+    ]
+    assert "has no effect on this benchmark" in one_line([det_config, "--mode", "train", "--refine", *ON_CPU], capsys)
+
+
 def test_benchmark_refuses_a_size_that_is_none(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--size 600: give height x width" in one_line([det_config, "--size", "600"], capsys)
 

@@ -24,6 +24,7 @@ from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.nets.blocks import fold_for_inference
 from resdet.nets.precise_bn import compute_statistics
 from resdet.nets.resnet import ResNet
+from resdet.nets.vgg import VGG
 from resdet.structures import Batch, Pyramid
 
 T = TypeVar("T")
@@ -95,8 +96,9 @@ def benchmark(
 
 def random_detector(cfg: Config, proposals: int, mode: str = "infer") -> FasterRCNN:
     """The config's detector with random weights, its BN calibrated on noise so that nothing overflows."""
-    net: ResNet = build(cfg.model.net)
-    compute_statistics(net, (net.preprocess(_noise(8, 128, 128)) for _ in range(2)), 16)
+    net: ResNet | VGG = build(cfg.model.net)
+    if isinstance(net, ResNet):  # VGG has no BN
+        compute_statistics(net, (net.preprocess(_noise(8, 128, 128)) for _ in range(2)), 16)
     model: FasterRCNN = build(cfg.model)
     model.net.load_state_dict({k: v for k, v in net.state_dict().items() if "num_batches" not in k})
     model.rpn.settings = replace(model.rpn.settings, test_post_nms=proposals)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -105,10 +106,9 @@ class Tester:
         return self
 
     def _member(self, detector: FasterRCNN, short: int) -> FourFunctions:
-        testing, member = self.testing, detector
+        testing, member = self.testing, cast(FourFunctions, detector)
         if testing.scales:
-            composed: FourFunctions = MultiScale(detector, testing.proposal_levels(short), testing.region_side)
-            return Flipped(composed) if testing.flip else composed
+            member = MultiScale(detector, testing.proposal_levels(short), testing.region_side)
         return Flipped(member) if testing.flip else member
 
     def _suppress(self, boxes: Tensor, scores: Tensor) -> Detections:

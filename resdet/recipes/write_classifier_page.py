@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,11 +20,9 @@ from resdet.report.curves import training_figure
 from resdet.report.drawing import Image, contact_sheet, save_image, titled
 from resdet.report.errors import error_figure
 from resdet.report.figures import figure_svg
-from resdet.report.page import ClassTable, RunPage, write_page
+from resdet.report.page import ClassTable, RunPage, class_table, write_page
 
 PICTURES, COLUMNS, CELL = 16, 4, 160  # images of a sheet, in a row of it, pixels of one
-MOST_CLASSES = 60  # of more, the worst are shown
-logger = logging.getLogger("resdet")
 
 
 def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: Answers) -> Path:
@@ -54,7 +51,7 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
             ("parameters", f"{cost.parameters / 1e6:.2f} M", ""),
             ("multiply-adds", f"{cost.macs / 1e9:.3f} G", f"at {side} x {side}"),
         ],
-        per_class=class_table(answers.confusion(), data.test.names),
+        per_class=accuracy_table(answers.confusion(), data.test.names),
         curves=[
             ("Errors", figure_svg(error_figure({run.work_dir.name: records}, "error (%), training dashed"))),
             ("Training", figure_svg(training_figure(records))),
@@ -63,23 +60,14 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
         config_text=cfg.pretty_text,
         environment=environment(run),
     )
-    path = run.work_dir / "page.html"
-    write_page(path, page)
-    logger.info("page: %s   pictures: %s", path, run.work_dir / "pictures")
-    return path
+    return write_page(run.work_dir / "page.html", page)
 
 
-def class_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
-    """Accuracy by class, in the classes' order; of many classes the worst alone, the worst first."""
+def accuracy_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
+    """Accuracy by class, of counts [K, K] by true and answered class; NaN where a class has no image."""
     images = confusion.sum(1)
     accuracy = np.divide(confusion.diagonal(), images, out=np.full(len(names), np.nan), where=images > 0)
-    order = np.arange(len(names))
-    title = f"Accuracy by class, number of classes: {len(names)}"
-    if len(names) > MOST_CLASSES:
-        order = np.argsort(accuracy, kind="stable")[:MOST_CLASSES]
-        title = f"The {MOST_CLASSES} worst of {len(names)} classes"
-    rows = [(first_synonym(names[i]), float(accuracy[i]), int(images[i])) for i in order.tolist()]
-    return ClassTable(rows, title, "accuracy", "images")
+    return class_table([first_synonym(n) for n in names], accuracy, images, "Accuracy by class", "accuracy", "images")
 
 
 def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple[str, Image]]:

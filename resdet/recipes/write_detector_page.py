@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from resdet.report.page import ClassTable, RunPage, write_page
 from resdet.report.tables import format_ap
 
 PICTURES = 12
-logger = logging.getLogger("resdet")
 
 
 def write_detector_page(
@@ -72,10 +70,7 @@ def write_detector_page(
         config_text=cfg.pretty_text,
         environment=environment(run),
     )
-    path = run.work_dir / "page.html"
-    write_page(path, page)
-    logger.info("page: %s   pictures: %s", path, run.work_dir / "pictures")
-    return path
+    return write_page(run.work_dir / "page.html", page)
 
 
 def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +18,7 @@ from resdet.report.curves import training_figure
 from resdet.report.drawing import save_image
 from resdet.report.figures import figure_svg
 from resdet.report.localization import guess_sheets
-from resdet.report.page import ClassTable, RunPage, write_page
-
-MOST_CLASSES = 60  # of more, the worst are shown
-logger = logging.getLogger("resdet")
+from resdet.report.page import ClassTable, RunPage, class_table, write_page
 
 
 def write_localizer_page(
@@ -62,26 +58,18 @@ def write_localizer_page(
             ("whole-image box", f"{whole.localization:.2f} %", "what no training gives"),
             ("training", f"{np.median(speeds):.0f}" if speeds else "", "images a second"),
         ],
-        per_class=class_table(result, truth.labels, dataset.names),
+        per_class=share_table(result, truth.labels, dataset.names),
         curves=[(name, figure_svg(training_figure(own))) for name, own in records.items()],
         pictures=list(sheets.items()),
         config_text=cfg.pretty_text,
         environment=environment(run),
     )
-    path = run.work_dir / "page.html"
-    write_page(path, page)
-    logger.info("page: %s   pictures: %s", path, run.work_dir / "pictures")
-    return path
+    return write_page(run.work_dir / "page.html", page)
 
 
-def class_table(result: LocalizationResult, labels: np.ndarray, names: Sequence[str]) -> ClassTable:
-    """Share of right images by class, in the classes' order; of many classes the worst alone, the worst first."""
+def share_table(result: LocalizationResult, labels: np.ndarray, names: Sequence[str]) -> ClassTable:
+    """Share of right images by class; NaN where a class has no image."""
     images = np.bincount(labels, minlength=len(names))
     right = np.bincount(labels[~result.wrong], minlength=len(names))
     share = np.divide(right, images, out=np.full(len(names), np.nan), where=images > 0)
-    order, title = np.arange(len(names)), f"Localized by class, number of classes: {len(names)}"
-    if len(names) > MOST_CLASSES:
-        order = np.argsort(share, kind="stable")[:MOST_CLASSES]
-        title = f"The {MOST_CLASSES} worst of {len(names)} classes"
-    rows = [(first_synonym(names[i]), float(share[i]), int(images[i])) for i in order.tolist()]
-    return ClassTable(rows, title, "right", "images")
+    return class_table([first_synonym(n) for n in names], share, images, "Localized by class", "right", "images")

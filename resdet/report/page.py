@@ -12,19 +12,23 @@ it is. A content security policy in the page forbids scripts and connections, wh
 from __future__ import annotations
 
 import base64
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
+import numpy as np
 
 from resdet.report.drawing import Image, encode_image, shrink, write_whole
 from resdet.report.tables import format_ap, format_count
 
 PICTURE_WIDTH = 900  # pixels; with JPEG quality 85 a dozen pictures stay near two megabytes
 JPEG_QUALITY = 85
+MOST_CLASSES = 60  # in a table; see class_table
 ROWS_A_TABLE = 10  # the table of classes is set in up to three parts beside one another
+logger = logging.getLogger("resdet")
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,30 @@ class RunPage:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def write_page(path: str | Path, run: RunPage) -> None:
-    """Write the page as one HTML file; a half-written file never appears.
+def write_page(path: str | Path, run: RunPage) -> Path:
+    """Write the page as one HTML file and say where it is; a half-written file never appears. Returns its path.
 
     Raises:
         UserError: the folder cannot be written.
     """
+    path = Path(path)
     write_whole(path, render_page(run).encode())
+    logger.info("page: %s", path)
+    return path
+
+
+def class_table(
+    names: Sequence[str], shares: np.ndarray, counts: np.ndarray, title: str, measure: str, counted: str
+) -> ClassTable:
+    """A row a class in the classes' order; of more than sixty the worst sixty alone, the worst first.
+
+    shares 0..1 or NaN [K], counts int [K].
+    """
+    order, title = np.arange(len(names)), f"{title}, number of classes: {len(names)}"
+    if len(names) > MOST_CLASSES:
+        order = np.argsort(shares, kind="stable")[:MOST_CLASSES]
+        title = f"The {MOST_CLASSES} worst of {len(names)} classes"
+    return ClassTable([(names[i], float(shares[i]), int(counts[i])) for i in order.tolist()], title, measure, counted)
 
 
 def render_page(run: RunPage) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -22,12 +21,11 @@ from resdet.detection.roi_head import HeadSettings
 from resdet.engine.checkpoint import save_checkpoint
 from resdet.errors import UserError
 from resdet.nets import names
-from resdet.nets.cifar_resnet import CifarResNet
-from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from resdet.nets.preprocess import Preprocess
 from resdet.nets.resnet import ResNet
 from resdet.nets.unpickle import read_arrays
 from resdet.nets.vgg import VGG
-from resdet.nets.weights import Weights, load_weights, read_weights, to_cifar, to_detectron2, to_torchvision
+from resdet.nets.weights import Weights, load_weights, read_weights, to_detectron2, to_torchvision
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files lie outside of the repository")
@@ -612,47 +610,3 @@ def test_missing_and_unknown_files_are_named_with_the_remedy(tmp_path: Path) -> 
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match=r"list\.pth: .*holds no named tensors"):
         read_weights(tmp_path / "list.pth")
-
-
-# CIFAR-10's nets, and files for others -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_public_cifar_checkpoints_are_read_and_written(prefix: str, tmp_path: Path) -> None:
-    net = CifarResNet(20)
-    public = to_cifar(net.state_dict())
-    known = {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer3.2.bn2.bias", "linear.bias"}
-    assert known <= public.keys()
-    path = tmp_path / "resnet20.th"
-    torch.save({"state_dict": {f"{prefix}{name}": tensor for name, tensor in public.items()}}, path)
-    other = CifarResNet(20)
-    report = load_weights(other, read_weights(path))
-    assert not report.missing
-    assert not report.unexpected
-    for name, tensor in net.state_dict().items():
-        if "preprocess" not in name and "num_batches" not in name:
-            assert torch.equal(other.state_dict()[name], tensor)
-    torch.testing.assert_close(other.preprocess.mean[:, 7, 9], torch.tensor(IMAGENET_MEAN))  # as they were trained
-    torch.testing.assert_close(other.preprocess.std, torch.tensor(IMAGENET_STD))
-    with pytest.raises(UserError, match="does not fit this net"):
-        load_weights(CifarResNet(32), read_weights(path))
-
-
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_exported_weights_give_torchvisions_net_our_logits(
-    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.manual_seed(0)
-    ours = ResNet(18, num_classes=7).eval()
-    checkpoint, out = own_checkpoint(ours, tmp_path / "last.pth"), tmp_path / f"resnet18.{suffix}"
-    export_weights.main([str(checkpoint), "--to", "torchvision", "--out", str(out)])
-    assert "minus 123.675, 116.28, 103.53, divided by 58.395, 57.12, 57.375" in capsys.readouterr().out
-    theirs = torchvision.models.resnet18(num_classes=7).eval()
-    state = safetensors.torch.load_file(out) if suffix == "safetensors" else torch.load(out, weights_only=True)
-    theirs.load_state_dict(state, strict=False)  # torchvision counts batches
-    x = torch.randn(2, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x), atol=1e-4, rtol=0)
-    again = ResNet(18, num_classes=7)
-    load_weights(again, read_weights(out))
-    assert torch.equal(again.state_dict()["conv5.1.b.conv.weight"], ours.state_dict()["conv5.1.b.conv.weight"])

@@ -4,12 +4,14 @@ export_weights.py runs/mine/last.pth --to torchvision --out resnet18.pth
 export_weights.py runs/mine/last.pth --to torchvision --out resnet18.safetensors
 export_weights.py runs/coco_r101/last.pth --to detectron2 --out r101_c4.pkl
 
-The preprocessing, which belongs to the weights, is printed: the other project keeps it elsewhere.
+The preprocessing, which belongs to the weights, is printed: the other project keeps it elsewhere. Where it is not
+torchvision's, the file holds it too: a .pth then is {"state_dict", "mean", "std"}, a .safetensors has it as metadata.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from resdet.cli.common import run_command
 from resdet.errors import UserError
-from resdet.nets.weights import State, Weights, read_weights, to_cifar, to_detectron2, to_torchvision
+from resdet.nets.weights import State, Weights, read_weights, to_cifar, to_detectron2, to_torchvision, usual_pixels
 
 FORMS: dict[str, Callable[[State], State]] = {"torchvision": to_torchvision, "cifar": to_cifar}
 DETECTRON2 = "detectron2"
@@ -39,13 +41,16 @@ def _export(arguments: list[str] | None) -> None:
     )
     args = parser.parse_args(arguments)
     weights = read_weights(args.weights)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.to == DETECTRON2:
         _write_detectron2(args.out, weights)
         return
     state: State = FORMS[args.to](weights.state)
-    _write(args.out, state)
-    where = "" if weights.stride_on is None else f", stride on the {weights.stride_on}"
-    print(f"{args.out}: {len(state)} tensors under {args.to}'s names{where}")
+    _write(args.out, state, {} if usual_pixels(weights) else {"mean": weights.mean, "std": weights.std})
+    print(f"{args.out}: {len(state)} tensors under {args.to}'s names")
+    if args.to == "torchvision" and weights.stride_on == "1x1":
+        print("the stride is on the first 1x1, torchvision's on the 3x3: in its net, before use, set")
+        print("  for s in (net.layer2, net.layer3, net.layer4): s[0].conv1.stride, s[0].conv2.stride = (2, 2), (1, 1)")
     print(f"input: RGB in 0..255, minus {_words(weights.mean)}, divided by {_words(weights.std)}")
 
 
@@ -63,17 +68,17 @@ def _write_detectron2(path: Path, weights: Weights) -> None:
     print(f"MODEL.RESNETS.STRIDE_IN_1X1 {stride}; anchors, regions and NMS as in the config that trained it")
 
 
-def _write(path: Path, state: State) -> None:
+def _write(path: Path, state: State, pixels: State) -> None:
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     if path.suffix != ".safetensors":
         with path.open("wb") as file:
-            torch.save(state, file)
+            torch.save({"state_dict": state, **pixels} if pixels else state, file)
         return
     try:
         from safetensors.torch import save_file
     except ImportError:
         raise UserError(f"{path}: writing it needs a package: pip install resdet[safetensors]") from None
-    save_file(state, path)
+    save_file(state, path, {name: json.dumps(value.tolist()) for name, value in pixels.items()})
 
 
 def _words(values: Tensor) -> str:

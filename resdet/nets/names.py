@@ -73,7 +73,14 @@ def torchvision_vgg(depth: int) -> Scheme:
 CIFAR = Scheme(
     layers={"conv1": "conv1.conv", "bn1": "conv1.bn", "linear": "fc"},
     stages={f"layer{i}": f"conv{i + 1}" for i in range(1, 4)},
-    block={"conv1": "a.conv", "bn1": "a.bn", "conv2": "b.conv", "bn2": "b.bn"},
+    block={
+        "conv1": "a.conv",
+        "bn1": "a.bn",
+        "conv2": "b.conv",
+        "bn2": "b.bn",
+        "shortcut.0": "shortcut.conv",
+        "shortcut.1": "shortcut.bn",
+    },
 )
 
 _RPN = "proposal_generator.rpn_head"

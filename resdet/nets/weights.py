@@ -16,6 +16,7 @@ read BGR, the input channels of conv1 are flipped here, once.
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import zipfile
@@ -34,6 +35,7 @@ from resdet.nets.blocks import StrideOn
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from resdet.nets.resnet import BLOCKS
 from resdet.nets.unpickle import read_arrays
+from resdet.nets.zero_padding import to_both_sides, to_one_side
 
 State = dict[str, Tensor]
 
@@ -61,8 +63,8 @@ class Weights:
     """
 
     state: State
-    mean: Tensor  # float32 [3], RGB, 0..255
-    std: Tensor  # float32 [3], RGB, 0..255
+    mean: Tensor  # float32 [3] or, a mean image, [3, H, W]; RGB, 0..255
+    std: Tensor  # as the mean
     stride_on: StrideOn | None  # which convolution of a bottleneck has the stride; None: no bottlenecks, or unknown
     origin: str  # "torchvision", "detectron2", "caffe2", "cifar" or "resdet"
     is_detector: bool
@@ -155,12 +157,16 @@ def _read_file(path: Path) -> Any:
         raise UserError(f"{path}: {_explain(error)}") from None
 
 
-def _read_safetensors(path: Path) -> State:
+def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ImportError:
         raise UserError(f"{path}: reading it needs a package: pip install resdet[safetensors]") from None
-    return load_file(path)
+    with safe_open(path, "pt") as file:
+        said = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    pixels = {name: torch.tensor(json.loads(said[name])) for name in ("mean", "std") if name in said}
+    return {"state_dict": state, **pixels}
 
 
 def _explain(error: Exception) -> str:
@@ -182,19 +188,19 @@ def _interpret(data: Any, source: str) -> Weights:
         return _foreign(tensors, names.from_caffe2, source, origin="caffe2", bgr=True, pixels=_MSRA)
     if not tensors.keys().isdisjoint({"stem.conv1.weight", "backbone.stem.conv1.weight"}):
         return _detectron2(tensors, source, data)
+    pixels = _own_pixels(data) or _TORCHVISION
     if {"conv1.weight", "layer1.0.conv1.weight", "linear.weight"} <= tensors.keys():
-        return _foreign(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=_TORCHVISION)
+        weights = _foreign(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=pixels)
+        return weights if _projects(weights.state) else replace(weights, state=to_one_side(weights.state))
     if {"features.0.weight", "features.2.weight", "classifier.6.weight"} <= tensors.keys():
         if not tensors["classifier.6.weight"].isfinite().all():
             raise UserError(
                 f"{source}: has no values for fc, and its convolutions want another preprocessing; take IMAGENET1K_V1"
             )
         rename = names.torchvision_vgg(19 if "features.34.weight" in tensors else 16).translate
-        return _foreign(tensors, rename, source, origin="torchvision", bgr=False, pixels=_TORCHVISION)
+        return _foreign(tensors, rename, source, origin="torchvision", bgr=False, pixels=pixels)
     if {"conv1.weight", "layer1.0.conv1.weight"} <= tensors.keys():
-        return _foreign(
-            tensors, names.TORCHVISION.translate, source, origin="torchvision", bgr=False, pixels=_TORCHVISION
-        )
+        return _foreign(tensors, names.TORCHVISION.translate, source, origin="torchvision", bgr=False, pixels=pixels)
     seen = f"its first tensor is {next(iter(tensors))}" if tensors else "it holds no named tensors"
     raise UserError(
         f"{source}: not a net that resdet knows ({seen}); give a torchvision ResNet or VGG, an MSRA ResNet (R-50.pkl), "
@@ -221,6 +227,13 @@ def _tensors(data: Any) -> State:
 
 def _is_no_weight(name: str) -> bool:
     return name.endswith(("num_batches_tracked", "_momentum")) or "anchor_generator." in name
+
+
+def _own_pixels(data: Any) -> tuple[Tensor, Tensor] | None:
+    """Mean and std of a file that tools/export_weights.py wrote; None in the other projects' own files."""
+    found = [data.get(name) for name in ("mean", "std")] if isinstance(data, Mapping) and "state_dict" in data else []
+    mean, std = found or (None, None)
+    return (mean, std) if isinstance(mean, Tensor) and isinstance(std, Tensor) else None
 
 
 def _own(data: Mapping, source: str) -> Weights:
@@ -434,6 +447,11 @@ def _set_preprocessing(module: nn.Module, weights: Weights) -> None:
 # Writing -------------------------------------------------------------------------------------------------------------
 
 
+def usual_pixels(weights: Weights) -> bool:
+    """Whether the preprocessing is torchvision's, which files under other projects' names need not say."""
+    return torch.equal(weights.mean, _TORCHVISION[0]) and torch.equal(weights.std, _TORCHVISION[1])
+
+
 def to_torchvision(state: Mapping[str, Tensor]) -> State:
     """A ResNet's or VGG's tensors under torchvision's names, for `torchvision.models.resnet50().load_state_dict`.
 
@@ -441,17 +459,40 @@ def to_torchvision(state: Mapping[str, Tensor]) -> State:
     its nets expect the inputs that `state` was trained with, and have the stride on the 3x3.
 
     Raises:
-        UserError: a tensor that torchvision's nets do not have, such as a detector's.
+        UserError: torchvision has no such net, or the tensors are not of a net alone.
     """
     scheme = names.TORCHVISION
     if "fc6.weight" in state:
         scheme = names.torchvision_vgg(19 if "conv5.3.weight" in state else 16)
-    return _renamed(state, scheme.inverse().translate, "torchvision's ResNets and VGGs")
+    renamed = _renamed(state, scheme.inverse().translate, "torchvision's ResNets and VGGs")
+    if "fc6.weight" not in state:
+        _check_torchvision(state)
+    return renamed
+
+
+def _check_torchvision(state: Mapping[str, Tensor]) -> None:
+    """Its ResNets have four stages and option B's shortcuts."""
+    if "conv5.0.a.conv.weight" not in state:
+        raise UserError("a net without conv5, which torchvision's ResNets have; CIFAR's nets go --to cifar")
+    first = 2 if _has_bottlenecks(state) else 3
+    wanted = {f"conv{stage}.0" for stage in range(first, 6)}
+    if _projects(state) != wanted:
+        raise UserError("torchvision's ResNets have shortcuts of option B; this net's are others, or it is plain")
+
+
+def _projects(state: Iterable[str]) -> set[str]:
+    """The blocks, "conv3.0", whose shortcut is a convolution."""
+    return {name.removesuffix(".shortcut.conv.weight") for name in state if name.endswith(".shortcut.conv.weight")}
 
 
 def to_cifar(state: Mapping[str, Tensor]) -> State:
-    """A CifarResNet's tensors under the names of public checkpoints; the preprocessing is left out, as above."""
-    return _renamed(state, names.CIFAR.inverse().translate, "the public nets for CIFAR-10")
+    """A CifarResNet's tensors as public checkpoints have them, their names and the order of their channels.
+
+    The exact inverse of reading them; the preprocessing is left out, as above.
+    """
+    scheme, whose = names.CIFAR.inverse(), "the public nets for CIFAR-10"
+    renamed = _renamed(state, scheme.translate, whose)
+    return renamed if _projects(state) else _renamed(to_both_sides(state), scheme.translate, whose)
 
 
 def to_detectron2(weights: Weights) -> dict[str, Any]:

@@ -227,6 +227,34 @@ def test_best_is_the_highest_figure(tmp_path: Path) -> None:
     assert [r["step"] for r in read_scalars(tmp_path / "scalars.json") if "val/x" in r] == [1, 2, 3, 4]
 
 
+def test_a_run_stopped_between_two_lines_of_the_log_ends_the_line_that_it_began(tmp_path: Path) -> None:
+    """A schedule that looks at the log must see the same means; here 3 dark images and 7 bright ones make one line."""
+    levels = [20, 20, 20, *[90] * 7, *[90] * 10]
+
+    def loop_in(name: str) -> TrainLoop:
+        model, schedule = Scale(), WarmUntil(MultiStep(20), figure="pixels", below=60)
+        settings = LoopSettings(log_every=10, checkpoint_every=20)
+        return TrainLoop(
+            model, torch.optim.SGD(model.parameters(), lr=0.125), schedule, settings, run_in(tmp_path / name)
+        )
+
+    def interrupted() -> Iterator[LabelledImages]:
+        yield from map(grey, levels[:2])
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from map(grey, levels[2:])
+
+    loop_in("a")(map(grey, levels))
+    with pytest.raises(UserError, match="stopped at step 3"):
+        loop_in("b")(interrupted())
+    loop = loop_in("b")
+    loop.resume(read_checkpoint(tmp_path / "b" / "last.pth"))
+    loop(map(grey, levels[3:]))
+    assert weight(tmp_path / "a" / "last.pth") == weight(tmp_path / "b" / "last.pth")
+    means = [[(r["step"], r["pixels"], r["lr"]) for r in read_scalars(tmp_path / n / "scalars.json")] for n in "ab"]
+    assert means[0] == means[1]
+    assert means[0][0] == (10, 69, 0.0125)
+
+
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_an_interrupted_run_saves_and_goes_on_exactly(tmp_path: Path, ema: float | None) -> None:
     levels = [10, 30, 50, 70, 90, 110]

@@ -88,6 +88,7 @@ class TrainLoop:
         self.ema = _average(model, settings.ema)
         self.step, self.best, self.figures = 0, -math.inf, dict[str, float]()
         self.owes_validation = False
+        self.window = _Window()
         self.scalars = Scalars(run.work_dir, run.backends)
 
     @property
@@ -101,18 +102,18 @@ class TrainLoop:
         if get_world_size() > 1:
             model = _distribute(self.model, self.run.device)
         self.scalars.forget_after(self.step)
-        window = _Window()
+        self.window.begin()
         if self.owes_validation and validate is not None:
             self._validate(validate)
         batches = iter(loader) if self.step < self.steps else iter(())
         with _StopSignals() as signals, name_a_lost_process():
             while self.step < self.steps:
                 taken = list(islice(batches, self.settings.accumulate))
-                self._update(model, taken, window)
+                self._update(model, taken)
                 self.step += 1
-                self._every(window, validate)
+                self._every(validate)
                 if signals.received and self.step < self.steps:
-                    self._stop(window)
+                    self._stop()
         self.scalars.close()
         return self.averaged
 
@@ -151,13 +152,17 @@ class TrainLoop:
         if state["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.figures = state.get("figures", {})
+        self.window.restore(state.get("window", {}))
         torch.set_rng_state(state["rng"])
         if "cuda_rng" in state and self.run.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.run.device)
         self.owes_validation = not state.get("validated", True)
 
-    def save(self, name: str, validated: bool = True) -> None:
-        """Write a checkpoint that `resume` and load_detector read. validated: False if a validation is still owed."""
+    def save(self, name: str, validated: bool = True, window: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint that `resume` and load_detector read.
+
+        validated: False if a validation is still owed. window: what the log has not shown yet.
+        """
         if not is_main_process():
             return
         state = {
@@ -172,6 +177,7 @@ class TrainLoop:
             "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
             "validated": validated,
+            "window": window or {},
         }
         if self.run.device.type == "cuda":
             state["cuda_rng"] = torch.cuda.get_rng_state(self.run.device)
@@ -179,7 +185,7 @@ class TrainLoop:
             state |= {"raw_model": self.model.state_dict(), "ema": self.ema.state_dict()}
         save_checkpoint(self.run.work_dir / name, state)
 
-    def _update(self, model: nn.Module, batches: list[Any], window: _Window) -> None:
+    def _update(self, model: nn.Module, batches: list[Any]) -> None:
         model.train()
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(self.step)
@@ -192,8 +198,8 @@ class TrainLoop:
                 total = torch.stack([loss.float() for loss in losses]).sum()
             with _no_sync(model, last):
                 self.scaler.scale(total / len(batches)).backward()
-            window.add(values, total.detach(), batch.image_ids)
-        window.steps += 1
+            self.window.add(values, total.detach(), batch.image_ids)
+        self.window.steps += 1
         if self.settings.clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
@@ -203,22 +209,22 @@ class TrainLoop:
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 
-    def _every(self, window: _Window, validate: Validate | None) -> None:
+    def _every(self, validate: Validate | None) -> None:
         s, last = self.settings, self.step == self.steps
         validating = validate is not None and (last or (s.validate_every and self.step % s.validate_every == 0))
         saving = last or self.step % s.checkpoint_every == 0
         if self.step % s.log_every == 0 or saving or validating:
-            self._log(window)
+            self._log()
         if validating and validate is not None:
             self._validate(validate)
-            window.restart()
+            self.window.begin()
         if saving:
             self.save(LAST)
 
-    def _log(self, window: _Window) -> None:
-        if not window.steps:
+    def _log(self) -> None:
+        if not self.window.steps:
             return
-        means, speed, a_step = window.read()
+        means, speed, a_step = self.window.read()
         lr = self.rates[0] * self.schedule(self.step - 1)
         self.schedule.observe(means)
         self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed * get_world_size()})
@@ -227,9 +233,8 @@ class TrainLoop:
         line = f"step {self.step:{len(str(self.steps))}}/{self.steps}  loss {means['loss']:.3f} ({parts})  lr {lr:.2g}"
         logger.info("%s  %.1f images/s  %s left", line, speed * get_world_size(), clock(left))
 
-    def _stop(self, window: _Window) -> None:
-        self._log(window)
-        self.save(LAST)
+    def _stop(self) -> None:
+        self.save(LAST, window=self.window.state())  # a schedule looks at whole windows: the next run ends this one
         work_dir = self.run.whole or self.run.work_dir
         raise UserError(f"stopped at step {self.step}; go on with --work-dir {work_dir} --resume")
 
@@ -260,8 +265,12 @@ class _Window:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, now."""
+        """Forget all values."""
         self.values: list[Tensor] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Count images and time from now on."""
         self.image_ids: list[list[str]] = []
         self.steps = 0
         self.started = time.perf_counter()
@@ -274,21 +283,35 @@ class _Window:
 
     def read(self) -> tuple[dict[str, float], float, float]:
         """Means of the losses over all processes, images a second of this one, seconds a step; then begin anew."""
-        table = torch.stack(self.values).cpu()
+        mean = self._collect().mean(0)
+        seconds = time.perf_counter() - self.started
+        speed, a_step = sum(map(len, self.image_ids)) / seconds, seconds / max(1, self.steps)
+        self.restart()
+        return dict(zip(self.names, mean.tolist(), strict=True)), speed, a_step
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on in mid-window; empty where nothing was added."""
+        return {"names": self.names, "values": self._collect()} if self.values else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.restart()
+        if state:
+            self.names, self.values = state["names"], list(state["values"])
+
+    def _collect(self) -> Tensor:
+        """The values on the host, their means over all processes [passes, names]; refused if one is not finite."""
+        device = self.values[-1].device
+        table = torch.stack([v.to(device) for v in self.values]).cpu()
+        known = len(table) - len(self.image_ids)  # passes of an earlier run, looked at when it stopped
         broken = (~table.isfinite().all(1)).nonzero().flatten().tolist()
         # All processes stop if one has a NaN: the gradients that they exchanged hold it already.
-        first = [(table[i].tolist(), self.image_ids[i]) for i in broken[:1]]
-        everywhere = gather_objects([(table.mean(0), first)])
+        first = [(table[i].tolist(), self.image_ids[i - known]) for i in broken[:1]]
+        everywhere = gather_objects([(table, first)])
         for _, found in everywhere:
             if found:
                 self._refuse(*found[0])
-        seconds = time.perf_counter() - self.started
-        images = sum(map(len, self.image_ids))
-        mean = torch.stack([m for m, _ in everywhere]).mean(0)
-        means = dict(zip(self.names, mean.tolist(), strict=True))
-        a_step = seconds / max(1, self.steps)
-        self.restart()
-        return means, images / seconds, a_step
+        return torch.stack([t for t, _ in everywhere]).mean(0)
 
     def _refuse(self, row: list[float], image_ids: list[str]) -> None:
         values = ", ".join(f"{k} {v:.3g}" for k, v in zip(self.names, row, strict=True))

@@ -104,6 +104,7 @@ def test_errors_and_confusions_worked_by_hand() -> None:
     assert topk_error(scores, labels, 1) == 50
     assert topk_error(scores, labels, 2) == 25  # equal scores count against the image
     assert confusion_matrix(scores, labels).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    assert topk_error(np.full((4, 3), np.nan), labels, 2) == 100  # a broken net is never right
 
 
 def test_a_paired_difference_has_the_standard_error_of_its_own_spread() -> None:

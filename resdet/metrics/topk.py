@@ -12,12 +12,12 @@ def topk_wrong(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """Whether each image's class is not among its k most probable, bool [N].
 
     Args:
-        scores: [N, K], higher is more probable; equal scores count against the image.
+        scores: [N, K], higher is more probable; equal scores and NaNs count against the image.
         labels: int [N].
         k: guesses an image may make.
     """
     own = scores[np.arange(len(labels)), labels]
-    better = (scores >= own[:, None]).sum(1) - 1  # its own does not count
+    better = (~(scores < own[:, None])).sum(1) - 1  # its own does not count
     return better >= k
 
 

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build, load_config
 from resdet.engine.log import read_scalars
+from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.run import Run
+from resdet.engine.schedule import MultiStep
+from resdet.structures import LabelledImages
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN_CLS = [str(ROOT / "tools" / "train_cls.py")]
@@ -112,6 +117,47 @@ def test_two_processes_with_batch_norm_are_one_with_ghost_batches(tmp_path: Path
     for name, tensor in states[0].items():
         if "running" not in name and "tracked" not in name:  # those are of one process, the first
             torch.testing.assert_close(states[1][name], tensor, rtol=0, atol=1e-6)
+
+
+class Normalising(nn.Module):
+    """A BN alone, whose running mean follows the images of its process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, batch: LabelledImages) -> dict[str, torch.Tensor]:
+        return {"loss_mean": self.bn(batch.images.float()).square().mean()}
+
+
+def train_normalising(rank: int, port: int, folder: Path) -> None:
+    """One step of two processes; each writes what its validation saw."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo")
+    model = Normalising()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    run = Run(folder, torch.device("cpu"), "fp32")
+    loop = TrainLoop(model, sgd, MultiStep(1), LoopSettings(), run)
+    images, zeros = torch.randint(256, (4, 3, 5, 5), generator=torch.Generator().manual_seed(rank)), torch.zeros(4)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        (folder / f"{rank}.json").write_text(json.dumps(model.bn.running_mean.tolist()))
+        return {"val/x": 0.0}
+
+    loop([LabelledImages(images.to(torch.uint8), zeros.long(), zeros.long(), list("abcd"))], validate)
+    torch.distributed.destroy_process_group()
+
+
+def test_every_process_validates_what_the_checkpoint_has(tmp_path: Path) -> None:
+    port, forks = free_port(), multiprocessing.get_context("forkserver")
+    ranks = [forks.Process(target=train_normalising, args=(rank, port, tmp_path)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
+    saved = read_checkpoint(tmp_path / "last.pth")["model"]["bn.running_mean"].tolist()
+    assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)] == [saved, saved]
 
 
 def test_bn_statistics_of_two_processes_are_those_of_one(tmp_path: Path, cls_config: Path) -> None:

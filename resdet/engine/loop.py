@@ -29,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resdet.engine.checkpoint import LAST, save_checkpoint
-from resdet.engine.distributed import gather_objects, get_world_size, is_main_process, name_a_lost_process
+from resdet.engine.distributed import copy_from_main, gather_objects, get_world_size, is_main_process, name_a_lost_process
 from resdet.engine.log import Scalars
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -239,6 +239,7 @@ class TrainLoop:
         raise UserError(f"stopped at step {self.step}; go on with --work-dir {work_dir} --resume")
 
     def _validate(self, validate: Validate) -> None:
+        copy_from_main(self.averaged)  # what the checkpoint has: BN has followed each process's own images
         try:
             self.figures, best = validate(self.averaged), self.settings.best
         except Exception:

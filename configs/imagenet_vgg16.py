@@ -11,3 +11,5 @@ with read_base():
     from ._base_.imagenet import *
 
 net = dict(type=VGG, depth=16)
+ghost_batch = None  # VGG has no BN
+precise_bn = dict(images=0)

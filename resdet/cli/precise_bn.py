@@ -15,10 +15,11 @@ from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
+from resdet.nets.precise_bn import PreciseBN
 from resdet.nets.weights import read_weights
 from resdet.recipes.build_classifier import build_data, load_classifier
 from resdet.recipes.evaluate_classifier import test_classifier
-from resdet.recipes.precise_bn import PreciseBN
+from resdet.recipes.precise_bn import compute_precise_bn
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,11 +32,11 @@ def _compute(arguments: list[str] | None) -> None:
     if args.images < 1:
         raise UserError(f"--images {args.images}: give a number of images, 1 or more")
     cfg = load_config(args.config, args.cfg_options)
-    run = start_run(args.checkpoint.parent, args.device, args.precision, args.seed, args.launcher, log="precise_bn")
+    run = start_run(args.out.parent, args.device, args.precision, args.seed, args.launcher, log="precise_bn")
     data = build_data(cfg)
     classifier = load_classifier(cfg, data, args.checkpoint).to(run.device)
     before = test_classifier(classifier, data, run).figures()
-    count = PreciseBN(args.images, args.by_layer).compute(classifier, data, run)
+    count = compute_precise_bn(PreciseBN(args.images, args.by_layer), classifier, data, run)
     after = test_classifier(classifier, data, run).figures()
     if not is_main_process():
         return

@@ -38,6 +38,7 @@ class Images(Protocol):
 
     classes: Sequence[str]
     names: Sequence[str]  # what people call the classes
+    labels: Any  # of the images, int [N]; data/imagenet.UNKNOWN: a set without
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...
@@ -199,10 +200,17 @@ def image_loader(
 
 
 def image_eval_loader(
-    images: Images, view: View, order: np.ndarray, size: int = 64, workers: int = 2, pin: bool = False
+    images: Images,
+    view: View,
+    order: np.ndarray,
+    size: int = 64,
+    workers: int = 2,
+    pin: bool = False,
+    skip: bool = False,
 ) -> DataLoader:
-    """The images of `order`, `size` at a time."""
-    return make_loader(_Classification(images, view), batches_in_order(order, size), collate_images, workers, pin)
+    """The images of `order`, `size` at a time; `skip` as image_loader's."""
+    batches = batches_in_order(order, size)
+    return make_loader(_Classification(images, view, skip), batches, collate_images, workers, pin)
 
 
 def whole_image_loader(

@@ -74,9 +74,11 @@ class ClassificationData:
     Args:
         train, test: the data sets; `train` may be left out where nothing is trained.
         train_view, test_view: crops, see data/transforms.
-        images: in one optimizer step, over all processes and accumulated passes; at test, in a batch.
+        images: in one optimizer step, over all processes and accumulated passes.
+        test_images: in a batch at test, of crops of the test view; of whole images and ten crops as many fewer as they
+            have more pixels.
         workers: loader processes, for each training process.
-        skip_unreadable: in training, take the next image of the set for one that cannot be read, with a warning that
+        skip_unreadable: of the training set, take the next image for one that cannot be read, with a warning that
             names it. At test every image counts.
     """
 
@@ -85,6 +87,7 @@ class ClassificationData:
     test_view: View
     images: int
     train: Images | None = None
+    test_images: int = 128
     workers: int = 2
     skip_unreadable: bool = False
 
@@ -96,19 +99,21 @@ class ClassificationData:
 
     def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These test images, in the test view."""
-        return self._look_at(self.test, order, device)
+        pin = device.type == "cuda"
+        return image_eval_loader(self.test, self.test_view, order, self.test_images, self.workers, pin)
 
-    def whole(self, order: np.ndarray, short: int, device: torch.device) -> Iterable[LabelledImages]:
-        """These test images, uncropped, with short sides of `short` pixels."""
-        return whole_image_loader(self.test, short, order, self.images, self.workers, device.type == "cuda")
+    def whole(self, order: np.ndarray, short: int, device: torch.device, pixels: float = 1) -> Iterable[LabelledImages]:
+        """These test images, uncropped, with short sides of `short` pixels; `pixels` times as many as in a crop."""
+        images = max(1, int(self.test_images / max(1, pixels)))
+        return whole_image_loader(self.test, short, order, images, self.workers, device.type == "cuda")
 
     def statistics(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """These training images in the test view, `images` at a time: for BN statistics."""
         assert self.train is not None
-        return self._look_at(self.train, order, device)
-
-    def _look_at(self, images: Images, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
-        return image_eval_loader(images, self.test_view, order, self.images, self.workers, device.type == "cuda")
+        pin = device.type == "cuda"
+        return image_eval_loader(
+            self.train, self.test_view, order, self.images, self.workers, pin, self.skip_unreadable
+        )
 
 
 @dataclass(frozen=True)

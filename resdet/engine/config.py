@@ -16,17 +16,23 @@ from typing import Any, TypeVar
 from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 
+from resdet.data.settings import ClassificationData, DetectionData, LocalizationData
 from resdet.detection.testing import Testing
 from resdet.engine.loop import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.errors import UserError
+from resdet.nets.precise_bn import PreciseBN
 
 SECTION_NAMES = (
     "model", "net", "augment", "data", "optimizer", "schedule", "loop", "init_from", "log_backends", "precise_bn",
     "ghost_batch", "alternating", "testing", "rcnn",
 )  # fmt: skip
 # Sections without a type of their own: what takes their values.
-SECTIONS: dict[str, Callable[..., Any]] = {"loop": LoopSettings, "optimizer": build_sgd, "testing": Testing}
+SECTIONS: dict[str, Callable[..., Any]] = {
+    "loop": LoopSettings, "optimizer": build_sgd, "testing": Testing, "precise_bn": PreciseBN,
+}  # fmt: skip
+
+USED_IN = "as data.train.root and data.test.root"  # for ROOT, the constant that all data sets' configs have
 
 T = TypeVar("T")
 
@@ -123,14 +129,27 @@ def _refuse_misspelt(cfg: Config, path: Path) -> None:
 
 def _check_option(cfg: Config, key: str, path: Path) -> None:
     node: Any = cfg
+    first = key.partition(".")[0]
+    if first.isupper() and first in cfg:
+        raise UserError(
+            f"--cfg-options {key}: {first} is used up when the file is read; set what it went into, {USED_IN}"
+        )
+    taker = data_section(cfg) if first == "data" else SECTIONS.get(first)
     for part in key.split("."):
         if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
             continue
-        known = _settings(node, SECTIONS.get(key.partition(".")[0]) if node is not cfg else None)
+        known = _settings(node, taker if node is not cfg else None)
         if part not in known:
             raise UserError(f"--cfg-options {key}: '{part}' is not in {path}; there is {', '.join(known) or 'nothing'}")
         node = node.get(part)
+
+
+def data_section(cfg: Config) -> Callable[..., Any]:
+    """What takes the section data: of a classifier, a detector or a localizer."""
+    if "net" in cfg:
+        return ClassificationData
+    return DetectionData if "resizer" in cfg.get("data", {}) else LocalizationData
 
 
 def _settings(node: Any, section: Callable[..., Any] | None = None) -> list[str]:

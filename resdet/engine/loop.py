@@ -29,7 +29,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resdet.engine.checkpoint import LAST, save_checkpoint
-from resdet.engine.distributed import copy_from_main, gather_objects, get_world_size, is_main_process, name_a_lost_process
+from resdet.engine.distributed import (
+    copy_from_main,
+    gather_objects,
+    get_world_size,
+    is_main_process,
+    name_a_lost_process,
+)
 from resdet.engine.log import Scalars
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run

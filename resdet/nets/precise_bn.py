@@ -15,11 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 Reduce = Callable[[Tensor], None]  # adds up a tensor over all processes, in place
+
+
+@dataclass(frozen=True)
+class PreciseBN:
+    """How the statistics are computed at the end of a training.
+
+    Args:
+        images: of the training set, at most; 0 keeps training's running averages. A last batch of one is left out: a
+            map of one cell would have no variance.
+        by_layer: one pass for each layer instead of one for all: exact.
+    """
+
+    images: int = 0
+    by_layer: bool = False
 
 
 class _ReachedError(Exception):

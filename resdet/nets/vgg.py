@@ -105,7 +105,8 @@ class VGG(nn.Module):
         window: 7, the only size that fc6 fits.
         """
         assert self.fc is not None
-        assert window == 7
+        if window != 7:
+            raise UserError(f"VGG reads crops of 224 pixels, whose map has 7 cells; these have {window}")
         maps = F.max_pool2d(self.trunk(x), 2)
         fc6 = self.fc6.weight.view(self.channels, self.trunk_channels, 7, 7)
         vectors = F.conv2d(maps, fc6, self.fc6.bias).relu_().permute(0, 2, 3, 1)

@@ -23,7 +23,7 @@ def build_data(cfg: Config, train: bool = True) -> Data:
 
 
 def build_net(cfg: Config, data: Data) -> Net:
-    """The config's net, for these classes; with the training set's mean image if that is CIFAR-10.
+    """The config's net, for these classes; a CifarResNet with CIFAR-10's mean image.
 
     Raises:
         UserError: fc has another number of outputs.
@@ -31,7 +31,7 @@ def build_net(cfg: Config, data: Data) -> Net:
     net: Net = build(cfg.net)
     if net.fc is None or net.fc.out_features != len(data.test.classes):
         raise UserError(f"the data have {len(data.test.classes)} classes: set net.num_classes to that")
-    if isinstance(data.train, Cifar10):
+    if isinstance(data.train, Cifar10) and net.preprocess.mean.shape == data.train.mean_image.shape:
         net.preprocess.mean.copy_(data.train.mean_image)
     if cfg.get("ghost_batch"):
         use_ghost_batches(net, cfg.ghost_batch)

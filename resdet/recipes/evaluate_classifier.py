@@ -79,13 +79,14 @@ def classify_set(data: Data, run: Run, nets: Sequence[tuple[Config, Path]], view
     labels = np.zeros(len(ids), np.int64)
     scores: dict[str, np.ndarray] = {}
     for view in views:
-        single = {}
+        single = []
         for own, path in nets:
             classifier = load_classifier(own, data, path).to(run.device)
-            single[str(path)], labels = _answer(classifier, data, run, view, {name: i for i, name in enumerate(ids)})
-        scores[view] = np.mean(list(single.values()), axis=0)
+            table, labels = _answer(classifier, data, run, view, {name: i for i, name in enumerate(ids)})
+            single.append(table)
+        scores[view] = np.mean(single, axis=0)
         if len(single) > 1:
-            scores |= {f"{view}, {name}": table for name, table in single.items()}
+            scores |= {f"{view}, {path}": table for (_, path), table in zip(nets, single, strict=True)}
     return Answers(ids, labels, data.test.classes, scores)
 
 
@@ -173,9 +174,12 @@ def _passes(classifier: Classifier, data: Data, run: Run, view: View) -> Iterato
         raise UserError(f"--views {view}: these data have one view, center")
     size, short = data.test_view.size, data.test_view.short
     if view == "ten-crop":
-        whole = data.whole(own, round(short * size / CROP), run.device)
-        yield whole, lambda images: ten_crop(classifier, images, size)
+        side = round(short * size / CROP)
+        if side < size:
+            raise UserError(f"data.test_view.short={short} leaves {side} pixels: too few for crops of {size}")
+        yield data.whole(own, side, run.device, 10), lambda images: ten_crop(classifier, images, size)
         return
     for scale in SCALES:
-        whole = data.whole(own, round(scale * size / CROP), run.device)
+        side = round(scale * size / CROP)
+        whole = data.whole(own, side, run.device, 2 * (side / size) ** 2)
         yield whole, lambda images: dense(classifier, images, -(-size // CELL))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from resdet.data.cifar import Cifar10
-from resdet.data.imagenet import ImageNetDataset, first_synonym
+from resdet.data.imagenet import UNKNOWN, ImageNetDataset, first_synonym
 from resdet.data.localization import LocalizationDataset
 from resdet.data.problem import Problem
 from resdet.engine.config import Config, build, require
@@ -61,7 +61,10 @@ def inspect_classes(cfg: Config, out: Path) -> list[Problem]:
 
 
 def describe_classes(name: str, dataset: ClassSet) -> None:
-    """How many images each class has; of many classes the range."""
+    """How many images each class has; of many classes the range, of unknown ones nothing."""
+    if UNKNOWN in np.asarray(dataset.labels):
+        print(f"{name}: {len(dataset)} images without labels\n")
+        return
     counts = np.bincount(np.asarray(dataset.labels), minlength=len(dataset.classes))
     if len(counts) <= MOST_CLASSES:
         rows = [(first_synonym(label), count) for label, count in zip(dataset.names, counts.tolist(), strict=True)]
@@ -86,7 +89,9 @@ def class_sheet(dataset: ClassSet, order: np.ndarray) -> Image:
     chosen = order[np.unique(np.linspace(0, len(order) - 1, PICTURES).round().astype(int))]
     cells = []
     for i in chosen.tolist():
-        cells.append(titled(_pixels(dataset, i), first_synonym(dataset.names[int(dataset.labels[i])]), CELL))
+        label = int(dataset.labels[i])
+        title = "" if label == UNKNOWN else first_synonym(dataset.names[label])
+        cells.append(titled(_pixels(dataset, i), title, CELL))
     return contact_sheet(cells, COLUMNS, CELL)
 
 

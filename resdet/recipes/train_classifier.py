@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import asdict
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from resdet.classification.classifier import Classifier
+from resdet.data.imagenet import UNKNOWN
 from resdet.data.loading import Images
 from resdet.data.resident import ResidentImages
 from resdet.data.sampling import TrainSampler
@@ -25,10 +28,12 @@ from resdet.engine.distributed import get_rank, get_world_size, is_main_process
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, same_classes
+from resdet.errors import UserError
+from resdet.nets.precise_bn import PreciseBN
 from resdet.nets.weights import load_weights, read_weights
 from resdet.recipes.build_classifier import build_data, build_net
 from resdet.recipes.evaluate_classifier import Answers, test_classifier
-from resdet.recipes.precise_bn import PreciseBN
+from resdet.recipes.precise_bn import compute_precise_bn
 from resdet.recipes.write_classifier_page import write_classifier_page
 
 logger = logging.getLogger("resdet")
@@ -40,6 +45,10 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     data, settings = build_data(cfg), build_call(LoopSettings, cfg.loop)
     train_set = cast(Images | ResidentImages, data.train)
     same_classes(train_set.classes, data.test.classes, "data.train and data.test")
+    if UNKNOWN in np.asarray(data.test.labels):
+        raise UserError(
+            "data.test has no labels, and a training ends with a test; eval_cls writes answers for such a set"
+        )
     state = find_resume(run.work_dir, run.resume)
     net = build_net(cfg, data)
     if run.init_from and state is None:
@@ -50,7 +59,8 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
     if state is not None:
         loop.resume(state)
-    finished = state is not None and "precise_bn" in state and loop.step >= loop.steps
+    statistics = build_call(PreciseBN, cfg.get("precise_bn", {}))
+    finished = state is not None and state.get("bn_statistics") == asdict(statistics) and loop.step >= loop.steps
 
     sampler = TrainSampler(
         len(train_set), images_a_pass(data.images, settings.accumulate), run.seed,
@@ -65,9 +75,11 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
 
     with compiled(net, run.compile):
         trained = cast(Classifier, loop(data.training(sampler, run.device), validate))
-    statistics = build_call(PreciseBN, cfg.precise_bn)
     if statistics.images and not finished:
-        loop.facts["precise_bn"] = statistics.compute(trained, data, run)
+        loop.facts |= {
+            "precise_bn": compute_precise_bn(statistics, trained, data, run),
+            "bn_statistics": asdict(statistics),
+        }
         loop.figures = validate(trained)
         logger.info("with BN statistics of %d images: %s", loop.facts["precise_bn"], _line(loop.figures))
         loop.save("last.pth")

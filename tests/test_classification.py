@@ -301,7 +301,7 @@ def test_gradient_norms_leave_the_net_as_it_is() -> None:
 def test_figures_6_and_7_are_drawn_from_runs(
     trained: Path, cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plot_errors.main([str(trained.parent), str(trained.parent), "--out", str(tmp_path / "errors.png")])
+    plot_errors.main([str(trained.parent), "--out", str(tmp_path / "errors.png")])
     assert (tmp_path / "errors.png").stat().st_size > 5000
     responses.main(["--net", str(cls_config), str(trained), "--out", str(tmp_path), *ON_CPU])
     assert (tmp_path / "responses.png").stat().st_size > 5000

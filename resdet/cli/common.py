@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,15 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
-    """--compile."""
-    parser.add_argument("--compile", action="store_true", help="torch.compile the net: slow first steps, for a GPU")
+    """--compile [MODE]."""
+    parser.add_argument(
+        "--compile",
+        nargs="?",
+        const="default",
+        choices=["default", "reduce-overhead", "max-autotune"],
+        help="torch.compile the net: slow first steps, for a GPU; reduce-overhead replays CUDA graphs, which shows in "
+        "nets as small as CIFAR's",
+    )
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +181,27 @@ def folder_of(checkpoint: Path) -> Path:
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; train one, or give the path of last.pth in a run")
     return checkpoint.parent
+
+
+def folder_of_weights(weights: Path) -> Path:
+    """A weights file's folder, where the test's log goes; a temporary one for a name that torchvision downloads."""
+    if weights.parent == Path() and not weights.exists():
+        return Path(tempfile.mkdtemp(prefix=f"{weights.name}-"))
+    return folder_of(weights)
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart: seed0; or cifar10_r20/seed0 and cifar10_r56/seed0.
+
+    Raises:
+        UserError: one path is there twice.
+    """
+    parts = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(own[-length:]) for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f"{paths[-1]}: one of these is there twice: {', '.join(map(str, paths))}; give each once")
 
 
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:

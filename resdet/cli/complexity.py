@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.common import run_command
-from resdet.report.nets import costs, table_1
+from resdet.cli.common import add_json, run_command, write_json
+from resdet.report.nets import costs_table, count_costs, table_1
 from resdet.report.tables import print_table
 
 
@@ -15,9 +15,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _complexity(arguments: list[str] | None) -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_json(parser)
+    args = parser.parse_args(arguments)
+    costs = count_costs()
     print_table(table_1())
-    print_table(costs())
+    print_table(costs_table(costs))
+    write_json(args.json, {name: {"parameters": c.parameters, "macs": c.macs} for name, c in costs.items()})
 
 
 if __name__ == "__main__":

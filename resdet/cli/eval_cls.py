@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from resdet.cli.common import add_test_arguments, run_command, write_json
+from resdet.cli.common import add_test_arguments, folder_of_weights, run_command, write_json
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
@@ -34,7 +34,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _evaluate(arguments: list[str] | None) -> None:
     args = _parser().parse_args(arguments)
     cfg = load_config(args.config, args.cfg_options)
-    run = start_run(args.checkpoint[0].parent, args.device, args.precision, args.seed, args.launcher, log="eval")
+    run = start_run(
+        folder_of_weights(args.checkpoint[0]), args.device, args.precision, args.seed, args.launcher, log="eval"
+    )
     nets = [(cfg, path) for path in args.checkpoint]
     nets += [(load_config(config), Path(path)) for config, path in args.net]
     answers = evaluate_classifier(cfg, run, nets, args.views)
@@ -58,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", type=Path, nargs="+", required=True, metavar="F", help="of CONFIG, of any known origin"
     )
     parser.add_argument(
-        "--net", nargs=2, action="append", default=[], metavar=("CONFIG", "F"), help="of another net, for the ensemble"
+        "--net",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("CONFIG", "F"),
+        help="of another net, for the ensemble; --cfg-options are CONFIG's alone",
     )
     parser.add_argument("--views", nargs="+", choices=get_args(View), default=["center"])
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="write the five best classes of every image")

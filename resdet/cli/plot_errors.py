@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from resdet.cli.common import run_command
+from resdet.cli.common import distinct_names, run_command
 from resdet.engine.log import read_scalars
 from resdet.errors import UserError
-from resdet.report.errors import error_figure
+from resdet.report.errors import TEST, TRAIN, error_figure
 from resdet.report.figures import save_figure
 
 
@@ -25,11 +26,23 @@ def _plot(arguments: list[str] | None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .svg or .pdf")
     args = parser.parse_args(arguments)
-    for run in args.runs:
-        if not (run / "scalars.json").is_file():
-            raise UserError(f"{run} has no scalars.json: give the folder of a run, as --work-dir named it")
-    save_figure(error_figure({run.name: read_scalars(run / "scalars.json") for run in args.runs}), args.out)
-    print(f"figure {args.out}")
+    curves = {name: _read(run) for name, run in zip(distinct_names(args.runs), args.runs, strict=True)}
+    save_figure(error_figure(curves), args.out)
+    print(f"figure {args.out}: {', '.join(curves)}")
+
+
+def _read(run: Path) -> list[dict[str, Any]]:
+    """A run's records.
+
+    Raises:
+        UserError: it is no run, or not a classifier's.
+    """
+    if not (run / "scalars.json").is_file():
+        raise UserError(f"{run} has no scalars.json: give the folder of a run, as --work-dir named it")
+    records = read_scalars(run / "scalars.json")
+    if not any(TRAIN in record or TEST in record for record in records):
+        raise UserError(f"{run} has no errors of a classifier in its scalars.json; a detector's losses are on its page")
+    return records
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from resdet.classification.responses import gradient_norms, layer_responses
-from resdet.cli.common import add_config_options, add_device_arguments, run_command
+from resdet.cli.common import add_config_options, add_device_arguments, distinct_names, run_command
 from resdet.engine.config import load_config
+from resdet.engine.precision import precision_context
 from resdet.engine.run import start_run
+from resdet.errors import UserError
 from resdet.recipes.build_classifier import build_data, load_classifier
 from resdet.report.errors import response_figure
 from resdet.report.figures import save_figure
@@ -35,24 +37,33 @@ def _responses(arguments: list[str] | None) -> None:
     add_device_arguments(parser)
     add_config_options(parser)
     args = parser.parse_args(arguments)
+    if args.images < 1:
+        raise UserError(f"--images {args.images}: give a number of images, 1 or more")
     run = start_run(args.out, args.device, args.precision, args.seed, log="responses")
     nets: dict[str, dict[str, float]] = {}
     rows = []
-    for config, checkpoint in args.net:
+    checkpoints = [Path(checkpoint) for _, checkpoint in args.net]
+    names = distinct_names([checkpoint.parent for checkpoint in checkpoints])
+    for name, checkpoint, (config, _) in zip(names, checkpoints, args.net, strict=True):
         cfg = load_config(config, args.cfg_options)
         data = build_data(cfg)
-        classifier = load_classifier(cfg, data, Path(checkpoint)).to(run.device)
-        order = np.arange(min(args.images, len(data.test)))
-        name = Path(checkpoint).parent.name
-        nets[name] = layer_responses(classifier, (batch.to(run.device) for batch in data.testing(order, run.device)))
+        classifier = load_classifier(cfg, data, checkpoint).to(run.device)
+        tested = data.testing(_some(len(data.test), args.images, run.seed), run.device)
         assert data.train is not None
-        step = next(iter(data.statistics(np.arange(min(data.images, len(data.train))), run.device)))
-        norms = gradient_norms(classifier, step.to(run.device))
+        step = next(iter(data.statistics(_some(len(data.train), data.images, run.seed), run.device)))
+        with precision_context(run.precision, run.device):
+            nets[name] = layer_responses(classifier, (batch.to(run.device) for batch in tested))
+            norms = gradient_norms(classifier, step.to(run.device))
         rows += [[name, layer, deviation, norms[layer]] for layer, deviation in nets[name].items()]
     save_figure(response_figure(nets), args.out / "responses.png")
     with (args.out / "responses.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["net", "layer", "response_std", "gradient_norm"], *rows])
     print(f"{args.out / 'responses.png'} and {args.out / 'responses.csv'}: {len(nets)} nets")
+
+
+def _some(count: int, most: int, seed: int) -> np.ndarray:
+    """Images from all over a set, which may be sorted by class."""
+    return np.random.default_rng(seed).permutation(count)[:most]
 
 
 if __name__ == "__main__":

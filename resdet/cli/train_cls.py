@@ -13,6 +13,8 @@ from resdet.cli.common import (
     run_command,
     write_json,
 )
+from resdet.engine.distributed import is_main_process
+from resdet.errors import UserError
 from resdet.recipes.train_classifier import train_classifier
 
 DEFAULT = "shapes_cls"
@@ -29,12 +31,16 @@ def _train(arguments: list[str] | None) -> None:
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many, with the seeds from --seed on")
     add_run_arguments(parser)
     args = parser.parse_args(arguments)
+    if args.runs < 1:
+        raise UserError(f"--runs {args.runs}: give a number of runs, 1 or more")
     if args.runs > 1:
         _train_several(args)
         return
     cfg, run = config_and_run(args, DEFAULT)
     figures = train_classifier(cfg, run)
     write_json(args.json, figures)
+    if not is_main_process():
+        return
     for name, value in figures.items():
         print(f"{name} {value:.2f}")
     print(f"checkpoint {run.work_dir / 'last.pth'}")
@@ -50,9 +56,12 @@ def _train_several(args: argparse.Namespace) -> None:
         cfg, run = config_and_run(args, DEFAULT)
         for key, value in train_classifier(cfg, run).items():
             found.setdefault(key, []).append(value)
-    for key, values in found.items():
-        print(f"{key} best {min(values):.2f} (mean {mean(values):.2f} +- {stdev(values):.2f}, {args.runs} runs)")
-    write_json(args.json, {"seeds": list(range(first, first + args.runs)), **found})
+    summary = {k: {"best": min(v), "mean": mean(v), "std": stdev(v)} for k, v in found.items()}
+    write_json(args.json, {"seeds": list(range(first, first + args.runs)), **found, "summary": summary})
+    if not is_main_process():
+        return
+    for key, s in summary.items():
+        print(f"{key} best {s['best']:.2f} (mean {s['mean']:.2f} +- {s['std']:.2f}, {args.runs} runs)")
     end_dry_run(args, parent)
 
 

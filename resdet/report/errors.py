@@ -43,7 +43,7 @@ def error_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "
             axes.plot(x, moving_mean(y, max(1, len(y) // 100)), color=colour, linewidth=0.8, linestyle="--")
         x, y = series_of(records, TEST)
         label = f"{short_name(name)}  {y[-1]:.2f}" if len(y) else short_name(name)
-        axes.plot(x, y, color=colour, linewidth=1.8, label=label)
+        axes.plot(x, y, color=colour, linewidth=1.8, label=label, marker="o" if len(y) == 1 else "")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("iteration")
     axes.xaxis.set_major_formatter(FuncFormatter(thousands))

@@ -1,12 +1,12 @@
 """Table 1 and the costs of the paper's nets, read off the nets themselves.
 
 print_table(table_1())
-print_table(costs())
+print_table(costs_table(count_costs()))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import cast
 
@@ -23,13 +23,15 @@ from resdet.report.tables import format_count, results_table
 
 STAGES = ("conv2", "conv3", "conv4", "conv5")
 
-# What costs() lists: the net's name, how to make it, the side of its images, and the paper's figure.
+# What count_costs() lists: the net's name, how to make it, the side of its images, and the paper's figure.
 NETS: tuple[tuple[str, Callable[[], nn.Module], int, str], ...] = (
     ("VGG-16", partial(VGG, 16), 224, "15.3 G (Sect. 3.3)"),
     ("VGG-19", partial(VGG, 19), 224, "19.6 G (Fig. 3)"),
     ("plain-18", partial(ResNet, 18, shortcut=None), 224, "1.8 G (Table 1)"),
     ("plain-34", partial(ResNet, 34, shortcut=None), 224, "3.6 G (Fig. 3)"),
     ("ResNet-18 A", partial(ResNet, 18, shortcut="A"), 224, "1.8 G (Table 1)"),
+    ("ResNet-18 B", partial(ResNet, 18), 224, ""),
+    ("ResNet-18 C", partial(ResNet, 18, shortcut="C"), 224, ""),
     ("ResNet-34 A", partial(ResNet, 34, shortcut="A"), 224, "3.6 G (Fig. 3)"),
     ("ResNet-34 B", partial(ResNet, 34), 224, "3.6 G (Table 1)"),
     ("ResNet-34 C", partial(ResNet, 34, shortcut="C"), 224, ""),
@@ -52,6 +54,7 @@ def table_1() -> Table:
     costs = {depth: complexity(net) for depth, net in nets.items()}
     first = cast(ResNet, nets[18])
     rows = [["conv1", _size(costs[18], "conv1"), *[f"{_layer(first.conv1)}\nstride 2"] * len(nets)]]
+    rows.append(["pool1", _size(costs[18], "conv2"), *["3x3 max\nstride 2"] * len(nets)])
     for name in STAGES:
         stages = [cast(nn.Sequential, getattr(net, name)) for net in nets.values()]
         rows.append([f"{name}_x", _size(costs[18], name), *map(_stage, stages)])
@@ -61,12 +64,18 @@ def table_1() -> Table:
     return results_table("Table 1", ["layer", "output", *(f"{d}-layer" for d in nets)], rows)
 
 
-def costs() -> Table:
-    """Parameters and multiply-adds (MACs) of every net, the paper's figure beside them."""
-    rows = []
-    for name, make, side, paper in NETS:
-        cost = complexity(_shapes(make), side)
-        rows.append([name, format_count(cost.parameters), format_count(cost.macs / 1e6), paper])
+def count_costs() -> dict[str, Complexity]:
+    """Parameters and multiply-adds (MACs) of every net of the paper."""
+    return {name: complexity(_shapes(make), side) for name, make, side, _ in NETS}
+
+
+def costs_table(costs: Mapping[str, Complexity]) -> Table:
+    """What `count_costs` gave, the paper's figures beside it."""
+    papers = {name: paper for name, _, _, paper in NETS}
+    rows = [
+        [name, format_count(cost.parameters), format_count(cost.macs / 1e6), papers[name]]
+        for name, cost in costs.items()
+    ]
     return results_table("Costs", ["net", "parameters", "million MACs", "paper"], rows)
 
 

@@ -60,7 +60,7 @@ def test_the_net_is_itself_again_afterwards() -> None:
         assert net.trunk != before
         assert set(net.state_dict()) == keys
     assert net.trunk == before
-    with compiled(net, enabled=False):
+    with compiled(net, mode=None):
         assert net.trunk == before
 
 

@@ -54,7 +54,7 @@ def benchmark(
     proposals: int = 300,
     images: int = 1,
     repeats: int = 5,
-    compile: bool = False,
+    compile: str | None = None,
     testing: Testing | None = None,
 ) -> BenchmarkReport:
     """Time inference or a training step.
@@ -67,7 +67,7 @@ def benchmark(
         proposals: regions an image that the head sees.
         images: a step.
         repeats: counted runs, after one that is not.
-        compile: torch.compile the trunk and conv5 (engine/compiled.py).
+        compile: the mode to compile the trunk and conv5 with (engine/compiled.py), or None.
         testing: inference with App. B's improvements; `size` is then the one of the plain test.
     """
     require(cfg, "a detector", "model")
@@ -81,12 +81,13 @@ def benchmark(
     else:
         optimizer = torch.optim.SGD([p for p in model.train().parameters() if p.requires_grad], 1e-5, momentum=0.9)
         run = lambda t: _step(model, batch, optimizer, t)  # noqa: E731
+    first = int(compile is not None)  # a turn that compiles, and does not count
     with precision_context(precision, device):
         with FlopCounterMode(display=False) as counter:
             run(timer)
         with compiled(model.net, compile):
-            for turn in range(repeats + compile):
-                if turn == compile:
+            for turn in range(repeats + first):
+                if turn == first:
                     timer.forget()
                 run(timer)
     stages = {name: statistics.median(v) / images for name, v in timer.stages.items()}

@@ -76,7 +76,7 @@ def _benchmark(arguments: list[str] | None) -> None:
     )  # fmt: skip
     rows = [(n, f"{1000 * s:.0f}", f"{100 * s / report.seconds:.0f} %") for n, s in report.stages.items()]
     title = f"{args.mode}, {precision}, {args.size}, {args.proposals} regions, median of {args.repeats}"
-    title += ", compiled" * args.compile
+    title += f", compiled ({args.compile})" if args.compile else ""
     print_table(results_table(title, ["stage", "ms an image", "share"], rows))
     print(
         f"{report.seconds:.3f} s an image   {report.gflop:.0f} GFLOP   {report.gflops:.0f} GFLOP/s   "

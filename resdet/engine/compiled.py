@@ -28,21 +28,21 @@ class Net(Protocol):
 
 
 @contextmanager
-def compiled(net: Net, enabled: bool = True, **options: Any) -> Iterator[None]:
+def compiled(net: Net, mode: str | None = "default", **options: Any) -> Iterator[None]:
     """Compile a net's `parts`, trunk and head, for this block of code; the weights stay the net's own.
 
     Meant for GPUs. The first step takes up to some minutes; so do the first images of another size, unless `dynamic`.
 
     Args:
         net: computes as before afterwards.
-        enabled: False changes nothing.
+        mode: torch.compile's: "reduce-overhead" replays CUDA graphs; None changes nothing.
         options: of torch.compile.
     """
-    if not enabled:
+    if mode is None:
         yield
         return
     for name in net.parts:
-        setattr(net, name, torch.compile(getattr(net, name), **options))
+        setattr(net, name, torch.compile(getattr(net, name), mode=mode, **options))
     try:
         with torch._dynamo.config.patch(recompile_limit=FORMS):
             yield

@@ -28,7 +28,7 @@ class Run:
     resume: "auto", a checkpoint's path, or None.
     init_from: weights to start from (nets/weights.py names the origins), or None.
     backends: where figures go besides scalars.json (engine/log.py).
-    compile: train with a compiled net (engine/compiled.py).
+    compile: the mode to compile the net with (engine/compiled.py), or None.
     whole: the folder of the whole run, where work_dir is that of one of its trainings; None: there is but one.
     """
 
@@ -40,7 +40,7 @@ class Run:
     init_from: str | None = None
     backends: Sequence[str] = ()
     command: str = ""
-    compile: bool = False
+    compile: str | None = None
     whole: Path | None = None
 
 
@@ -54,7 +54,7 @@ def start_run(
     init_from: str | None = None,
     backends: Sequence[str] = (),
     command: str = "",
-    compile: bool = False,
+    compile: str | None = None,
     log: str = "run",
 ) -> Run:
     """Join the processes, choose the device, seed the generators, start the log (WORK_DIR/LOG.log).

@@ -18,6 +18,7 @@ from resdet.cli import eval_cls, export_weights, plot_errors, precise_bn, respon
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import load_config
 from resdet.engine.run import start_run
+from resdet.errors import UserError
 from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error
 from resdet.nets.resnet import ResNet
@@ -93,6 +94,9 @@ def test_vggs_layers_as_convolutions_give_its_own_answer() -> None:
         torch.testing.assert_close(net.dense(x)[:, :, 0, 0], net(x), atol=1e-5, rtol=1e-4)
         wider = net.dense(net.preprocess(noise(1, 3, 224, 256)))
     assert wider.shape == (1, 3, 1, 2)
+    for call in (lambda: net(noise(1, 3, 64, 64).float()), lambda: net.dense(noise(1, 3, 64, 64).float(), 2)):
+        with pytest.raises(UserError, match="VGG reads crops of 224 pixels"):
+            call()
 
 
 # Figures -------------------------------------------------------------------------------------------------------------

@@ -114,5 +114,9 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, num_classes] of preprocessed images of 224x224 pixels."""
-        vectors = self.head(F.max_pool2d(self.trunk(x), 2))
+        maps = F.max_pool2d(self.trunk(x), 2)
+        if maps.shape[2:] != (7, 7):
+            height, width = x.shape[2:]
+            raise UserError(f"VGG reads crops of 224 pixels, not of {height}x{width}; set data.test_view.size=224")
+        vectors = self.head(maps)
         return vectors if self.fc is None else self.fc(vectors)

@@ -1,5 +1,6 @@
 # make demo   a virtual environment, the installation, and the main job on the embedded data, start to end
-# make demo-loc   the same for localization (App. C): a classifier, where make demo left none, a localizer, its table
+# make demo-loc   the same for localization (App. C): a classifier, where make demo left none, a localizer with its R-CNN
+#                 stage, the table of both, and the baseline's error
 # make test   the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,13 +23,16 @@ demo: install
 	@echo "the page: runs/shapes_det/page.html   the pictures: runs/shapes_det/pictures/sheet.jpg"
 
 demo-loc: install
-	$(BIN)/python tools/train_loc.py --work-dir runs/shapes_loc
-	$(BIN)/python tools/eval_loc.py shapes_loc --checkpoint runs/shapes_loc/last.pth --views 1-crop dense \
-		--classifier shapes_cls runs/shapes_cls/last.pth --classifier-views dense --pictures runs/shapes_loc/pictures
-	@echo "the page: runs/shapes_loc/page.html   the pictures: runs/shapes_loc/pictures"
+	$(BIN)/python tools/train_loc.py --work-dir runs/shapes_loc_rcnn
+	$(BIN)/python tools/train_loc.py shapes_loc_pcr --work-dir runs/shapes_loc_pcr
+	$(BIN)/python tools/eval_loc.py shapes_loc_rcnn --checkpoint runs/shapes_loc_rcnn/last.pth \
+		--rcnn runs/shapes_loc_rcnn/3_rcnn/last.pth --views 1-crop dense \
+		--classifier shapes_cls runs/shapes_cls/last.pth --classifier-views dense --pictures
+	@echo "the page: runs/shapes_loc_rcnn/page.html   the pictures: runs/shapes_loc_rcnn/eval_pictures"
 
 test: install
 	$(BIN)/python -m pytest -n auto
 
 clean-demo:
-	rm -rf runs/shapes_cls runs/shapes_det runs/shapes_loc data/shapes data/shape_crops data/shapes_loc
+	rm -rf runs/shapes_cls runs/shapes_det runs/shapes_loc_rcnn runs/shapes_loc_pcr
+	rm -rf data/shapes data/shape_crops data/shapes_loc

@@ -1,6 +1,6 @@
 """The embedded localization set: one large shape an image, 8 classes, pictures of some 80 px; minutes on a CPU.
 
-Not in the paper. python tools/train_loc.py
+Not in the paper. shapes_loc_rcnn, which `python tools/train_loc.py` trains, adds the R-CNN stage.
 """
 
 from mmengine.config import read_base

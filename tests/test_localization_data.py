@@ -52,7 +52,7 @@ class Layout:
         seed = sum(name.encode())
         cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3)).astype(np.uint8))
         self.lists["train_cls" if part == "train" else part].append(name)
-        if part == "train" and not objects:
+        if part == "test" or (part == "train" and not objects):
             return
         if part == "train":
             self.lists["train_loc"].append(name)
@@ -126,6 +126,26 @@ def test_images_without_boxes_can_be_left_out(layout: Layout) -> None:
     assert train.listed[2] == f"{SHARK}_1"
     assert train.truth().image.tolist() == [0, 0, 1]
     assert train[1].boxes.tolist() == [[30, 20, 50, 30]]
+
+
+def test_the_boxes_of_an_image_do_not_need_its_pixels(layout: Layout) -> None:
+    layout.image("val", f"{VAL}3", [(FISH, -5, 30, 70, 45), (FISH, 58, 0, 90, 20), (FISH, 59, 0, 90, 20)])
+    val = LocalizationDataset(layout.close(), "val")
+    assert val.boxes_in(2, (40, 60)).tolist() == [[0, 30, 60, 40], [58, 0, 60, 21]] == val[2].boxes.tolist()
+    assert len(LocalizationDataset(layout.root, "val", min_side=1).boxes_in(2, (40, 60))) == 3
+    assert val.boxes_in(2, (0, 0)).shape == (0, 4)
+
+
+def test_of_the_test_set_nothing_but_images_is_known(layout: Layout) -> None:
+    layout.lists["test"] = []
+    for i in range(3):
+        layout.image("test", f"ILSVRC2012_test_{i}", [])
+    test = LocalizationDataset(layout.close(), "test")
+    assert (len(test), test.labelled, LocalizationDataset(layout.root, "val").labelled) == (3, False, True)
+    assert (test[1].image.shape, test[1].label, test[1].boxes.shape) == ((40, 60, 3), -1, (0, 4))
+    assert test.ids[2] == "ILSVRC2012_test_2"
+    with pytest.raises(UserError, match="classes and boxes of 'test' are not public"):
+        test.truth()
 
 
 def test_val_is_read_from_the_xml_or_the_solution(layout: Layout) -> None:
@@ -203,7 +223,7 @@ def test_a_mistake_is_one_line_with_the_file(layout: Layout, tmp_path_factory: p
     (root / "ILSVRC/ImageSets/CLS-LOC/train_loc.txt").unlink()
     assert "train_loc.txt: no such list of the images with boxes" in refusal(layout)
     assert "'csv', 'xml' or None" in refusal(layout, boxes_from="json")
-    assert "the boxes of 'test' are not public" in refusal(layout, "test")
+    assert "the boxes of 'test' are not public" in refusal(layout, "test", with_boxes=True)
     (root / "LOC_val_solution.csv").write_text(f"ImageId,PredictionString\n{VAL}1,{SHARK} 0 0 9 9\n")
     assert f"has no row for image '{VAL}2'" in refusal(layout, "val")
     assert "has no folder ILSVRC" in refusal(Layout(tmp_path_factory.mktemp("empty")))

@@ -13,7 +13,14 @@ from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.crop_regression import CropRegression, largest_boxes
 from resdet.localization.ensemble import unite
-from resdet.localization.testing import ClassProposals, class_proposals, keep_best, localize
+from resdet.localization.testing import (
+    Candidates,
+    ClassProposals,
+    class_proposals,
+    keep_best,
+    localize,
+    vote_for,
+)
 from resdet.localization.views import View
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
@@ -117,6 +124,39 @@ def test_dense_testing_is_what_plain_loops_give() -> None:
         torch.testing.assert_close(proposals.boxes[0, k], torch.tensor([box for _, box in slow]), atol=1e-2, rtol=0)
         assert torch.equal(boxes[0, k], proposals.boxes[0, k, 0])  # NMS keeps the best
         assert torch.equal(scores[0, k], proposals.scores[0, k, 0])
+
+
+@pytest.mark.parametrize("iou", [0.3, 0.6])
+def test_voting_is_the_weighted_mean_of_what_agrees_with_the_best_box(iou: float) -> None:
+    model, views, labels = make_model().eval(), dense_views(), torch.tensor([[3, 0]])
+    alone, scores = localize(model, views, labels)
+    boxes, voted_scores = localize(model, views, labels, vote_iou=iou)
+    assert torch.equal(voted_scores, scores)
+    for k, label in enumerate(labels[0].tolist()):
+        found = [pair for view in views for pair in literal_candidates(model, view, label)]
+        best = max(found, key=lambda pair: pair[0])[1]
+        total_weight, mean, voters = 0.0, [0.0] * 4, 0
+        for logit, box in found:
+            if literal_iou(box, best) >= iou:
+                weight = 1 / (1 + math.exp(-logit))
+                total_weight += weight
+                mean = [m + weight * c for m, c in zip(mean, box, strict=True)]
+                voters += 1
+        assert voters > 3
+        torch.testing.assert_close(boxes[0, k], torch.tensor([m / total_weight for m in mean]), atol=0.05, rtol=0)
+        assert (boxes[0, k] - alone[0, k]).abs().max() > 0.2
+
+
+def test_the_votes_of_several_localizers_count_together() -> None:
+    def part(boxes: list[list[float]], logits: list[float]) -> Candidates:
+        return Candidates(torch.tensor(boxes)[None, None], torch.tensor(logits)[None, None])
+
+    a = part([[0.0, 0, 10, 10], [0, 0, 10, 8], [50, 50, 60, 60]], [math.log(3), 0.0, 5.0])  # .75, .5
+    b = part([[0.0, 0, 8, 10], [0, 0, 0, 0], [math.nan, 0, 9, 9]], [0.0, 9.0, 9.0])
+    best = torch.tensor([0.0, 0, 10, 10])[None, None]
+    x, y = (0.75 * 10 + 0.5 * 10 + 0.5 * 8) / 1.75, (0.75 * 10 + 0.5 * 8 + 0.5 * 10) / 1.75
+    torch.testing.assert_close(vote_for(best, Candidates.of_all([a, b]), 0.5)[0, 0], torch.tensor([0, 0, x, y]))
+    assert vote_for(best + 200, a, 0.5).tolist() == (best + 200).tolist()  # nobody agrees
 
 
 def test_one_view_is_the_one_crop_test() -> None:

@@ -22,12 +22,20 @@ from resdet.data.shapes_localization import ShapesLocalization
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build, load_config
 from resdet.engine.log import read_scalars
+from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.metrics.localization_error import Guesses, best_overlaps
+from resdet.recipes.evaluate_classifier import evaluate_classifier
 from test_processes import together
 from tiny import CLASSIFIER, write_cls_loc, write_localizer_config
 
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
+SMALL_RCNN = """
+rcnn.update(images=8, schedule=dict(type=Cosine, steps=2))
+rcnn["settings"].update(size=32, positive_iou=0.1)  # of a net that knows nothing some boxes are positive all the same
+rcnn["proposals"].update(count=5)
+"""
+TWO = {"classes": ["n01", "n02"]}
 Main = Callable[[list[str] | None], None]
 
 
@@ -48,7 +56,7 @@ def refused(main: Main, capsys: pytest.CaptureFixture[str], *arguments: object) 
 def random_localizer(config: Path, path: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = build(load_config(config).model)
-    save_checkpoint(path, {"model": model.state_dict(), "classes": ["n01", "n02"]})
+    save_checkpoint(path, {"model": model.state_dict(), **TWO})
     return path
 
 
@@ -122,7 +130,7 @@ def test_the_whole_chain(
 def test_without_a_config_the_embedded_set_s_classifier_is_trained_once_and_the_table_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`make demo-loc` at small size: drawn pictures, a classifier, a localizer, its rows."""
+    """`make demo-loc` at small size: drawn pictures, a classifier, a localizer and its R-CNN stage, the baseline."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(Path(__file__).resolve().parents[1] / "configs", "configs")
     few = "data['{}'].update(train=16, val=8)\n"
@@ -130,20 +138,26 @@ def test_without_a_config_the_embedded_set_s_classifier_is_trained_once_and_the_
     for name, more in (
         ("shapes_cls", "net.update(width=0.125)\nprecise_bn.update(images=16)\n"),
         ("shapes_loc", "model['net'].update(width=0.125)\nmodel['settings'].update(hidden=8)\n"),
+        ("shapes_loc_pcr", "model['net'].update(width=0.125)\n"),
     ):
         path = Path("configs") / f"{name}.py"
         path.write_text(path.read_text() + small + more + few.format("train") + few.format("test"))
+    rcnn = Path("configs/shapes_loc_rcnn.py")
+    rcnn.write_text(rcnn.read_text() + SMALL_RCNN)
     monkeypatch.setattr("resdet.engine.config.packaged_configs", lambda: tmp_path / "configs")
     train_loc.main(ON_CPU)
-    classifier, localizer = Path("runs/shapes_cls/last.pth"), Path("runs/shapes_loc/last.pth")
+    classifier, run = Path("runs/shapes_cls/last.pth"), Path("runs/shapes_loc_rcnn")
     before = classifier.read_bytes()
-    train_loc.main(ON_CPU)
+    train_loc.main([*ON_CPU, "--resume"])
     assert classifier.read_bytes() == before
+    call(train_loc.main, "shapes_loc_pcr", *ON_CPU)
+    assert read_checkpoint("runs/shapes_loc_pcr/1_regression/last.pth")["step"] == 2
     classes = ["--classifier", "shapes_cls", classifier, "--classifier-views", "dense"]
     views = ["--views", "1-crop", "dense", "--pictures", "--json", "rows.json"]
-    call(eval_loc.main, "shapes_loc", "--checkpoint", localizer, *classes, *views, *ON_CPU)
-    assert list(json.loads(Path("rows.json").read_text()))[-1] == "dense, top-5"
-    assert sorted(p.name for p in Path("runs/shapes_loc/eval_pictures").iterdir()) == ["best.jpg", "worst.jpg"]
+    stages = ["--checkpoint", run / "last.pth", "--rcnn", run / "3_rcnn/last.pth"]
+    call(eval_loc.main, "shapes_loc_rcnn", *stages, *classes, *views, *ON_CPU)
+    assert list(json.loads(Path("rows.json").read_text()))[-2:] == ["dense, top-5", "RPN + R-CNN, dense, top-5"]
+    assert sorted(p.name for p in (run / "eval_pictures").iterdir()) == ["best.jpg", "worst.jpg"]
 
 
 def test_training_by_crop_error_is_what_eval_loc_finds(tmp_path: Path, loc_config: Path) -> None:
@@ -223,6 +237,76 @@ def test_of_several_localizers_each_has_a_row_and_all_together(
     assert (tmp_path / "two.csv").read_text() != (tmp_path / "one.csv").read_text()
 
 
+def test_boxes_of_all_views_can_vote(
+    tmp_path: Path, loc_config: Path, random_rpn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [loc_config, "--checkpoint", random_rpn, "--views", "dense", "--flip", *ON_CPU]
+    ways = {"off": [], "flag": ["--vote", 0.5], "config": ["--cfg-options", "data.vote=0.5"], "alone": ["--vote", 1]}
+    for name, given in ways.items():
+        out = ["--json", tmp_path / f"{name}.json", "--write-predictions", tmp_path / f"{name}.csv"]
+        call(eval_loc.main, *command, *given, *out)
+    ids = [f"ILSVRC2012_val_{i:08}" for i in range(1, 8)]
+    boxes = {name: read_kaggle(tmp_path / f"{name}.csv", ids, ["n01", "n02"]).boxes[:, 0] for name in ways}
+    np.testing.assert_array_equal(boxes["flag"], boxes["config"])
+    np.testing.assert_allclose(boxes["alone"], boxes["off"], atol=1e-3)  # only the best box is equal to itself
+    assert np.abs(boxes["flag"] - boxes["off"]).max(1).min() > 0.1
+    for name, row in (("off", "dense with flips, true class"), ("config", "dense with flips and voting, true class")):
+        assert list(json.loads((tmp_path / f"{name}.json").read_text()))[-1] == row
+    assert "vote 1.5: give an IoU" in refused(eval_loc.main, capsys, *command, "--vote", 1.5)
+
+
+def test_classifiers_of_several_nets_name_the_classes_together(
+    tmp_path: Path, loc_config: Path, random_rpn: Path, classifier: tuple[Path, Path]
+) -> None:
+    deep = tmp_path / "deep_cls.py"
+    deep.write_text(classifier[0].read_text().replace("depth=18", "depth=34"))
+    torch.manual_seed(3)
+    net = build(load_config(deep).net)
+    torch.nn.init.normal_(net.fc.weight, std=20)  # surer than the other, of other things
+    save_checkpoint(tmp_path / "deep.pth", {"model": {f"net.{k}": v for k, v in net.state_dict().items()}, **TWO})
+    lists = {"one": classifier, "both": [*classifier, "--classifier-net", deep, tmp_path / "deep.pth"]}
+    lists["deep"] = [deep, tmp_path / "deep.pth"]
+    for name, given in lists.items():
+        out = ["--write-predictions", tmp_path / f"{name}.csv"]
+        call(eval_loc.main, loc_config, "--checkpoint", random_rpn, "--classifier", *given, *out, *ON_CPU)
+    ids = [f"ILSVRC2012_val_{i:08}" for i in range(1, 8)]
+    first = {name: read_kaggle(tmp_path / f"{name}.csv", ids, ["n01", "n02"]).labels[:, 0] for name in lists}
+    cfgs = [load_config(lists[name][0]) for name in ("one", "deep")]
+    nets = list(zip(cfgs, (classifier[1], tmp_path / "deep.pth"), strict=True))
+    run = Run(tmp_path, torch.device("cpu"), "fp32")
+    mean = evaluate_classifier(cfgs[0], run, nets, ["center"]).scores["center"]
+    np.testing.assert_array_equal(first["both"], mean.argmax(1))
+    assert (first["both"] != first["one"]).any()
+
+
+def test_of_a_set_without_truth_the_classifiers_guesses_are_written(
+    own: tuple[Path, Path], tmp_path: Path, classifier: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, images = own
+    data, lists = images / "ILSVRC/Data/CLS-LOC", images / "ILSVRC/ImageSets/CLS-LOC"
+    shutil.copytree(data / "val", data / "test")  # the same images: what is known of val must not matter
+    shutil.copyfile(lists / "val.txt", lists / "test.txt")
+    checkpoint, test = random_localizer(config, tmp_path / "a.pth"), ["--cfg-options", "data.test.image_set=test"]
+    command = [config, "--checkpoint", checkpoint, "--classifier", *classifier, *ON_CPU]
+    for name, more in (("val", []), ("test", test)):
+        written = ["--write-predictions", tmp_path / f"{name}.txt", "--class-ids", images / "map_clsloc.txt"]
+        capsys.readouterr()
+        call(eval_loc.main, *command, *written, "--json", tmp_path / f"{name}.json", *more)
+    assert "7 images without truth: no errors to compute" in capsys.readouterr().out
+    assert json.loads((tmp_path / "test.json").read_text()) == {"images": 7}
+    assert (tmp_path / "test.txt").read_text() == (tmp_path / "val.txt").read_text()
+
+    needs = "has no truth to compare with: give --classifier CONFIG F"
+    out = ["--write-predictions", tmp_path / "p.csv"]
+    assert needs in refused(eval_loc.main, capsys, config, "--checkpoint", checkpoint, *ON_CPU, *out, *test)
+    assert needs in refused(eval_loc.main, capsys, *command, *test)
+    assert "leave out --pictures" in refused(eval_loc.main, capsys, *command, *out, *test, "--pictures")
+    train = [config, "--work-dir", tmp_path / "run", *ON_CPU]
+    assert "boxes of 'test' are not public" in refused(train_loc.main, capsys, *train, *test)
+    call(inspect_data.main, config, "--out", tmp_path / "seen", *test)
+    assert "test: 7 images without labels" in capsys.readouterr().out
+
+
 def test_the_baseline_trains_and_is_tested_by_one_crop(
     tmp_path: Path, regression: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,6 +361,25 @@ def test_two_processes_have_the_gradient_of_one(accumulate: int, tmp_path: Path,
     assert one["deltas.bias"].abs().max() > 1e-3
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5, msg=name)
+
+
+def test_a_new_run_leaves_no_checkpoint_of_an_older_one(
+    own: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, images = own
+    run = tmp_path / "run"
+    command = [config, "--work-dir", run, *ON_CPU]
+    best = ["--cfg-options", "loop.best=test/localization_error"]
+    call(train_loc.main, *command, *best)
+    files = [folder / name for folder in (run, run / "1_rpn") for name in ("last.pth", "best.pth")]
+    assert all(path.is_file() for path in files)
+    assert "none.pth" in refused(train_loc.main, capsys, *command, "--init-from", "none.pth")
+    for path in files:  # nothing was trained: the older run stays
+        assert read_checkpoint(path)["step"] == 6
+        assert "is the run's own" in refused(train_loc.main, capsys, *command, "--init-from", path)
+    (images / "ILSVRC/Data/CLS-LOC/train/n02/n02_1.JPEG").unlink()
+    assert "no such image" in refused(train_loc.main, capsys, *command)  # it dies in its first stage
+    assert not any(path.is_file() for path in files)
 
 
 # Data ----------------------------------------------------------------------------------------------------------------
@@ -434,6 +537,63 @@ def test_checkpoints_and_configs_of_something_else(
     assert "needs --ground-truth too" in refused(eval_loc.main, capsys, "--predictions", tmp_path / "p.csv")
     resumed = ["--work-dir", tmp_path, "--resume", random_rpn]
     assert "give --resume alone" in refused(train_loc.main, capsys, loc_config, *resumed)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("data.scales=[]", "data.scales is []: give short sides"),
+        ("data.scales=[224,0]", "data.scales is [224, 0]: give short sides"),
+        ("data.vote=2", "data.vote is 2: give an IoU"),
+        ("data.train_view.size=64", "data.train_view.size is 64 at the end of training, data.test_view.size 32"),
+        ("model.settings.scales=[]", "model.settings.scales is []: give one number above 0"),
+        ("model.settings.ratios=[1,0]", "model.settings.ratios is [1, 0]: give one number above 0"),
+        ("model.settings.hidden=0", "model.settings.hidden is 0: give a number of channels"),
+        ("model.settings.anchors_per_image=0", "model.settings.anchors_per_image is 0"),
+        ("model.settings.positive_fraction=1.5", "model.settings.positive_fraction is 1.5"),
+        ("model.settings.negative_iou=0.8", "model.settings.negative_iou is 0.8, positive_iou 0.7"),
+        ("model.settings.stage=conv3", "model.settings.stage is 'conv3'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(
+    option: str, message: str, loc_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [loc_config, "--work-dir", tmp_path, *ON_CPU, "--cfg-options", option]
+    assert message in refused(train_loc.main, capsys, *command)
+
+
+def test_options_that_would_change_nothing_are_refused(
+    loc_config: Path, random_rpn: Path, classifier: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluated(*more: object) -> str:
+        return refused(eval_loc.main, capsys, loc_config, "--checkpoint", random_rpn, *ON_CPU, *more)
+
+    assert "--scales are the dense test's" in evaluated("--scales", 224)
+    assert "scales [-5]: give short sides" in evaluated("--views", "dense", "--scales", -5)
+    assert "--classifier-views needs --classifier" in evaluated("--classifier-views", "center")
+    assert "--classifier-net needs --classifier" in evaluated("--classifier-net", *classifier)
+    twice = evaluated("--classifier", *classifier, "--classifier", *classifier)
+    assert "--classifier is given twice: another config's is --classifier-net" in twice
+
+
+def test_an_output_that_cannot_be_written_is_named_before_the_test(
+    tmp_path: Path, loc_config: Path, images: Path, random_rpn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluated(*more: object) -> str:
+        broken = tmp_path / "broken.pth"  # a test would begin by reading it
+        broken.write_bytes(b"no checkpoint")
+        return refused(eval_loc.main, capsys, loc_config, "--checkpoint", broken, *ON_CPU, *more)
+
+    assert "is not a checkpoint" in evaluated()
+    for option in ("--json", "--write-predictions"):
+        assert f"{option} {tmp_path} cannot be written" in evaluated(option, tmp_path)
+        assert "cannot be made" in evaluated(option, random_rpn / "file.csv")
+    assert "cannot be made" in evaluated("--pictures", random_rpn)
+    submission = ["--write-predictions", tmp_path / "p.txt"]
+    assert "name map_clsloc.txt by --class-ids" in evaluated(*submission)
+    (tmp_path / "map.txt").write_text("n01 1 ant\n")
+    assert "has no line 'n02 NUMBER NAME'" in evaluated(*submission, "--class-ids", tmp_path / "map.txt")
+    assert "is not a checkpoint" in evaluated(*submission, "--class-ids", images / "map_clsloc.txt")
 
 
 def test_a_set_without_boxes_is_named(

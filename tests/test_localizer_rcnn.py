@@ -24,12 +24,12 @@ from resdet.metrics.localization_error import Guesses, localization_error
 from resdet.recipes import evaluate_localizer, train_rcnn
 from resdet.recipes.build_localizer import build_localization_data, load_localizer
 from resdet.recipes.build_rcnn import build_rcnn, load_rcnn
-from resdet.recipes.proposal_cache import _Folder, cache_proposals
+from resdet.recipes.proposal_cache import _Folder, cache_proposals, weights_digest
 from resdet.recipes.region_loading import RegionDraw, RegionSampler
 from resdet.recipes.rescoring import Rescored, rescore_all
 from test_localizer import ON_CPU, call, random_localizer, refused
 from test_processes import together
-from tiny import CLASSIFIER
+from tiny import CLASSIFIER, write_cls_loc, write_localizer_config
 
 SECTION = """
 from resdet.localization.rcnn import RCNNSettings
@@ -222,6 +222,42 @@ def test_stages_of_another_localizer_are_refused(
     assert read_checkpoint(run / "3_rcnn/last.pth")["step"] == 6
 
 
+def test_a_run_without_the_stage_leaves_none_of_an_older_one(
+    config: Path, loc_config: Path, trained: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    call(train_loc.main, loc_config, "--work-dir", run, *ON_CPU)
+    assert not list(run.glob("3_rcnn/*.pth"))
+    assert not list(run.glob("2_proposals/*.np[yz]"))
+    assert sorted(path.name for path in run.glob("*.pth")) == ["last.pth"]
+    call(train_loc.main, config, "--work-dir", run, *ON_CPU, "--resume")  # it adds stages of its own
+    digest = weights_digest([load_localizer(load_config(config), ["n01", "n02"], run / "last.pth")])
+    assert read_checkpoint(run / "3_rcnn/last.pth")["proposals"] == digest
+
+
+def test_a_damaged_image_can_be_passed_over_in_all_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = write_cls_loc(tmp_path / "images")
+    config = write_localizer_config(tmp_path / "own_rcnn.py", images)
+    config.write_text(config.read_text() + SECTION)
+    damaged = images / "ILSVRC/Data/CLS-LOC/train/n02/n02_3.JPEG"
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    command = [config, "--work-dir", tmp_path / "run", *ON_CPU]
+    assert "n02_3.JPEG: the image is cut short" in refused(train_loc.main, capsys, *command)
+    call(train_loc.main, *command, "--cfg-options", "data.skip_unreadable=True")
+    cache = {name: np.load(tmp_path / f"run/2_proposals/{name}.npy") for name in ("boxes", "valid", "sizes")}
+    empty = [place for place in range(11) if not cache["valid"][place].any()]
+    assert empty == [2]  # n02_3; the list begins with n02_1, as n01_0 has no box
+    assert not cache["boxes"][2].any()
+    assert cache["sizes"][[1, 2]].tolist() == [[40, 60], [0, 0]]
+    log = (tmp_path / "run/run.log").read_text()
+    assert (
+        "1 of 11 training images could not be read and have no proposals (first: ILSVRC/Data/CLS-LOC/train/n02/n02_3"
+        in log
+    )
+    assert read_checkpoint(tmp_path / "run/3_rcnn/last.pth")["step"] == 6
+
+
 def test_two_processes_have_the_gradient_of_one(config: Path, tmp_path: Path) -> None:
     options = ["rcnn.schedule.steps=1", "schedule.steps=0", "rcnn.optimizer.lr=1", "optimizer.reference_images=8"]
     options += ["optimizer.weight_decay=0", "rcnn.settings.frozen_bn=True", "loop.accumulate=2"]
@@ -309,6 +345,21 @@ def test_the_section_says_how_scores_are_combined_and_how_many_boxes_compete(
     assert seen == [(COUNT, "replace"), (5, "product")]
 
 
+def test_an_rcnn_beside_another_localizer_is_named(config: Path, trained: Path, tmp_path: Path) -> None:
+    says = "3_rcnn/last.pth learned from the proposals of another localizer"
+    rcnn = ["--rcnn", trained / "3_rcnn/last.pth"]
+    for name, warned in (("own", False), ("other", True), ("both", False)):
+        first = tmp_path / name / "last.pth"
+        first.parent.mkdir()
+        if name == "other":
+            random_localizer(config, first)
+        else:
+            shutil.copyfile(trained / "last.pth", first)
+        more = ["--net", config, random_localizer(config, tmp_path / "b.pth")] if name == "both" else []
+        call(eval_loc.main, config, "--checkpoint", first, *more, *rcnn, *ON_CPU)
+        assert (says in (first.parent / "eval.log").read_text()) == warned
+
+
 # Mistakes ------------------------------------------------------------------------------------------------------------
 
 
@@ -341,7 +392,11 @@ def test_checkpoints_of_the_other_stage(
         ("rcnn.proposals.count=0", "rcnn.proposals.count is 0"),
         ("rcnn.combine=sum", "rcnn.combine is 'sum': give one of replace, product"),
         ("rcnn.schedule=None", "rcnn.schedule is None: give a schedule"),
-        ("rcnn.settings.context=200", "context is 200"),
+        ("rcnn.settings.context=200", "rcnn.settings.context is 200"),
+        ("rcnn.settings.size=0", "rcnn.settings.size is 0"),
+        ("rcnn.settings.positive_iou=0", "rcnn.settings.positive_iou is 0"),
+        ("rcnn.settings.positive_fraction=2", "rcnn.settings.positive_fraction is 2"),
+        ("rcnn.settings.delta_weights=(10,10)", "rcnn.settings.delta_weights is (10, 10)"),
     ],
 )
 def test_a_mistake_in_the_section_is_named_before_the_first_stage(

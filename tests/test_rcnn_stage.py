@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from resdet.boxes.coding import decode
 from resdet.boxes.geometry import clip_boxes, pairwise_iou
+from resdet.data.loading import MOST_SKIPPED
 from resdet.data.localization import LocalizationDataset, LocalizedImage
 from resdet.data.localization_views import CenterLocalizationCrop, WholeLocalizationImage, warped_crop
 from resdet.engine.checkpoint import find_resume, read_checkpoint
@@ -35,6 +36,7 @@ from resdet.recipes.region_loading import RegionDraw, RegionSampler, region_load
 from resdet.recipes.rescoring import Rescored, rescore_all
 from test_localization_data import FISH, SHARK, VAL, Layout
 from test_processes import free_port
+from tiny import write_cls_loc
 
 COLOURS = ((220, 40, 40), (40, 60, 220))  # RGB, of each class's objects; what is around them is gray
 TRAIN, TEST = 10, 5  # images
@@ -337,6 +339,51 @@ def test_a_batch_has_the_crops_and_targets_of_its_draws(workers: int, root: Path
         assert torch.equal(crop, torch.from_numpy(expected.copy()).permute(2, 0, 1))
 
 
+def test_an_image_that_cannot_be_read_any_more_gives_slots_without_a_region(tmp_path: Path, run: Run) -> None:
+    root = write_photos(tmp_path / "photos")
+    train, _, sampler = make_sampler(root, run)
+    whole: RegionBatch = next(iter(region_loader(train, sampler, workers=0)))
+    lost = sampler.step(0)[3].index
+    (root / train.image_id(lost)).unlink()
+    with pytest.raises(UserError, match="no such image"):
+        next(iter(region_loader(train, sampler, workers=0)))
+    batch: RegionBatch = next(iter(region_loader(train, sampler, workers=0, skip=True)))
+    there = torch.tensor([draw.index != lost for draw in sampler.step(0)])
+    assert 0 < there.sum() < len(batch)
+    assert torch.equal(batch.valid, there)
+    assert torch.equal(batch.images[there], whole.images[there])
+    assert torch.equal(batch.labels, whole.labels)
+
+
+def test_slots_without_a_region_read_no_image(root: Path, run: Run) -> None:
+    train, cache = make_cache(root, run)
+    for i in range(TRAIN):  # all that is valid is positive
+        ious = pairwise_iou(truth_of(train, i), cache.boxes[i])
+        cache.valid[i] &= (ious.max(0).values >= 0.5) & torch.tensor(i != 0)
+    sampler = RegionSampler(train, cache, 32, run.seed, RCNNSettings(size=SIZE))
+    train.decoded.clear()
+    batch: RegionBatch = next(iter(region_loader(train, sampler, workers=0)))
+    assert torch.equal(batch.valid, batch.positive)
+    assert batch.valid.sum() == 8
+    assert 0 not in train.decoded  # which stands in the empty slots
+    losses = make_rcnn()(batch)
+    assert all(value.isfinite() for value in losses.values())
+
+
+def test_a_set_that_is_not_there_is_no_damaged_image(tmp_path: Path, run: Run) -> None:
+    write_cls_loc(tmp_path / "images", train=MOST_SKIPPED + 5, val=1)
+    train, rpn = LocalizationDataset(tmp_path / "images", "train"), ColourRPN()
+    paths = [tmp_path / "images" / train.image_id(i) for i in range(len(train))]
+    for path in paths[1 : MOST_SKIPPED + 1]:
+        path.unlink()
+    views = [WholeLocalizationImage(20)]
+    cache = cache_proposals(rpn, train, views, run.work_dir / "a", run, count=2, workers=0, skip_unreadable=True)
+    assert cache.valid.any(1).sum() == 5
+    paths[0].unlink()
+    with pytest.raises(UserError, match="101 of 105 training images cannot be read, more than single ones"):
+        cache_proposals(rpn, train, views, run.work_dir / "b", run, count=2, workers=0, skip_unreadable=True)
+
+
 def test_a_mirrored_crops_target_is_the_object_in_the_mirror(root: Path, run: Run) -> None:
     train, _, sampler = make_sampler(root, run)
     seen = {True: 0, False: 0}
@@ -499,6 +546,34 @@ def test_rescoring_is_a_loop_over_images_classes_and_boxes(nets: int, combine: A
             expected = clip_boxes(best, torch.tensor(item.size))[0]
             np.testing.assert_allclose(found.boxes[i, k], expected, atol=1e-2)
             assert found.scores[i, k] == pytest.approx(best_score, abs=1e-5)
+
+
+class CountedRCNN(LocalizationRCNN):
+    """Knows how many crops it has seen."""
+
+    seen = 0
+
+    def refine(self, images: Tensor, labels: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen += len(images)
+        return super().refine(images, labels, regions)
+
+
+def test_a_class_that_is_asked_for_twice_is_rescored_once(root: Path, run: Run) -> None:
+    val, labels = LocalizationDataset(root, "val"), np.array([[1, 0], [0, 1], [1, 0], [0, 1], [0, 1]])
+    torch.manual_seed(0)
+    model = CountedRCNN(ResNet(18, None, width=0.125), 2, RCNNSettings(size=SIZE))
+    torch.nn.init.normal_(model.scores.weight, std=0.05)
+    found, seen = [], []
+    for asked in (labels, np.concatenate([val.labels[:, None], labels], 1)):
+        model.seen = 0
+        found.append(rescore_all(ColourRPN(), model, val, asked, DENSE, run, count=9, workers=0))
+        seen.append(model.seen)
+    assert seen[1] == seen[0] > TEST * 9
+    np.testing.assert_allclose(found[1].boxes[:, 1:], found[0].boxes, atol=1e-3)
+    for i in range(TEST):
+        k = 1 + labels[i].tolist().index(val.labels[i])
+        np.testing.assert_array_equal(found[1].boxes[i, 0], found[1].boxes[i, k])
+        assert found[1].scores[i, 0] == found[1].scores[i, k] > 0
 
 
 def test_one_crop_and_batches_of_any_size_do(root: Path, run: Run) -> None:

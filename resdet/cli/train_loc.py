@@ -14,7 +14,7 @@ from resdet.recipes.build_rcnn import has_rcnn
 from resdet.recipes.train_classifier import train_classifier
 from resdet.recipes.train_localizer import RCNN, train_localizer
 
-DEFAULT, CLASSIFIER = "shapes_loc", "shapes_cls"
+DEFAULT, CLASSIFIER = "shapes_loc_rcnn", "shapes_cls"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from resdet.data.imagenet import ImageNetDataset
+from resdet.data.imagenet import UNKNOWN, ImageNetDataset
 from resdet.data.images import image_size
 from resdet.data.localization_files import read_solution
 from resdet.data.voc import read_annotation
@@ -46,7 +46,8 @@ class LocalizationDataset:
 
     Args:
         root: the folder that holds ILSVRC/ and the LOC_*.csv files.
-        image_set: "train", "val", or a list of one's own in the form of val.
+        image_set: "train", "val", or a list of one's own in the form of val; "test", whose classes and boxes are not
+            public: its labels are unknown (-1), it has no `truth()`, guesses can be made for it all the same.
         decode_to: as ImageNetDataset's; boxes shrink with their image.
         with_boxes: leave out the images without a usable box. Else they are there, and have none.
         min_side: boxes thinner than so many pixels of the file are not given: nothing can be learnt from a line.
@@ -63,7 +64,7 @@ class LocalizationDataset:
 
     Raises:
         UserError: a missing or malformed file; an unknown class; list and boxes are not of the same images; no image
-            has a box, as in test.
+            has a box; of test those with boxes are asked for.
     """
 
     def __init__(
@@ -78,15 +79,17 @@ class LocalizationDataset:
         root = Path(root)
         if not (root / "ILSVRC").is_dir():
             raise UserError(f"{root}: has no folder ILSVRC; boxes are read from ImageNet's CLS-LOC layout alone")
-        if image_set == "test":
-            raise UserError(f"{root}: the boxes of 'test' are not public; take val, or ImageNetDataset for images only")
+        if image_set == "test" and with_boxes:
+            raise UserError(f"{root}: the boxes of 'test' are not public; take val, or leave with_boxes=True out")
         self.images = ImageNetDataset(root, image_set, decode_to)
         self.classes, self.names, self.min_side = self.images.classes, self.images.names, min_side
         listed = self.listed
-        found = _read_boxes(root, image_set, self.images, listed, boxes_from)
-        found, usable = _mend(found, self.images.labels, listed, min_side, f"{root}, {image_set}")
-        if not usable.any():
-            raise UserError(f"{root}: no image of '{image_set}' has a box of its class; localization cannot do without")
+        found, usable = _NO_BOXES, np.zeros(0, bool)
+        if self.labelled:
+            found = _read_boxes(root, image_set, self.images, listed, boxes_from)
+            found, usable = _mend(found, self.images.labels, listed, min_side, f"{root}, {image_set}")
+            if not usable.any():
+                raise UserError(f"{root}: no image of '{image_set}' has a box of its class, which localization needs")
         own = np.bincount(found.image[usable], minlength=len(listed)) > 0
         self.lines = np.flatnonzero(own | (not with_boxes))
         place = np.full(len(listed), -1)
@@ -110,9 +113,7 @@ class LocalizationDataset:
         size = height, width
         if self.images.decode_to is not None:
             size = image_size(self.images.root / self.image_id(index))
-        boxes = self.boxes_of(index).clip(0, [size[1], size[0], size[1], size[0]])
-        boxes = boxes[(_thickness(boxes) >= self.min_side) & (_thickness(boxes) > 0)]
-        boxes = boxes * np.tile([width / size[1], height / size[0]], 2)
+        boxes = self.boxes_in(index, size) * np.tile([width / size[1], height / size[0]], 2)
         return LocalizedImage(image, label, boxes.astype(np.float32), size)
 
     def image_id(self, index: int) -> str:
@@ -134,8 +135,27 @@ class LocalizationDataset:
         index = range(len(self))[index]
         return self._boxes[self._offsets[index] : self._offsets[index + 1]]
 
+    def boxes_in(self, index: int, size: tuple[int, int]) -> np.ndarray:
+        """The boxes that image `index` is given, float64 [G, 4] in its file's pixels: clipped, and none that is thin.
+
+        `size` (height, width) of the file; where it is not known, (0, 0), there is no box.
+        """
+        boxes = self.boxes_of(index).clip(0, [size[1], size[0], size[1], size[0]])
+        return boxes[(_thickness(boxes) >= self.min_side) & (_thickness(boxes) > 0)]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether classes and boxes are known: not of test."""
+        return UNKNOWN not in self.images.labels
+
     def truth(self) -> LocalizationTruth:
-        """What guesses are compared with, by the index of the images here."""
+        """What guesses are compared with, by the index of the images here.
+
+        Raises:
+            UserError: the set is test.
+        """
+        if not self.labelled:
+            raise UserError(f"{self.images.root}: classes and boxes of 'test' are not public; take val")
         return LocalizationTruth(self.labels, self._boxes, self._image)
 
 
@@ -146,6 +166,9 @@ class _Boxes(NamedTuple):
     labels: np.ndarray  # int64 [M]
     boxes: np.ndarray  # float64 [M, 4], continuous
     sizes: np.ndarray  # float64 [M, 2], (width, height) of the image by its xml, which may be 0; infinite by the CSV
+
+
+_NO_BOXES = _Boxes(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros((0, 2)))
 
 
 def _read_boxes(root: Path, image_set: str, images: ImageNetDataset, ids: list[str], boxes_from: str | None) -> _Boxes:

@@ -46,6 +46,7 @@ class MappedBatch(LocalizationBatch):
     offset: Tensor  # float32 [N, 4], in image pixels
     image_sizes: Tensor  # int64 [N, 2], (height, width) of each image
     indices: Tensor  # int64 [N], places in the data set
+    readable: Tensor  # bool [N], False where something blank stands for an image that cannot be read
 
     def in_images(self, boxes: Tensor) -> Tensor:
         """Boxes [N, R, 4] or [N, R, K, 4] in pixels of the views -> in those of their images, clipped to these."""
@@ -66,6 +67,7 @@ class _Item:
     image_id: str
     size: tuple[int, int]
     index: int
+    readable: bool = True
 
 
 class _Views(Dataset):
@@ -117,6 +119,7 @@ def collate_mapped(items: Sequence[_Item]) -> MappedBatch:
         offset=torch.from_numpy(np.stack([item.view.offset for item in items])).float(),
         image_sizes=torch.tensor([item.size for item in items]),
         indices=torch.tensor([item.index for item in items]),
+        readable=torch.tensor([item.readable for item in items]),
     )
 
 
@@ -160,28 +163,45 @@ def localization_views_loader(
     size: int = 64,
     workers: int = 2,
     pin: bool = False,
+    skip: bool = False,
 ) -> Iterator[list[MappedBatch]]:
     """Several views of the images of `order`, each decoded once: a batch a view, of the same images in one order.
 
-    Images share batches, of at most `size`, where all their views have the same shapes.
+    Images share batches, of at most `size`, where all their views have the same shapes. `skip` gives something blank,
+    which is not `readable`, for an image that cannot be read.
     """
-    for groups in make_loader(
-        _SeveralViews(images, views), batches_in_order(order, size), _collate_views, workers, pin
-    ):
+    views_of_each = _SeveralViews(images, views, skip)
+    for groups in make_loader(views_of_each, batches_in_order(order, size), _collate_views, workers, pin):
         yield from groups
 
 
 class _SeveralViews(Dataset):
-    def __init__(self, images: LocalizationDataset, views: Sequence[LocalizationView]) -> None:
-        self.images, self.views = images, views
+    def __init__(self, images: LocalizationDataset, views: Sequence[LocalizationView], skip: bool) -> None:
+        self.images, self.views, self.skip = images, views, skip
 
     def __getitem__(self, draw: Draw) -> list[_Item]:
-        item, image_id = self.images[draw.index], self.images.image_id(draw.index)
+        item, image_id = self._read(draw.index), self.images.image_id(draw.index)
+        readable = item is not None
+        item = item or _blank(int(self.images.labels[draw.index]))
         seen = (view(item, draw.seed, draw.epoch) for view in self.views)
-        return [_Item(view, item.label, draw.seed, image_id, item.size, draw.index) for view in seen]
+        return [_Item(view, item.label, draw.seed, image_id, item.size, draw.index, readable) for view in seen]
+
+    def _read(self, index: int) -> LocalizedImage | None:
+        try:
+            return self.images[index]
+        except UserError as error:
+            if not self.skip:
+                raise
+            logger.warning("%s; it is passed over", error)
+            return None
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def _blank(label: int) -> LocalizedImage:
+    """Some pixels that any view can take."""
+    return LocalizedImage(np.zeros((8, 8, 3), np.uint8), label, np.zeros((0, 4), np.float32), (8, 8))
 
 
 def _collate_views(items: Sequence[list[_Item]]) -> list[list[MappedBatch]]:

@@ -152,12 +152,15 @@ class LocalizationData:
 
     Args:
         train, test: the data sets; `train` may be left out where nothing is trained.
-        train_view, test_view: crops with boxes, see data/localization_views; the second is the "1-crop" test.
+        train_view, test_view: crops with boxes, see data/localization_views; the second is the "1-crop" test. Both of
+            one size, to which anchors and `scales` belong.
         images: in one optimizer step, over all processes and accumulated passes.
         test_images: in a batch at test.
         workers: loader processes, for each training process.
-        skip_unreadable: as ClassificationData's.
+        skip_unreadable: as ClassificationData's; the R-CNN stage never draws from an image that cannot be read.
         scales: short sides for the dense test of a net trained on crops of 224; they follow the crop's size.
+        vote: at test a class's best box becomes the mean, weighted by score, of all its boxes with so large an IoU to
+            it (localization/testing.vote_for); None: the best box itself.
     """
 
     test: LocalizationDataset
@@ -169,12 +172,23 @@ class LocalizationData:
     workers: int = 2
     skip_unreadable: bool = False
     scales: Sequence[int] = (224, 256, 384, 480, 640)
+    vote: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "test"):
             found = getattr(self, name)
             if found is not None and not isinstance(found, LocalizationDataset):
                 raise UserError(f"data.{name} is a {type(found).__name__}, without boxes; set a LocalizationDataset")
+        last = self.train_view.sizes[max(self.train_view.sizes)]
+        if last != self.test_view.size:
+            raise UserError(
+                f"data.train_view.size is {last} at the end of training, data.test_view.size {self.test_view.size}: "
+                "anchors and data.scales are of one crop; give both the same size"
+            )
+        if not self.scales or min(self.scales) < 1:
+            raise UserError(f"data.scales is {list(self.scales)}: give short sides in pixels, each 1 or more")
+        if self.vote is not None and not 0 < self.vote <= 1:
+            raise UserError(f"data.vote is {self.vote}: give an IoU above 0 and up to 1, or None")
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LocalizationBatch]:
         """Endless batches in the sampler's order."""
@@ -198,7 +212,7 @@ class LocalizationData:
         """The test view alone, or whole images at several scales; None: the config's."""
         if views == "1-crop":
             return [self.test_view]
-        shorts = [round(short * self.test_view.size / 224) for short in scales or self.scales]
+        shorts = [max(1, round(short * self.test_view.size / 224)) for short in scales or self.scales]
         return [WholeLocalizationImage(short) for short in shorts]
 
     def _look_at(

@@ -44,8 +44,8 @@ class ClassRPNSettings:
             "conv4", stride 16.
         hidden: channels of a 3x3 convolution before the siblings; None has none (choice: the paper names the siblings
             alone).
-        scales: anchors' sides at ratio 1 in pixels of the crop (choice); these are for crops of 224 and follow the
-            crop's size: 32, 64, 128 for 112.
+        scales: anchors' sides at ratio 1 in pixels of the crop (choice). The defaults are for crops of 224 and do not
+            follow the crop's size: for 112 give others, such as 32, 64, 128.
         ratios: anchors' height over width.
         positive_iou, negative_iou: positive from the first, or best of an object; negative below the second.
         anchors_per_image: sampled an image; times images the fixed denominator of both losses.
@@ -70,6 +70,26 @@ class ClassRPNSettings:
     clamp: float = MAX_LOG_RATIO
     frozen_bn: bool = False
 
+    def __post_init__(self) -> None:
+        where = "model.settings"
+        if self.stage not in STRIDES:
+            raise UserError(f"{where}.stage is {self.stage!r}: the per-class RPN reads conv5 or conv4")
+        for name in ("scales", "ratios"):
+            values = list(getattr(self, name))
+            if not values or min(values) <= 0:
+                raise UserError(f"{where}.{name} is {values}: give one number above 0, or several")
+        if self.hidden is not None and self.hidden < 1:
+            raise UserError(f"{where}.hidden is {self.hidden}: give a number of channels, or None for no convolution")
+        if not 0 <= self.negative_iou <= self.positive_iou <= 1:
+            raise UserError(
+                f"{where}.negative_iou is {self.negative_iou}, positive_iou {self.positive_iou}: give IoUs from 0 to "
+                "1, the first not above the second"
+            )
+        if self.anchors_per_image < 1:
+            raise UserError(f"{where}.anchors_per_image is {self.anchors_per_image}: give 1 or more (the paper: 8)")
+        if not 0 <= self.positive_fraction <= 1:
+            raise UserError(f"{where}.positive_fraction is {self.positive_fraction}: give a share from 0 to 1")
+
 
 class ClassRPN(nn.Module):
     """A net's map and two siblings: objectness and box deltas of each anchor for each class.
@@ -93,8 +113,6 @@ class ClassRPN(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = s = settings or ClassRPNSettings()
-        if s.stage not in STRIDES:
-            raise UserError(f"stage is {s.stage!r}: the per-class RPN reads conv5 or conv4")
         if s.frozen_bn:
             freeze_batch_norm(net)
         self.net, self.num_classes, self.augment = net, num_classes, augment

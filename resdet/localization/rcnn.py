@@ -54,6 +54,19 @@ class RCNNSettings:
     beta: float = 1.0
     frozen_bn: bool = False
 
+    def __post_init__(self) -> None:
+        where = "rcnn.settings"
+        if self.size < 1:
+            raise UserError(f"{where}.size is {self.size}: give a crop's side in pixels, 1 or more")
+        if not 0 <= self.context < 112:
+            raise UserError(f"{where}.context is {self.context}: give 0 or more, and less than half of a crop of 224")
+        if not 0 < self.positive_iou <= 1:
+            raise UserError(f"{where}.positive_iou is {self.positive_iou}: give an IoU above 0 and up to 1")
+        if not 0 <= self.positive_fraction <= 1:
+            raise UserError(f"{where}.positive_fraction is {self.positive_fraction}: give a share from 0 to 1")
+        if len(self.delta_weights) != 4 or min(self.delta_weights) <= 0:
+            raise UserError(f"{where}.delta_weights is {self.delta_weights}: give four numbers above 0")
+
 
 @dataclass
 class RegionBatch:
@@ -103,8 +116,6 @@ class LocalizationRCNN(nn.Module):
         self.settings = s = settings or RCNNSettings()
         if net.fc is not None:
             raise UserError("the R-CNN stage reads the vector before fc: make the net with num_classes=None")
-        if not 0 <= s.context < 112:
-            raise UserError(f"context is {s.context}: on both sides it leaves nothing of a crop of 224 pixels")
         if s.frozen_bn:
             freeze_batch_norm(net)
         self.net, self.num_classes, self.augment = net, num_classes, augment

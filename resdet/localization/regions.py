@@ -3,7 +3,7 @@
     labels, objects = label_regions(proposals, valid, boxes, mask)       # once, of the cached proposals [I, R, 4]
     pools = RegionPools(labels)
     chosen = sample_regions(pools, draw_seeds(seed, step, torch.arange(256)))
-    crops = warp_regions(image, regions, size=224)                       # uint8 [3, H, W], [B, 4] -> [B, 3, 224, 224]
+    crops = warp_regions(image, regions, size=224)                       # in a notebook: [3, H, W] -> [B, 3, 224, 224]
 
 RoI-centric: an image of this set has one dominant object and proposals that overlap, so that many regions of one image
 would be almost the same sample. Here every region of a batch is drawn from the regions of all images.
@@ -104,7 +104,8 @@ def warp_regions(image: Tensor, regions: Tensor, size: int, context: float = 0.0
     """Regions [B, 4] of an image uint8 [3, H, W] stretched to squares: uint8 [B, 3, size, size].
 
     Bilinear, over more pixels where a region is shrunk (as PIL's), by two small matrix products a region, on any
-    device. Beyond the image is the mean colour, as in R-CNN; `context` as in `with_context`.
+    device: for a notebook. The commands cut their crops with data/localization_views.warped_crop, in training and at
+    test. Beyond the image is the mean colour, as in R-CNN; `context` as in `with_context`.
     """
     height, width = image.shape[-2:]
     mean = torch.tensor(IMAGENET_MEAN, device=image.device)[:, None, None]

@@ -2,6 +2,7 @@
 
     boxes, scores = localize(model, [crop], labels)                      # 1-crop: the best box of each class
     boxes, scores = localize(model, views, labels)                       # dense: the best over all scales and flips
+    boxes, scores = localize(model, views, labels, vote_iou=0.5)         # the mean of all that agree with the best
     proposals = class_proposals(model, views, labels, count=200)         # for the R-CNN stage
 
 Views are resdet/localization/views.py's, of the same N images in the same order; `labels` int64 [N, L] are the true
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from resdet.boxes.nms import nms
+from resdet.boxes.voting import vote
 from resdet.localization.views import View
 
 
@@ -27,6 +29,18 @@ class Localizer(Protocol):
     def candidates(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, 3, h, w] and int64 [N, L] -> logits [N, L, M] and boxes [N, L, M, 4] in input pixels."""
         ...
+
+
+class Candidates(NamedTuple):
+    """All M boxes of all scales and flips, for each of an image's L classes; some are without area."""
+
+    boxes: Tensor  # float32 [N, L, M, 4], pixels of the images
+    logits: Tensor  # float32 [N, L, M]
+
+    @staticmethod
+    def of_all(parts: Sequence[Candidates]) -> Candidates:
+        """Those of several localizers together."""
+        return Candidates(torch.cat([part.boxes for part in parts], 2), torch.cat([part.logits for part in parts], 2))
 
 
 class ClassProposals(NamedTuple):
@@ -43,12 +57,37 @@ class ClassProposals(NamedTuple):
         return torch.where(self.valid[:, :, :1], self.boxes[:, :, 0], whole), self.scores[:, :, 0]
 
 
-def localize(model: Localizer, views: Sequence[View], labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The single best box of each class over all views: boxes [N, L, 4] in image pixels, probabilities [N, L]."""
-    return class_proposals(model, views, labels, count=1, nms_iou=None).best(views[0].image_sizes)
+def localize(
+    model: Localizer, views: Sequence[View], labels: Tensor, vote_iou: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """The single best box of each class over all views: boxes [N, L, 4] in image pixels, probabilities [N, L].
+
+    vote_iou: merge it with all boxes of its class that have so large an IoU to it (`vote_for`); None: with none.
+    """
+    found = candidates_in(model, views, labels)
+    boxes, scores = best_of(found, count=1, nms_iou=None).best(views[0].image_sizes)
+    return boxes if vote_iou is None else vote_for(boxes, found, vote_iou), scores
 
 
 @torch.no_grad()
+def candidates_in(model: Localizer, views: Sequence[View], labels: Tensor) -> Candidates:
+    """Every box of every view, for each class of `labels` int64 [N, L]."""
+    found = [(*model.candidates(view.images, labels), view) for view in views]
+    boxes = torch.cat([view.to_image(boxes) for _, boxes, view in found], 2)
+    return Candidates(boxes, torch.cat([logits for logits, _, _ in found], 2))
+
+
+def vote_for(best: Tensor, found: Candidates, iou: float) -> Tensor:
+    """The mean of each class's boxes with an IoU of at least `iou` to its best one, weighted by probability.
+
+    `best` [N, L, 4] -> [N, L, 4]. As box voting of the detectors, but with every scale and flip among the voters
+    (choice: the paper does not say how views are merged).
+    """
+    classes, scores = torch.arange(best.shape[1], device=best.device), found.logits.sigmoid()
+    images = zip(best, found.boxes.transpose(1, 2), scores.mT, strict=True)
+    return torch.stack([vote(kept, classes, boxes, weights, iou) for kept, boxes, weights in images])
+
+
 def class_proposals(
     model: Localizer,
     views: Sequence[View],
@@ -62,10 +101,12 @@ def class_proposals(
     nms_iou: of the suppression within each class of each image, before which the `pre_nms` best boxes are kept (choice:
     as the detector's RPN at test; the paper says "the highest scored 200"). None suppresses nothing.
     """
-    found = [(*model.candidates(view.images, labels), view) for view in views]
-    logits = torch.cat([logits for logits, _, _ in found], 2)
-    boxes = torch.cat([view.to_image(boxes) for _, boxes, view in found], 2)
-    best = keep_best(boxes, logits, count, nms_iou, pre_nms)
+    return best_of(candidates_in(model, views, labels), count, nms_iou, pre_nms)
+
+
+def best_of(found: Candidates, count: int = 200, nms_iou: float | None = 0.7, pre_nms: int = 6000) -> ClassProposals:
+    """As `class_proposals`, of boxes that are there."""
+    best = keep_best(found.boxes, found.logits, count, nms_iou, pre_nms)
     return best._replace(scores=best.scores.sigmoid())  # ranked by logits: large ones share a probability
 
 

@@ -53,9 +53,15 @@ def build_localization_data(cfg: Config, train: bool = True) -> LocalizationData
     """The config's data sets, the training set only if asked for, and how they are fed.
 
     Raises:
-        UserError: the two sets have different classes; a training image has no box, so that nothing can be learnt.
+        UserError: the two sets have different classes; a training image has no box, so that nothing can be learnt; for
+            training, the test set has no truth.
     """
     data = build_call(LocalizationData, {key: value for key, value in cfg.data.items() if train or key != "train"})
+    if train and not data.test.labelled:
+        raise UserError(
+            f"data.test: boxes of 'test' are not public, and training ends with a test by them; set "
+            f"data.test.image_set=val in {cfg.filename}"
+        )
     if data.train is not None:
         same_classes(data.train.classes, data.test.classes, "data.train and data.test")
         _refuse_images_without_boxes(data.train)

@@ -1,7 +1,7 @@
 """Run localizers over a whole test set, on all processes: the box of each image for each class that is asked for.
 
-found = localize_all([model], data, run, labels, Test("dense", flip=True))       # labels int64 [N, L]
-found.boxes[0]                                                                    # float32 [N, L, 4]
+found = localize_all([model], data, run, labels, Test("dense", flip=True, vote=0.5))     # labels int64 [N, L]
+found.boxes[0]                                                                            # float32 [N, L, 4]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.localization.crop_regression import CropRegression
 from resdet.localization.ensemble import unite
-from resdet.localization.testing import class_proposals, localize
+from resdet.localization.testing import Candidates, best_of, candidates_in, vote_for
 from resdet.localization.views import View
 from resdet.metrics.localization_error import Guesses
 from resdet.recipes.build_localizer import Localizer
@@ -38,14 +38,23 @@ class Test:
         views: the centre crop, or the whole image at several scales.
         flip: mirror images too.
         scales: of the dense test, as LocalizationData.scales; None: the data's.
+        vote: as LocalizationData.vote; None: the data's.
     """
 
     views: Views = "1-crop"
     flip: bool = False
     scales: tuple[int, ...] | None = None
+    vote: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.scales is not None and (not self.scales or min(self.scales) < 1):
+            raise UserError(f"scales {list(self.scales)}: give short sides in pixels, each 1 or more")
+        if self.vote is not None and not 0 < self.vote <= 1:
+            raise UserError(f"vote {self.vote}: give an IoU above 0 and up to 1")
 
     def __str__(self) -> str:
-        return f"{self.views} with flips" if self.flip else self.views
+        more = ["flips"] * self.flip + ["voting"] * (self.vote is not None)
+        return f"{self.views} with {' and '.join(more)}" if more else self.views
 
 
 class Located(NamedTuple):
@@ -71,6 +80,7 @@ def localize_all(
     """
     if (test.views == "dense" or test.flip) and any(isinstance(model, CropRegression) for model in models):
         raise UserError(f"{test}: a crop regression has one box a view and no score to choose by; test it by 1-crop")
+    vote = data.vote if test.vote is None else test.vote
     count, width = labels.shape
     answers = [np.zeros((count, width, 4), np.float32) for _ in range(len(models) + (len(models) > 1))]
     sizes = np.zeros((count, 2), np.int64)
@@ -81,7 +91,7 @@ def localize_all(
         rows = batches[0].indices.numpy()
         wanted = torch.from_numpy(labels[rows]).to(run.device)
         with precision_context(run.precision, run.device):
-            boxes = _locate(models, views, wanted)
+            boxes = _locate(models, views, wanted, vote)
         found.append((rows, batches[0].image_sizes.numpy(), [part.float().cpu().numpy() for part in boxes]))
     for rows, seen, boxes in gather_objects(found):
         sizes[rows] = seen
@@ -90,13 +100,19 @@ def localize_all(
     return Located(answers, sizes)
 
 
-def _locate(models: Sequence[Localizer], views: Sequence[View], labels: Tensor) -> list[Tensor]:
+def _locate(models: Sequence[Localizer], views: Sequence[View], labels: Tensor, vote: float | None) -> list[Tensor]:
     """[N, L, 4] of each model, then of all together."""
-    if len(models) == 1:
-        return [localize(models[0], views, labels)[0]]
-    proposals = [class_proposals(model, views, labels) for model in models]
-    united = unite(proposals, count=1, nms_iou=None)
-    return [part.best(views[0].image_sizes)[0] for part in (*proposals, united)]
+    found = [candidates_in(model, views, labels) for model in models]
+    if len(found) == 1:
+        best = [best_of(found[0], count=1, nms_iou=None)]
+    else:
+        proposals = [best_of(part) for part in found]
+        best = [*proposals, unite(proposals, count=1, nms_iou=None)]
+        found.append(Candidates.of_all(found))
+    boxes = [part.best(views[0].image_sizes)[0] for part in best]
+    if vote is None:
+        return boxes
+    return [vote_for(own, voters, vote) for own, voters in zip(boxes, found, strict=True)]
 
 
 def _batches(data: LocalizationData, run: Run, test: Test) -> Iterator[list[MappedBatch]]:

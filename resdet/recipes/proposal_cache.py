@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from resdet.data.loading import MOST_SKIPPED
 from resdet.data.localization import LocalizationDataset
 from resdet.data.localization_loading import LocalizationView, MappedBatch, localization_views_loader
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size, is_main_process, name_a_lost_process
@@ -49,7 +50,7 @@ class ProposalCache:
     boxes: Tensor  # float32 [I, R, 4], zero in padding
     scores: Tensor  # float32 [I, R], probabilities
     valid: Tensor  # bool [I, R], False in padding
-    sizes: Tensor  # int64 [I, 2], the (height, width) of each file
+    sizes: Tensor  # int64 [I, 2], the (height, width) of each file; 0 of one that could not be read
 
 
 def cache_proposals(
@@ -65,6 +66,7 @@ def cache_proposals(
     images: int = 40,
     workers: int = 2,
     part: int = 1000,
+    skip_unreadable: bool = False,
 ) -> ProposalCache:
     """The best `count` boxes of the true class of every image; of several localizers, those of their union.
 
@@ -82,6 +84,8 @@ def cache_proposals(
             that was killed ends with the bits of one that was not.
         workers: loader processes.
         part: images in a part file.
+        skip_unreadable: an image that cannot be read has no proposals, and a warning counts such images; of more than
+            `MOST_SKIPPED` in a part it is an error.
 
     Raises:
         UserError: the folder has proposals of another checkpoint, set or setting; it cannot be written.
@@ -106,13 +110,15 @@ def cache_proposals(
         if own:
             order = np.concatenate([files.images_of(number) for number in own])
             pin = run.device.type == "cuda"
-            loader = localization_views_loader(dataset, views, order, images, workers, pin)
+            loader = localization_views_loader(dataset, views, order, images, workers, pin, skip_unreadable)
             _make(models, loader, files, run, mirrored, count, nms_iou)
         gather_objects([])  # all parts are there
         if is_main_process():
             files.finish(join=missing is not None)
         gather_objects([])
-    return files.open()
+    cache = files.open()
+    _warn_of_unreadable(cache, dataset, files.folder)
+    return cache
 
 
 def forget_proposals(folder: Path) -> None:
@@ -147,13 +153,34 @@ def _make(
         with precision_context(run.precision, run.device):
             found = propose(models, batches, batches[0].labels[:, None], mirrored, count, nms_iou)
         columns = [column[:, 0].cpu().numpy() for column in found] + [batches[0].image_sizes.cpu().numpy()]
+        for column in columns:
+            column[~batches[0].readable.cpu().numpy()] = 0  # nothing is valid, not even the size
         for index, *rows in zip(batches[0].indices.tolist(), *columns, strict=True):
             number = index // files.part
             begun[number][index] = tuple(rows)
             if len(begun[number]) == len(files.images_of(number)):
                 full = begun.pop(number)
-                files.write(number, [np.stack(column) for column in zip(*(full[i] for i in sorted(full)), strict=True)])
+                rows = [np.stack(column) for column in zip(*(full[i] for i in sorted(full)), strict=True)]
+                _refuse_a_lost_set(rows[-1])
+                files.write(number, rows)
                 logger.info("proposals of images up to %d of %d", max(full) + 1, files.images)
+
+
+def _refuse_a_lost_set(sizes: np.ndarray) -> None:
+    """`sizes` [N, 2] of a part: where many images cannot be read, the disk is away, and no image is damaged."""
+    lost = int((sizes == 0).all(1).sum())
+    if lost > MOST_SKIPPED:
+        raise UserError(
+            f"{lost} of {len(sizes)} training images cannot be read, more than single ones; see where the data set is, "
+            "then go on with --resume"
+        )
+
+
+def _warn_of_unreadable(cache: ProposalCache, dataset: LocalizationDataset, folder: Path) -> None:
+    lost = (cache.sizes == 0).all(1).nonzero().flatten().tolist()
+    if lost:
+        text = "%d of %d training images could not be read and have no proposals (first: %s); to look again delete %s"
+        logger.warning(text, len(lost), len(dataset), dataset.image_id(lost[0]), folder)
 
 
 class _Folder:

@@ -10,8 +10,9 @@ accumulated passes are shares of one step.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -22,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from resdet.boxes.coding import encode
 from resdet.boxes.targets import NEGATIVE, POSITIVE
 from resdet.data.loading import make_loader
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import warped_crop
+from resdet.data.localization import LocalizationDataset, LocalizedImage
+from resdet.data.localization_views import MEAN_COLOUR, warped_crop
 from resdet.data.sampling import Draw
 from resdet.draws import draw_seeds, random_keys
 from resdet.errors import UserError
@@ -32,6 +33,8 @@ from resdet.localization.regions import ChosenRegions, RegionPools, label_region
 
 FLIP_STREAM = 5  # of random_keys: which regions are mirrored
 LABELLED = 1000  # images whose regions are labelled at once
+
+logger = logging.getLogger("resdet")
 
 
 class Proposals(Protocol):
@@ -139,10 +142,14 @@ class RegionSampler:
 
 
 def region_loader(
-    dataset: LocalizationDataset, sampler: RegionSampler, workers: int = 2, pin: bool = False
+    dataset: LocalizationDataset, sampler: RegionSampler, workers: int = 2, pin: bool = False, skip: bool = False
 ) -> DataLoader:
-    """Endless batches for training, in the sampler's order whatever the number of workers."""
-    crops = _Crops(dataset, sampler.settings.size, sampler.settings.context)
+    """Endless batches for training, in the sampler's order whatever the number of workers.
+
+    `skip` leaves the slots of an image that cannot be read without a region, with a warning: one that could be read
+    when its proposals were made, or it would have none.
+    """
+    crops = _Crops(dataset, sampler.settings.size, sampler.settings.context, skip)
     return make_loader(crops, cast(Iterable[list[Draw]], sampler), collate_regions, workers, pin)
 
 
@@ -158,15 +165,13 @@ def label_proposals(dataset: LocalizationDataset, proposals: Proposals, positive
 
 
 def true_boxes(dataset: LocalizationDataset, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """The boxes that these images [N] are given (data/localization.py) in pixels of the files, [N, G, 4], and a mask.
+    """The boxes that these images [N] are given (LocalizationDataset.boxes_in), [N, G, 4], and a mask.
 
-    `sizes` int64 [N, 2] of the files, to which boxes are clipped.
+    `sizes` int64 [N, 2] of the files.
     """
     found = []
     for index, (height, width) in zip(images.tolist(), sizes.tolist(), strict=True):
-        boxes = dataset.boxes_of(index).clip(0, [width, height, width, height])
-        side = (boxes[:, 2:] - boxes[:, :2]).min(1)
-        found.append(boxes[(side >= dataset.min_side) & (side > 0)])
+        found.append(dataset.boxes_in(index, (height, width)))
     slots = max(1, *map(len, found)) if found else 1
     padded, mask = torch.zeros(len(found), slots, 4), torch.zeros(len(found), slots, dtype=torch.bool)
     for i, boxes in enumerate(found):
@@ -188,21 +193,36 @@ class _Crop:
 
 
 class _Crops(Dataset):
-    def __init__(self, images: LocalizationDataset, size: int, context: float) -> None:
-        self.images, self.size, self.context = images, size, context
+    def __init__(self, images: LocalizationDataset, size: int, context: float, skip: bool) -> None:
+        self.images, self.size, self.context, self.skip = images, size, context, skip
 
     def __getitems__(self, draws: Sequence[RegionDraw]) -> list[_Crop]:
         """A batch at once, so that an image with several regions in it is decoded once."""
         crops: dict[int, _Crop] = {}
         places = sorted(range(len(draws)), key=lambda place: draws[place].index)
-        for index, own in itertools.groupby(places, key=lambda place: draws[place].index):
-            item, image_id = self.images[index], self.images.image_id(index)
-            decoded = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)  # may be smaller than the file
-            for place in own:
-                draw = draws[place]
-                crop = warped_crop(item.image, np.array(draw.box) * decoded, self.size, self.context)
-                crops[place] = _Crop(crop[:, ::-1] if draw.flip else crop, item.label, draw, image_id)
+        for index, group in itertools.groupby(places, key=lambda place: draws[place].index):
+            own = list(group)
+            item = self._read(index) if any(draws[place].valid for place in own) else None
+            crops |= {place: self._crop(item, draws[place]) for place in own}
         return [crops[place] for place in range(len(draws))]
+
+    def _read(self, index: int) -> LocalizedImage | None:
+        try:
+            return self.images[index]
+        except UserError as error:
+            if not self.skip:
+                raise
+            logger.warning("%s; its regions are passed over", error)
+            return None
+
+    def _crop(self, item: LocalizedImage | None, draw: RegionDraw) -> _Crop:
+        label, image_id = int(self.images.labels[draw.index]), self.images.image_id(draw.index)
+        if item is None or not draw.valid:
+            blank = np.full((self.size, self.size, 3), MEAN_COLOUR, np.uint8)
+            return _Crop(blank, label, replace(draw, valid=False), image_id)
+        decoded = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)  # may be smaller than the file
+        crop = warped_crop(item.image, np.array(draw.box) * decoded, self.size, self.context)
+        return _Crop(crop[:, ::-1] if draw.flip else crop, label, draw, image_id)
 
     def __getitem__(self, draw: RegionDraw) -> _Crop:
         return self.__getitems__([draw])[0]

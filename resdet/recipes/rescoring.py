@@ -64,6 +64,8 @@ def rescore_all(
 ) -> Rescored:
     """Each class's best box among its `count` proposals, rescored and refined; on all processes, each image once.
 
+    A class that an image's labels have twice, the true one among the best five, is rescored once.
+
     Args:
         model: what proposes; of several the union.
         rcnn: what decides; of several the mean.
@@ -139,9 +141,13 @@ def _rescore(
 ) -> ClassProposals:
     """localization/rcnn.rescore, whose images and proposals have the same pixels, where proposals are in the files'."""
     scale = decoded.scale[:, None, None].to(labels.device)
-    proposals = proposals._replace(boxes=proposals.boxes * scale)
+    first = (labels[:, :, None] == labels[:, None]).int().argmax(-1)  # [N, L], of each class its first place
+    own = first == torch.arange(labels.shape[1], device=labels.device)
+    proposals = proposals._replace(boxes=proposals.boxes * scale, valid=proposals.valid & own[..., None])
     answers = rescore(stage, list(decoded.images), proposals, labels, combine, chunk, warp)
-    return answers._replace(boxes=answers.boxes / scale)
+    answers = answers._replace(boxes=answers.boxes / scale)
+    image = torch.arange(len(labels), device=labels.device)[:, None]
+    return ClassProposals(*(column[image, first] for column in answers))
 
 
 def warp_together(pool: Executor, threads: int, image: Tensor, regions: Tensor, size: int, context: float) -> Tensor:

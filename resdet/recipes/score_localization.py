@@ -32,30 +32,37 @@ from resdet.report.tables import DASH, print_table, results_table
 
 @dataclass
 class Row:
-    """One test's guesses, and what they are worth."""
+    """What one test's guesses are worth."""
 
-    guesses: Guesses
     result: LocalizationResult
     difference: tuple[float, float] | None  # from the row above, of the same images: mean and standard error; percent
 
 
 @dataclass
 class Evaluation:
-    """Rows by name, in the table's order, and the set that they are of."""
+    """Guesses and their worth by name, in the table's order, and the set that they are of."""
 
-    rows: dict[str, Row]
+    guesses: dict[str, Guesses]
+    rows: dict[str, Row]  # empty where no truth is known
     ids: list[str]  # [N]
     classes: Sequence[str]
     dataset: LocalizationDataset | None = None  # None: files alone were scored
 
     @property
-    def last(self) -> Row:
-        """The row that predictions and pictures are made of."""
-        return list(self.rows.values())[-1]
+    def last(self) -> Guesses:
+        """What predictions and pictures are made of."""
+        return list(self.guesses.values())[-1]
+
+    @property
+    def counted(self) -> np.ndarray:
+        """The images that count for localization, bool [N]."""
+        return list(self.rows.values())[-1].result.counted
 
     def figures(self) -> dict[str, Any]:
         """Errors of every row in percent, and how many images count."""
-        counted = self.last.result.counted
+        if not self.rows:
+            return {"images": len(self.ids)}
+        counted = self.counted
         return {"images": len(counted), "counted": int(counted.sum())} | {
             name: {
                 "localization_error": row.result.localization,
@@ -78,7 +85,7 @@ def score_rows(
     for name, own in guesses.items():
         result = localization_error(own, truth, excluded)
         wrong = 100 * result.wrong[result.counted]
-        rows[name] = Row(own, result, None if above is None else paired_difference(above, wrong))
+        rows[name] = Row(result, None if above is None else paired_difference(above, wrong))
         above = wrong
     return rows
 
@@ -117,30 +124,46 @@ def score_files(
     numbers = None if class_ids is None else read_ilsvrc_ids(class_ids, classes)
     guesses = read_predictions(predictions, ids, classes, numbers)
     skipped = None if excluded is None else read_excluded(excluded, ids)
-    return Evaluation(score_rows({predictions.name: guesses}, truth, skipped), ids, classes)
+    named = {predictions.name: guesses}
+    return Evaluation(named, score_rows(named, truth, skipped), ids, classes)
 
 
 def write_predictions(path: Path, evaluation: Evaluation, class_ids: Path | None = None) -> None:
     """The last row's guesses: .txt is ILSVRC's form, which needs map_clsloc.txt, any other name Kaggle's."""
-    if path.suffix != ".txt":
-        write_kaggle(path, evaluation.last.guesses, evaluation.ids, evaluation.classes)
+    numbers = server_numbers(path, evaluation.classes, class_ids)
+    if numbers is None:
+        write_kaggle(path, evaluation.last, evaluation.ids, evaluation.classes)
         return
+    write_ilsvrc(path, evaluation.last, numbers)
+
+
+def server_numbers(path: Path, classes: Sequence[str], class_ids: Path | None) -> np.ndarray | None:
+    """ILSVRC's numbers of the classes, int64 [K], where predictions of this name need them; None for Kaggle's form.
+
+    Raises:
+        UserError: they are not there, or not of these classes.
+    """
+    if path.suffix != ".txt":
+        return None
     if class_ids is None:
         raise UserError(f"{path}: ILSVRC's form has the server's class numbers; name map_clsloc.txt by --class-ids")
-    write_ilsvrc(path, evaluation.last.guesses, read_ilsvrc_ids(class_ids, evaluation.classes))
+    return read_ilsvrc_ids(class_ids, classes)
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """A row for every test; of several the difference from the one above, over the images of both."""
+    if not evaluation.rows:
+        print(f"{len(evaluation.ids)} images without truth: no errors to compute")
+        return
     rows = []
     for name, row in evaluation.rows.items():
-        chosen = row.guesses.labels.shape[1] > 1
+        chosen = evaluation.guesses[name].labels.shape[1] > 1
         difference = "" if row.difference is None else f"{row.difference[0]:+.2f} +- {row.difference[1]:.2f}"
         single = f"{row.result.localization_top1:.2f}" if chosen else DASH
         classes = f"{row.result.top5:.2f}" if chosen else DASH
         rows.append([name, f"{row.result.localization:.2f}", single, classes, difference])
     columns = ["test", "error", "first guess", "class error", "minus the row above"]
-    counted = evaluation.last.result.counted
+    counted = evaluation.counted
     left_out = f", {(~counted).sum()} of them excluded" if not counted.all() else ""
     print_table(results_table(f"{len(counted)} images{left_out}: localization error (%)", columns, rows))
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from torch import nn
 
 from resdet.data.sampling import TrainSampler
 from resdet.data.settings import LocalizationData
-from resdet.engine.checkpoint import find_resume
+from resdet.engine.checkpoint import LAST, PREVIOUS, find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call
 from resdet.engine.distributed import copy_from_main, get_rank, get_world_size, is_main_process
@@ -44,6 +45,7 @@ from resdet.recipes.write_localizer_page import write_localizer_page
 FIGURE = "test/localization_error"  # by the centre crop, of the true class's box
 RPN, REGRESSION = "1_rpn", "1_regression"  # folders of the first stage
 PROPOSALS, RCNN = "2_proposals", "3_rcnn"  # and of the others, where there are any
+BEST = "best.pth"  # where loop.best asks for it
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class LocalizerTraining:
         model = build_localizer(cfg, classes)
         if state is None:
             initialise_net(model, run.init_from)
+        if run.resume is None:  # not earlier: after a mistake in the config or the weights all is as it was
+            forget_older_run(self.run)
         model.to(run.device)
         sgd = build_call(build_sgd, cfg.optimizer, model=model, images=self.data.images)
         facts = {"config": cfg.pretty_text, "classes": list(classes), "stride_on": model.stride_on}
@@ -131,21 +135,34 @@ def stages_of(job: LocalizerTraining) -> list[Stage]:
     return stages
 
 
+def forget_older_run(run: Run) -> None:
+    """A new run begins in an empty folder: nothing of an older one, of whatever stages, can be taken for its own."""
+    folders = _folders(run)
+    if is_main_process():
+        forget_proposals(run.work_dir / PROPOSALS)
+        for folder in folders:
+            (folder.work_dir / BEST).unlink(missing_ok=True)
+    forget_checkpoints(folders)
+
+
+def _folders(run: Run) -> list[Run]:
+    """The run's own folder, and those of all stages that any config has."""
+    return [run, *(run_of_stage(run, name) for name in (RPN, REGRESSION, PROPOSALS, RCNN))]
+
+
 def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
     """Train, test, write the page. Returns the tests' errors in percent.
 
     The first stage's last.pth is the run's too: what a test takes (recipes/evaluate_localizer.py), with 3_rcnn/last.pth
-    where there is one.
+    where there is one. Without --resume the checkpoints and proposals of an older run in the folder are removed.
     """
     if run.resume not in (None, "auto"):
         raise UserError(f"--resume {run.resume}: give --resume alone, each stage of a localizer has its own checkpoint")
+    if run.resume is None:
+        _refuse_own_weights(run)
     job = LocalizerTraining(cfg, run)
     stages = stages_of(job)
     runs = [run_of_stage(run, stage.folder) for stage in stages]
-    if run.resume is None:
-        if is_main_process():
-            forget_proposals(run.work_dir / PROPOSALS)
-        forget_checkpoints(runs)
     for stage, own in zip(stages, runs, strict=True):
         stage.do(own)
         if own is runs[0] and is_main_process():
@@ -155,3 +172,13 @@ def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
         refined = None if job.rcnn is None else job.rcnn.error
         write_localizer_page(cfg, run, job.data.test, job.located, trained, refined)
     return job.figures
+
+
+def _refuse_own_weights(run: Run) -> None:
+    """A new run replaces these files, and its last stage reads again what it starts from."""
+    own = {(folder.work_dir / name).resolve() for folder in _folders(run) for name in (LAST, PREVIOUS, BEST)}
+    if run.init_from and Path(run.init_from).resolve() in own:
+        raise UserError(
+            f"--init-from {run.init_from} is the run's own, which a new run replaces; choose another --work-dir, or go "
+            "on with --resume"
+        )

@@ -66,7 +66,7 @@ class RCNNStage:
         views = self.data.views_of(own.views)
         return cache_proposals(
             rpn.eval(), self.data.train, views, run.work_dir, run, weights_digest([rpn]),
-            own.flip, own.count, workers=self.data.workers,
+            own.flip, own.count, workers=self.data.workers, skip_unreadable=self.data.skip_unreadable,
         )  # fmt: skip
 
     def train(self, rpn: Localizer, proposals: ProposalCache, run: Run) -> LocalizationRCNN:
@@ -100,7 +100,8 @@ class RCNNStage:
             train, proposals, self.section.images, run.seed, model.settings, self.settings.accumulate,
             get_rank(), get_world_size(), start=loop.step,
         )  # fmt: skip
-        loader = region_loader(train, sampler, self.data.workers, run.device.type == "cuda")
+        pin = run.device.type == "cuda"
+        loader = region_loader(train, sampler, self.data.workers, pin, self.data.skip_unreadable)
         with compiled(model.net, run.compile):
             trained = loop(loader, partial(self.validate, rpn, run))
         self.figures = loop.figures  # a finished stage's are in its checkpoint

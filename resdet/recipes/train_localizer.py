@@ -21,7 +21,7 @@ from resdet.data.settings import LocalizationData
 from resdet.engine.checkpoint import LAST, PREVIOUS, find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, build_call
-from resdet.engine.distributed import copy_from_main, get_rank, get_world_size, is_main_process
+from resdet.engine.distributed import get_rank, get_world_size, is_main_process
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, make_folder
@@ -118,7 +118,6 @@ class LocalizerTraining:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Localization error of the true class's box, by the centre crop, in percent."""
-        copy_from_main(model)  # test, and let propose, what the checkpoint has
         truth = self.data.test.truth()
         labels = truth.labels[:, None]
         self.located = localize_all([cast(Localizer, model.eval())], self.data, self.run, labels, Test())

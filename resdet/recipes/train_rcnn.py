@@ -22,7 +22,7 @@ from resdet.data.settings import LocalizationData
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build_call
-from resdet.engine.distributed import copy_from_main, get_rank, get_world_size
+from resdet.engine.distributed import get_rank, get_world_size
 from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, make_folder
@@ -109,7 +109,6 @@ class RCNNStage:
 
     def validate(self, rpn: Localizer, run: Run, model: nn.Module) -> dict[str, float]:
         """Localization error of the true class's rescored box, in percent."""
-        copy_from_main(model)
         truth, own = self.data.test.truth(), self.section.proposals
         labels = truth.labels[:, None]
         found = rescore_all(

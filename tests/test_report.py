@@ -27,7 +27,7 @@ from resdet.report.drawing import (
 )
 from resdet.report.figures import figure_svg, save_figure
 from resdet.report.page import ClassTable, RunPage, render_page, write_page
-from resdet.report.tables import ap_table, format_ap, markdown_table, results_table
+from resdet.report.tables import ap_table, format_ap, markdown_table, print_table, results_table
 
 GREY = 120
 
@@ -315,6 +315,16 @@ def test_figures_stay_whole_in_a_narrow_terminal():
     for word in [*names, *values]:
         assert word in text
     assert "\x1b" not in text
+
+
+def test_figures_stay_whole_in_a_file():
+    target = io.StringIO()
+    names = [f"a figure with a long name, number {i}" for i in range(8)]
+    table = results_table("t", ["", *names], [["+ multi-scale testing", *(["-12.2 (-12.2 .. -12.3)"] * 8)]])
+    print_table(table, Console(file=target, width=80))
+    assert target.getvalue().count("-12.2 (-12.2 .. -12.3)") == 8
+    for word in ("+ multi-scale testing", *names):
+        assert word in target.getvalue()
 
 
 def test_cells_are_not_read_as_markup():

@@ -18,6 +18,7 @@ from rich.text import Text
 
 DASH = "-"
 FIRST_COLUMN = 8  # characters that stay of it on a narrow terminal
+WIDEST = 1000  # characters of a line in a file
 
 
 def format_ap(ap: float) -> str:
@@ -68,8 +69,14 @@ def ap_table(
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
-    """Print a table to `console`, by default a fresh one on stdout (colour only where the terminal has it)."""
-    (console or Console()).print(table)
+    """Print a table to `console`, by default a fresh one on stdout (colour only where the terminal has it).
+
+    In a file or a pipe, which have no width, it is as wide as it needs.
+    """
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=WIDEST)).maximum)
+    console.print(table)
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from coloured_photos import make_run, write_photos
+from resdet.engine.run import Run
 from tiny import (
     write_class_folders,
     write_classifier_config,
@@ -81,3 +83,15 @@ def photos(tmp_path: Path) -> Path:
         cv2.imwrite(str(path), random.integers(0, 256, (height, width, 3)).astype(np.uint8))
     (tmp_path / "photos" / "notes.txt").write_text("not a photo")
     return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Coloured rectangles in CLS-LOC's layout; a test that changes a file writes its own."""
+    return write_photos(tmp_path_factory.mktemp("coloured"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of the CPU with seed 5."""
+    return make_run(tmp_path / "run")

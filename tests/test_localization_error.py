@@ -14,7 +14,9 @@ from resdet.metrics.localization_error import (
     NO_GUESS,
     Guesses,
     LocalizationTruth,
+    error_by_share,
     localization_error,
+    object_shares,
     right_guesses,
 )
 from resdet.metrics.pairs import paired_difference
@@ -99,6 +101,23 @@ def test_excluded_images_count_for_classification_alone() -> None:
 def test_an_image_without_a_true_box_is_wrong() -> None:
     result = localization_error(guesses_of([(1, WHOLE)], [(1, WHOLE)]), truth_of((1, []), (1, [WHOLE])))
     assert (result.wrong.tolist(), result.top5) == ([True, False], 0)
+
+
+def test_the_whole_image_is_wrong_where_the_largest_object_covers_less_than_half() -> None:
+    truth = truth_of(
+        (0, [(0, 0, 2, 3)]),  # 6 of 100 pixels, under 1/16
+        (0, [(0, 0, 4, 4), (5, 5, 6, 6)]),
+        (0, [(0, 0, 5, 5)]),  # 1/4 exactly
+        (0, [(0, 0, 1, 1), (0, 0, 10, 5)]),  # 1/2 exactly
+        (0, [WHOLE]),
+        (0, []),
+    )
+    shares = object_shares(truth, np.full((6, 2), 10))
+    assert shares[:5].tolist() == [0.06, 0.16, 0.25, 0.5, 1]
+    assert math.isnan(shares[5])
+    found = localization_error(guesses_of(*[[(0, WHOLE)]] * 6), truth)
+    assert error_by_share(found.wrong, shares).tolist() == [100, 100, 100, 0]
+    assert np.isnan(error_by_share(found.wrong[:2], shares[:2])[2:]).all()
 
 
 def test_inverted_and_far_boxes_never_hit() -> None:

@@ -113,6 +113,10 @@ def test_the_whole_chain(
     top = [f"{name}, top-2" for name in names]  # there are but two classes
     assert list(rows) == ["images", "counted", "whole-image box", *(f"{name}, true class" for name in names), *top]
     assert (rows["images"], rows["counted"], rows["whole-image box"]["difference"]) == (7, 7, None)
+    by_share = rows["whole-image box"]["error_by_share"]
+    assert set(by_share[:3]) <= {100, None}
+    assert set(by_share[3:]) <= {0, None}
+    assert "by the largest object's share of the image" in capsys.readouterr().out
     last = rows["dense with flips, top-2"]
     above = rows["1-crop with flips, top-2"]["localization_error"]
     assert last["difference"] == pytest.approx(last["localization_error"] - above)
@@ -123,7 +127,8 @@ def test_the_whole_chain(
     files = ["--predictions", tmp_path / "p.csv", "--ground-truth", images / "LOC_val_solution.csv"]
     call(eval_loc.main, *files, "--json", tmp_path / "files.json")
     assert json.loads((tmp_path / "files.json").read_text())["p.csv"] == {
-        **last, "difference": None, "standard_error": None
+        **{name: figure for name, figure in last.items() if name != "error_by_share"},
+        "difference": None, "standard_error": None,
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ import numpy as np
 NO_GUESS = -1  # the label of a guess that was not made
 MOST_GUESSES = 5
 HIT_IOU = 0.5
+SHARES = (1 / 16, 1 / 4, 1 / 2)  # of the image; above the last one the whole image is a right box
 
 
 @dataclass
@@ -115,6 +116,29 @@ def localization_error(
         class_wrong=class_wrong,
         counted=counted,
     )
+
+
+def object_shares(truth: LocalizationTruth, sizes: np.ndarray) -> np.ndarray:
+    """How much of each image its largest true box covers, float64 [N] in 0..1; NaN without one.
+
+    sizes: [N, 2], the (height, width) of each image.
+    """
+    sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    shares = np.full(len(truth), -np.inf)
+    np.maximum.at(shares, truth.image, sides.prod(1) / sizes[truth.image].prod(1))
+    return np.where(np.isfinite(shares), shares, np.nan)
+
+
+def error_by_share(wrong: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Errors in percent of the images whose largest object's share is below each of SHARES and of the others.
+
+    wrong: bool [N]; shares: `object_shares`. float64 [len(SHARES) + 1], NaN where there is no image.
+    """
+    group = np.searchsorted(SHARES, shares, side="right")  # NaN comes last: no group has it
+    group = np.where(np.isnan(shares), len(SHARES) + 1, group)
+    images = np.bincount(group, minlength=len(SHARES) + 2)[:-1]
+    errors = np.bincount(group, wrong, minlength=len(SHARES) + 2)[:-1]
+    return np.divide(100 * errors, images, out=np.full(len(images), np.nan), where=images > 0)
 
 
 def right_guesses(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:

@@ -26,7 +26,7 @@ from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build_call, require
 from resdet.engine.run import Run
 from resdet.errors import UserError
-from resdet.metrics.localization_error import MOST_GUESSES, Guesses
+from resdet.metrics.localization_error import MOST_GUESSES, Guesses, object_shares
 from resdet.recipes.build_localizer import Localizer, load_localizer
 from resdet.recipes.build_rcnn import load_rcnn, rcnn_section
 from resdet.recipes.evaluate_classifier import View, classify_set
@@ -98,8 +98,11 @@ def evaluate_localizer(
         )  # fmt: skip
         tables.add(f"{REFINED}, {replace(last, vote=None)}", refined.boxes, _names([path for _, path in rcnns])[-1])
     guesses = tables.all_rows()
-    rows = score_rows(guesses, dataset.truth(), skipped) if dataset.labelled else {}
-    return Evaluation(guesses, rows, dataset.ids, dataset.classes, dataset)
+    if not dataset.labelled:
+        return Evaluation(guesses, {}, dataset.ids, dataset.classes, dataset)
+    truth = dataset.truth()
+    shares = object_shares(truth, located.sizes)
+    return Evaluation(guesses, score_rows(guesses, truth, skipped), dataset.ids, dataset.classes, dataset, shares)
 
 
 def best_classes(choice: ClassChoice, data: LocalizationData, run: Run) -> np.ndarray:

@@ -25,7 +25,14 @@ from resdet.data.localization_files import (
     write_kaggle,
 )
 from resdet.errors import UserError
-from resdet.metrics.localization_error import Guesses, LocalizationResult, LocalizationTruth, localization_error
+from resdet.metrics.localization_error import (
+    SHARES,
+    Guesses,
+    LocalizationResult,
+    LocalizationTruth,
+    error_by_share,
+    localization_error,
+)
 from resdet.metrics.pairs import paired_difference
 from resdet.report.tables import DASH, print_table, results_table
 
@@ -47,6 +54,7 @@ class Evaluation:
     ids: list[str]  # [N]
     classes: Sequence[str]
     dataset: LocalizationDataset | None = None  # None: files alone were scored
+    shares: np.ndarray | None = None  # float64 [N], object_shares; None: of images that nobody has looked at
 
     @property
     def last(self) -> Guesses:
@@ -72,8 +80,16 @@ class Evaluation:
                 "difference": None if row.difference is None else row.difference[0],
                 "standard_error": None if row.difference is None else row.difference[1],
             }
+            | self._by_share(row)
             for name, row in self.rows.items()
         }
+
+    def _by_share(self, row: Row) -> dict[str, Any]:
+        if self.shares is None:
+            return {}
+        counted = self.counted
+        errors = error_by_share(row.result.wrong[counted], self.shares[counted])
+        return {"error_by_share": [None if np.isnan(error) else error for error in errors.tolist()]}
 
 
 def score_rows(
@@ -166,6 +182,19 @@ def print_evaluation(evaluation: Evaluation) -> None:
     counted = evaluation.counted
     left_out = f", {(~counted).sum()} of them excluded" if not counted.all() else ""
     print_table(results_table(f"{len(counted)} images{left_out}: localization error (%)", columns, rows))
+    if evaluation.shares is not None:
+        _print_by_share(evaluation, evaluation.shares[counted])
+
+
+def _print_by_share(evaluation: Evaluation, shares: np.ndarray) -> None:
+    counted = evaluation.counted
+    images = np.histogram(shares[~np.isnan(shares)], [0, *SHARES, np.inf])[0]
+    rows = [["images", *(str(count) for count in images)]]
+    for name, row in evaluation.rows.items():
+        errors = error_by_share(row.result.wrong[counted], shares)
+        rows.append([name, *(DASH if np.isnan(error) else f"{error:.1f}" for error in errors)])
+    title = "error (%) by the largest object's share of the image"
+    print_table(results_table(title, ["test", "< 1/16", "< 1/4", "< 1/2", ">= 1/2"], rows))
 
 
 def _usual_list(ground_truth: Path) -> Path | None:

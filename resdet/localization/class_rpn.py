@@ -27,6 +27,7 @@ from resdet.boxes.targets import IGNORED, Samples, match, sample
 from resdet.draws import random_keys
 from resdet.errors import UserError
 from resdet.localization.per_class import PerClassLinear
+from resdet.nets.blocks import ConvBN
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
 from resdet.structures import LocalizationBatch
@@ -42,8 +43,8 @@ class ClassRPNSettings:
     Args:
         stage: the map that the siblings read: "conv5", stride 32 (choice: all of the net that was fine-tuned), or
             "conv4", stride 16.
-        hidden: channels of a 3x3 convolution before the siblings; None has none (choice: the paper names the siblings
-            alone).
+        hidden: channels of a 3x3 convolution with BN before the siblings; None has none (choice: the paper names the
+            siblings alone). Without BN the siblings, each of which sees one class's images, learn far more slowly.
         scales: anchors' sides at ratio 1 in pixels of the crop (choice). The defaults are for crops of 224 and do not
             follow the crop's size: for 112 give others, such as 32, 64, 128.
         ratios: anchors' height over width.
@@ -122,10 +123,9 @@ class ClassRPN(nn.Module):
             net.conv5.requires_grad_(False)
         self.anchors = AnchorGenerator(s.scales, s.ratios, STRIDES[s.stage])
         channels = net.channels if s.stage == "conv5" else net.trunk_channels
-        self.conv = None if s.hidden is None else nn.Conv2d(channels, s.hidden, 3, padding=1)
+        self.conv = None if s.hidden is None else ConvBN(channels, s.hidden, 3)
         if self.conv is not None:
-            nn.init.normal_(self.conv.weight, std=0.01)
-            self.conv.bias = nn.Parameter(torch.zeros(self.conv.out_channels))
+            nn.init.normal_(self.conv.conv.weight, std=0.01)
         rows = num_classes * self.anchors.num_anchors
         self.objectness = PerClassLinear(s.hidden or channels, rows, 1)
         self.deltas = PerClassLinear(s.hidden or channels, rows, 4)

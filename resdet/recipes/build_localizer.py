@@ -81,7 +81,7 @@ def build_localizer(cfg: Config, classes: Sequence[str]) -> Localizer:
             f"({', '.join(classes[:5])} ...): set model.num_classes={len(classes)}"
         )
     if cfg.get("ghost_batch"):
-        use_ghost_batches(model.net, cfg.ghost_batch)
+        use_ghost_batches(model, cfg.ghost_batch)
     return model
 
 

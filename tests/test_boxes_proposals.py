@@ -32,6 +32,13 @@ def test_nms_keeps_an_overlap_of_exactly_the_threshold() -> None:
     assert nms(boxes, scores, 0.49).tolist() == [2]
 
 
+@pytest.mark.parametrize("count", [0, 1, 10, 300, 5000])
+def test_the_first_that_nms_keeps_are_those_of_the_whole(count: int) -> None:
+    boxes, scores = (values[:, 0] for values in boxes_of(2000, 1))
+    scores = (scores * 50).round() / 50  # forty boxes share a score
+    assert torch.equal(nms(boxes, scores, 0.3, count), nms(boxes, scores, 0.3)[:count])
+
+
 @pytest.mark.parametrize("K", [1, 20])
 def test_multiclass_nms_is_nms_in_each_class(K: int) -> None:
     boxes, scores = boxes_of(60, K)

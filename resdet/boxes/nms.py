@@ -15,12 +15,22 @@ from torch import Tensor
 from resdet.boxes.geometry import as_wide
 
 
-def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
-    """Indices of the boxes to keep, by falling score: int64 [D].
+def nms(boxes: Tensor, scores: Tensor, iou: float, count: int | None = None) -> Tensor:
+    """Indices of the boxes to keep, by falling score: int64 [D], the first `count` of them (None: all).
 
     `boxes` [M, 4], `scores` [M]. A box goes when its IoU with a kept one of higher score is above `iou` (equal stays).
+    Whether it stays depends on better boxes alone, so that few are found among the best, without a look at the rest.
     """
-    return torchvision.ops.nms(as_wide(boxes), as_wide(scores), iou)
+    boxes, scores = as_wide(boxes), as_wide(scores)
+    if count is None:
+        return torchvision.ops.nms(boxes, scores, iou)
+    order, looked_at = scores.argsort(stable=True, descending=True), 4 * count
+    while True:
+        best = order[:looked_at]
+        keep = torchvision.ops.nms(boxes[best], scores[best], iou)
+        if len(keep) >= count or looked_at >= len(order):
+            return best[keep[:count]]
+        looked_at *= 4
 
 
 @torch.no_grad()

@@ -71,7 +71,7 @@ def _suppress(boxes: Tensor, scores: Tensor, iou: float, count: int) -> tuple[Te
     index = torch.zeros(len(boxes), count, dtype=torch.int64, device=boxes.device)
     filled = torch.zeros_like(index, dtype=torch.bool)
     for i in range(len(boxes)):
-        keep = nms(boxes[i], scores[i], iou)[:count]
+        keep = nms(boxes[i], scores[i], iou, count)
         index[i, : len(keep)] = keep
         filled[i, : len(keep)] = True
     return index, filled

@@ -129,7 +129,7 @@ def keep_best(boxes: Tensor, scores: Tensor, count: int, nms_iou: float | None, 
     for n in range(N):
         for k in range(L):
             # Empty boxes suppress nothing and come last.
-            keep = slice(count) if nms_iou is None else nms(boxes[n, k], scores[n, k], nms_iou)[:count]
+            keep = slice(count) if nms_iou is None else nms(boxes[n, k], scores[n, k], nms_iou, count)
             kept = boxes[n, k, keep]
             slots.boxes[n, k, : len(kept)] = kept
             slots.scores[n, k, : len(kept)] = scores[n, k, keep]

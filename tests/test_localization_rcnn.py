@@ -165,8 +165,8 @@ def test_losses_are_of_the_images_class_over_the_slots() -> None:
     batch.targets[7] = float("nan")  # padding may hold anything
     losses = model(batch)
     vectors = model.net(model.net.preprocess(batch.images))
-    logits = vectors @ model.scores.weight[2, 0] + model.scores.bias[2, 0]
-    deltas = vectors @ model.deltas.weight[2].T + model.deltas.bias[2]
+    (score, score_bias), (delta, delta_bias) = (layer.of(torch.tensor(2)) for layer in (model.scores, model.deltas))
+    logits, deltas = vectors @ score[0] + score_bias[0], vectors @ delta.T + delta_bias
     expected_class, expected_box = torch.zeros(()), torch.zeros(())
     for b in range(6):
         sign = 1 if batch.positive[b] else -1

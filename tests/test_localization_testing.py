@@ -74,6 +74,9 @@ def literal_candidates(model: ClassRPN, view: View, label: int) -> list[tuple[fl
     """(logit, box in image pixels) of every anchor, one number after the other."""
     with torch.no_grad():
         map = model.net.conv5(model.net.trunk(model.net.preprocess(view.images)))[0]
+        objectness, deltas = (
+            [*zip(*layer.of(torch.arange(45)), strict=True)] for layer in (model.objectness, model.deltas)
+        )
     (height, width), (sx, sy) = view.images.shape[-2:], view.scale[0, :2].tolist()
     ox, oy = view.offset[0, :2].tolist()
     found = []
@@ -82,8 +85,9 @@ def literal_candidates(model: ClassRPN, view: View, label: int) -> list[tuple[fl
             vector = map[:, y, x].double()
             for a, (scale, ratio) in enumerate((s, r) for s in model.settings.scales for r in (0.5, 1, 2)):
                 row = label * 9 + a
-                logit = model.objectness.weight[row, 0].double() @ vector + model.objectness.bias[row, 0]
-                dx, dy, dw, dh = (model.deltas.weight[row].double() @ vector + model.deltas.bias[row]).tolist()
+                (score, score_bias), (delta, delta_bias) = objectness[row], deltas[row]
+                logit = score[0].double() @ vector + score_bias[0]
+                dx, dy, dw, dh = (delta.double() @ vector + delta_bias).tolist()
                 w, h = scale / math.sqrt(ratio), scale * math.sqrt(ratio)
                 cx, cy = 32 * x + dx * w, 32 * y + dy * h
                 w, h = w * math.exp(min(dw, model.settings.clamp)), h * math.exp(min(dh, model.settings.clamp))
@@ -128,7 +132,7 @@ def test_dense_testing_is_what_plain_loops_give() -> None:
 
 @pytest.mark.parametrize("iou", [0.3, 0.6])
 def test_voting_is_the_weighted_mean_of_what_agrees_with_the_best_box(iou: float) -> None:
-    model, views, labels = make_model().eval(), dense_views(), torch.tensor([[3, 0]])
+    model, views, labels = make_model().eval(), dense_views(), torch.tensor([[3, 1]])
     alone, scores = localize(model, views, labels)
     boxes, voted_scores = localize(model, views, labels, vote_iou=iou)
     assert torch.equal(voted_scores, scores)
@@ -210,8 +214,7 @@ def regressors() -> list[CropRegression]:
 def test_crop_regression_learns_the_true_classes_box_with_the_crop_as_its_anchor(which: int) -> None:
     model, batch = regressors()[which].eval(), make_batch(4, size=224 if which else 64)
     batch.mask[1:] = False  # one crop has boxes
-    torch.nn.init.zeros_(model.deltas.weight)
-    model.deltas.bias.data.zero_()
+    torch.nn.init.zeros_(model.deltas.common_weight)
     size = batch.images.shape[-1]
     assert model.predict(batch.images, batch.labels[:, None]).unique().tolist() == [0, size]  # no delta: the crop
     box = largest_boxes(batch.boxes, batch.mask)[0][0].tolist()

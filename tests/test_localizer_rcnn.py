@@ -78,8 +78,8 @@ def trained(config: Path, classifier: tuple[Path, Path], tmp_path_factory: pytes
 def random_rcnn(config: Path, path: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     model = build_rcnn(load_config(config), ["n01", "n02"])
-    torch.nn.init.normal_(model.deltas.weight, std=0.2)
-    torch.nn.init.normal_(model.scores.weight, std=0.2)
+    torch.nn.init.normal_(model.deltas.common_weight, std=0.2)
+    torch.nn.init.normal_(model.scores.common_weight, std=0.2)
     save_checkpoint(path, {"model": model.state_dict(), "classes": ["n01", "n02"]})
     return path
 

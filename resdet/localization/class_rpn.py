@@ -95,7 +95,8 @@ class ClassRPNSettings:
 class ClassRPN(nn.Module):
     """A net's map and two siblings: objectness and box deltas of each anchor for each class.
 
-    Row ``class * A + anchor`` of a sibling belongs to that anchor of that class.
+    Row ``class * A + anchor`` of a sibling belongs to that anchor of that class; all classes share a part of it
+    (localization/per_class.py).
 
     Args:
         net: with or without fc. Parts that are not used (fc; conv5 for the stage "conv4") get no gradient from here on.
@@ -126,9 +127,8 @@ class ClassRPN(nn.Module):
         self.conv = None if s.hidden is None else ConvBN(channels, s.hidden, 3)
         if self.conv is not None:
             nn.init.normal_(self.conv.conv.weight, std=0.01)
-        rows = num_classes * self.anchors.num_anchors
-        self.objectness = PerClassLinear(s.hidden or channels, rows, 1)
-        self.deltas = PerClassLinear(s.hidden or channels, rows, 4)
+        self.objectness = PerClassLinear(s.hidden or channels, num_classes, 1, kinds=self.anchors.num_anchors)
+        self.deltas = PerClassLinear(s.hidden or channels, num_classes, 4, kinds=self.anchors.num_anchors)
         self.to(memory_format=torch.channels_last)
 
     @property

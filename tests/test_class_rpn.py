@@ -210,6 +210,20 @@ def test_the_parts_of_the_net_that_nobody_reads_are_not_trained() -> None:
         ClassRPN(ResNet(18, None, width=0.125), 2, ClassRPNSettings(stage="conv3"))  # type: ignore[arg-type]
 
 
+def test_frozen_stages_are_constants() -> None:
+    model, batch = make_model(frozen_stages=2), make_batch()
+    before = {name: value.clone() for name, value in model.net.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    total(model(batch)).backward()
+    optimizer.step()
+    moved = {
+        name.split(".")[0] for name, value in model.net.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert moved == {"conv3", "conv4", "conv5"}  # statistics of BN too
+    with pytest.raises(UserError, match="frozen_stages is 6"):
+        make_model(frozen_stages=6)
+
+
 def test_under_bf16_the_siblings_and_losses_stay_in_fp32() -> None:
     model, batch = make_model(hidden=16), make_batch()
     with torch.autocast("cpu", torch.bfloat16):

@@ -26,6 +26,7 @@ from resdet.detection.roi_head import HeadSettings, RoIHead
 from resdet.detection.rpn import RPN, RPNSettings
 from resdet.errors import UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
+from resdet.nets.frozen_stages import freeze_stages
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
 from resdet.structures import Batch, Detections, Features
@@ -59,11 +60,7 @@ class FasterRCNN(nn.Module):
         super().__init__()
         self.net = net
         freeze_batch_norm(net)
-        if not 0 <= frozen_stages <= 5:
-            raise UserError(f"frozen_stages is {frozen_stages}: the net has conv1 to conv5")
-        self.frozen = tuple(f"conv{stage}" for stage in range(1, frozen_stages + 1))
-        for stage in self.frozen:
-            getattr(net, stage).requires_grad_(False)
+        self.frozen = freeze_stages(net, frozen_stages)
         self.learns: tuple[str, ...] = ("rpn", "head")
         self.proposer: Callable[[Batch], Proposals] | None = None
         self.num_classes = num_classes

@@ -27,6 +27,7 @@ from resdet.localization.per_class import PerClassLinear
 from resdet.localization.regions import warp_regions
 from resdet.localization.testing import ClassProposals
 from resdet.nets.frozen_bn import freeze_batch_norm
+from resdet.nets.frozen_stages import freeze_stages
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
 
@@ -43,7 +44,7 @@ class RCNNSettings:
         positive_fraction: of a batch; "1:3".
         delta_weights: divide the deltas' spread, so that they are of order one.
         beta: of the smooth L1 loss.
-        frozen_bn: as ClassRPNSettings.frozen_bn.
+        frozen_bn, frozen_stages: as ClassRPNSettings'.
     """
 
     size: int = 224
@@ -53,6 +54,7 @@ class RCNNSettings:
     delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     beta: float = 1.0
     frozen_bn: bool = False
+    frozen_stages: int = 0
 
     def __post_init__(self) -> None:
         where = "rcnn.settings"
@@ -118,6 +120,7 @@ class LocalizationRCNN(nn.Module):
             raise UserError("the R-CNN stage reads the vector before fc: make the net with num_classes=None")
         if s.frozen_bn:
             freeze_batch_norm(net)
+        freeze_stages(net, s.frozen_stages)
         self.net, self.num_classes, self.augment = net, num_classes, augment
         self.scores = PerClassLinear(net.channels, num_classes, 1)
         self.deltas = PerClassLinear(net.channels, num_classes, 4, std=0.001)

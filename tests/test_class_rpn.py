@@ -146,6 +146,15 @@ def test_only_the_true_classes_own_rows_get_a_gradient() -> None:
         )  # what all classes have in common learns from all
 
 
+def test_classes_are_alike_before_any_training() -> None:
+    torch.manual_seed(0)
+    model = ClassRPN(ResNet(18, None, width=0.125), 5, ClassRPNSettings(scales=SCALES)).eval()
+    logits, boxes = model.candidates(make_batch(2).images, torch.arange(5).expand(2, -1))
+    assert logits.unique().numel() > 2  # of different anchors
+    assert torch.equal(logits, logits[:, :1].expand_as(logits))
+    assert torch.equal(boxes, boxes[:, :1].expand_as(boxes))
+
+
 def test_a_crop_samples_eight_anchors_at_most_half_of_them_positive() -> None:
     model, batch = make_model(stage="conv4"), make_batch(16, size=112)
     chosen, targets = model._sample(torch.Size([7, 7]), batch)

@@ -217,7 +217,7 @@ def make_proposals() -> tuple[list[Tensor], ClassProposals, Tensor]:
     return images, ClassProposals(boxes * valid[..., None], scores, valid), torch.tensor([[0, 1, 2], [3, 2, 0]])
 
 
-@pytest.mark.parametrize("combine", ["replace", "product"])
+@pytest.mark.parametrize("combine", ["replace", "product", "keep"])
 def test_rescoring_is_what_plain_loops_give(combine: Any) -> None:
     model = make_model().eval()
     images, proposals, labels = make_proposals()
@@ -233,6 +233,8 @@ def test_rescoring_is_what_plain_loops_give(combine: Any) -> None:
                 score, deltas = model.predict(warp_regions(image, region[None], SIZE), labels[n, k][None])
                 if combine == "product":
                     score = score * proposals.scores[n, k, r]
+                if combine == "keep":
+                    score = proposals.scores[n, k, r]
                 box = decode(deltas, region[None], (10, 10, 5, 5))
                 slow.append((score.item(), clip_boxes(box, torch.tensor(image.shape[-2:]))[0]))
             slow.sort(key=lambda pair: -pair[0])

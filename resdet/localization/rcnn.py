@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.frozen_stages import freeze_stages
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
+
+Combine = Literal["replace", "product", "keep"]
 
 
 @dataclass(frozen=True)
@@ -178,19 +180,21 @@ def rescore(
     images: Sequence[Tensor],
     proposals: ClassProposals,
     labels: Tensor,
-    combine: Literal["replace", "product"] = "replace",
+    combine: Combine = "replace",
     chunk: int = 200,
     warp: Callable[[Tensor, Tensor, int, float], Tensor] = warp_regions,
 ) -> ClassProposals:
     """New scores and boxes of every proposal (200 of each predicted class), sorted: `best` is the answer.
 
     `images` are N uint8 [3, H, W] in the proposals' own pixels, `labels` int64 [N, L] the proposals' classes. The RPN's
-    score is replaced, or multiplied. `chunk` crops go through the net at once.
+    score is replaced, multiplied ("product"), or kept, so that boxes alone change ("keep"). `chunk` crops go through
+    the net at once.
     `warp` (image, regions, size, context) makes the crops: give what made those of the training.
     """
-    if combine not in ("replace", "product"):
+    if combine not in get_args(Combine):
         raise UserError(
-            f"combine is {combine!r}: the R-CNN stage's score replaces the RPN's, or is its factor (product)"
+            f"combine is {combine!r}: the R-CNN stage's score replaces the RPN's, is its factor (product), or is left "
+            "out (keep)"
         )
     boxes, scores = proposals.boxes.clone(), torch.zeros_like(proposals.scores)
     for n, image in enumerate(images):
@@ -202,6 +206,8 @@ def rescore(
             boxes[n, k, r] = clip_boxes(refined, torch.tensor(image.shape[-2:], device=refined.device))
     if combine == "product":
         scores = scores * proposals.scores
+    elif combine == "keep":
+        scores = proposals.scores
     return _sorted(ClassProposals(boxes, scores, proposals.valid))
 
 

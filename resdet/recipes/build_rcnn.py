@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build, build_call, require
@@ -18,12 +18,11 @@ from resdet.engine.run import same_classes
 from resdet.engine.schedule import Schedule
 from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
-from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
+from resdet.localization.rcnn import Combine, LocalizationRCNN, RCNNSettings
 from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.recipes.build_localizer import fill, kind_of, named, require_localizer
 from resdet.recipes.localize_all import Test, Views
 
-Combine = Literal["replace", "product"]
 OF_THE_MODEL = ("net", "augment", "settings")  # the rest of the section is how it is trained and tested
 
 
@@ -62,7 +61,8 @@ class RCNNSection:
         images: regions in one optimizer step, over all processes and accumulated passes, each of any image.
         optimizer: what differs from the config's `optimizer`.
         proposals: see ProposalSettings.
-        combine: at test the R-CNN's score replaces the RPN's, or is its factor ("product").
+        combine: at test the R-CNN's score replaces the RPN's, is its factor ("product"), or the RPN's is kept ("keep"),
+            so that the R-CNN moves boxes alone.
     """
 
     schedule: Schedule

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ from resdet.engine.distributed import gather_objects, get_rank, get_world_size, 
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
 from resdet.localization.ensemble import RCNNEnsemble, unite
-from resdet.localization.rcnn import LocalizationRCNN, Refiner, rescore
+from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore
 from resdet.localization.testing import ClassProposals, Localizer, class_proposals
 from resdet.localization.views import View
 
@@ -56,7 +56,7 @@ def rescore_all(
     mirrored: bool = False,
     count: int = 200,
     nms_iou: float | None = 0.7,
-    combine: Literal["replace", "product"] = "replace",
+    combine: Combine = "replace",
     images: int = 8,
     workers: int = 2,
     threads: int = 4,
@@ -135,7 +135,7 @@ def _rescore(
     decoded: MappedBatch,
     proposals: ClassProposals,
     labels: Tensor,
-    combine: Literal["replace", "product"],
+    combine: Combine,
     chunk: int,
     warp: partial[Tensor],
 ) -> ClassProposals:

@@ -1,7 +1,8 @@
 """tiny_imagenet50_loc_r18 and its R-CNN stage, for two CPU cores: crops of 96 px, 3,000 steps of 64 regions.
 
 Not in the paper. The 30 best boxes of each training image come from its centre crop, six times as fast as densely; a
-crop shows much of what lies around its box, or nothing in it tells where the object ends.
+crop shows much of what lies around its box, or nothing in it tells where the object ends. The RPN's scores stay: they
+choose the best box of an image better, and the R-CNN moves it (docs/RESULTS.md).
 """
 
 from mmengine.config import read_base
@@ -17,5 +18,5 @@ rcnn = dict(
     proposals=dict(count=30, views="1-crop", flip=False),
     optimizer=dict(),
     schedule=dict(type=Cosine, steps=3000, warmup=100),
-    combine="replace",
+    combine="keep",
 )

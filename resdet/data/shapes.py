@@ -196,15 +196,23 @@ def _move_into_place(fresh: Path, target: Path, asked: dict) -> None:
 
 def _is_current(target: Path, asked: dict) -> bool:
     """Whether `target` was drawn with the arguments `asked`; a folder that was not drawn here must stay untouched."""
+    found = _arguments_of(target)
+    if found is None and (target.is_file() or (target.is_dir() and os.listdir(target))):
+        found = _arguments_of(target)  # a set comes whole: another process may have put its own there between the looks
+        if found is None:
+            raise UserError(
+                f"{target}: exists and is not the embedded set, which would replace it; choose another folder"
+            )
+    return found == asked
+
+
+def _arguments_of(target: Path) -> dict | None:
+    """What `target` was drawn with; None if it was not drawn here, or is not there."""
     try:
         found = json.loads((target / _MANIFEST).read_text())
     except (OSError, ValueError):
-        found = None
-    if isinstance(found, dict) and found.get("drawn_by") == __name__:
-        return found == asked
-    if target.is_file() or (target.is_dir() and os.listdir(target)):
-        raise UserError(f"{target}: exists and is not the embedded set, which would replace it; choose another folder")
-    return False
+        return None
+    return found if isinstance(found, dict) and found.get("drawn_by") == __name__ else None
 
 
 def write_jpeg(path: Path, pixels: np.ndarray) -> None:

@@ -21,7 +21,7 @@ class PerClassLinear(nn.Module):
 
     A row is what all classes have in common plus the class's own, which starts from zero (choice: the paper names the
     outputs alone). Without the common part a class learns from its own images what an object is at all, a thousandth of
-    each batch; with it the outputs are of the same form and fit several times sooner (docs/RESULTS.md).
+    each batch; with it the outputs are of the same form and fit sooner (docs/RESULTS.md).
 
     fp32 always, as the detectors' siblings. Rows are looked up as in an embedding, whose gradient sorts them before it
     adds: the same sum on every run.

@@ -85,13 +85,16 @@ def full_map_losses(model: ClassRPN, batch: LocalizationBatch) -> dict[str, Tens
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-@pytest.mark.parametrize(("stage", "hidden"), [("conv5", None), ("conv4", None), ("conv5", 16)])
+@pytest.mark.parametrize(
+    ("stage", "hidden", "holes"),
+    [("conv5", None, False), ("conv4", None, False), ("conv5", 16, False), ("conv5", None, True), ("conv4", 16, True)],
+)
 def test_gathering_before_the_siblings_gives_the_full_maps_losses_and_gradients(
-    dtype: torch.dtype, tolerance: float, stage: str, hidden: int | None
+    dtype: torch.dtype, tolerance: float, stage: str, hidden: int | None, holes: bool
 ) -> None:
     batch, answers = make_batch(), []
     for losses_of in (lambda model, batch: model(batch), full_map_losses):
-        model = make_model(stage=stage, hidden=hidden, frozen_bn=True).to(dtype)
+        model = make_model(stage=stage, hidden=hidden, holes=holes, frozen_bn=True).to(dtype)
         losses = losses_of(model, batch)
         total(losses).backward()
         answers.append((losses, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
@@ -265,6 +268,20 @@ def test_scores_and_boxes_are_the_full_maps_of_the_given_classes(size: tuple[int
             expected[:, 0::2].clamp_(0, size[1])
             expected[:, 1::2].clamp_(0, size[0])
             torch.testing.assert_close(boxes[n, k], expected, atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("stage", "stride"), [("conv5", 16), ("conv4", 8)])
+def test_holes_halve_the_stride_of_the_anchors_and_keep_the_old_ones(stage: str, stride: int) -> None:
+    images, labels = make_batch(2, size=96).images, torch.tensor([[0], [3]])
+    found = []
+    for holes in (False, True):
+        model = make_model(stage=stage, holes=holes).eval()
+        logits, boxes = model.candidates(images, labels)
+        cells = 96 // (stride if holes else 2 * stride)
+        found.append((logits.view(2, cells, cells, 9), boxes.view(2, cells, cells, 9, 4)))
+        assert model.anchors.stride * cells == 96
+    for coarse, fine in zip(*found, strict=True):
+        torch.testing.assert_close(fine[:, ::2, ::2], coarse, rtol=1e-4, atol=1e-3)
 
 
 def test_a_small_model_overfits_crops_of_two_classes() -> None:

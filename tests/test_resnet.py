@@ -16,6 +16,7 @@ from resdet.nets.cifar_resnet import CifarResNet
 from resdet.nets.complexity import complexity
 from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
 from resdet.nets.ghost_bn import use_ghost_batches
+from resdet.nets.holes import make_holes
 from resdet.nets.precise_bn import compute_statistics, compute_statistics_by_layer
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resdet.nets.resnet import ResNet
@@ -135,6 +136,30 @@ def test_a_plain_block_is_its_layers_alone(block: type[BasicBlock] | type[Bottle
     layers = plain.last(plain.a(x).relu() if block is BasicBlock else plain.b(plain.a(x).relu()).relu())
     torch.testing.assert_close(plain(x), layers.relu())
     torch.testing.assert_close(residual(x), (layers + x).relu())
+
+
+# Holes ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("depth", "options"),
+    [(18, {}), (34, {"shortcut": "A"}), (18, {"shortcut": None}), (50, {}), (50, {"stride_on": "3x3"})],
+)
+@pytest.mark.parametrize("stage", ["conv4", "conv5"])
+@pytest.mark.parametrize("size", [(96, 96), (75, 130)])
+def test_every_other_cell_of_a_stage_with_holes_is_the_stages_without(
+    depth: int, options: dict[str, object], stage: str, size: tuple[int, int]
+) -> None:
+    net = small_net(depth, **options)
+    with torch.no_grad():
+        x = net.preprocess(noise(2, 3, *size))
+        before = net.trunk(x) if stage == "conv4" else net.conv5(net.trunk(x))
+        make_holes(getattr(net, stage))
+        after = net.trunk(x) if stage == "conv4" else net.conv5(net.trunk(x))
+        assert after.shape[-2:] == tuple(-(-side // (8 if stage == "conv4" else 16)) for side in size)
+        torch.testing.assert_close(after[:, :, ::2, ::2], before, rtol=1e-4, atol=1e-4 * before.abs().max().item())
+        folded = fold_for_inference(copy.deepcopy(net)).trunk(x)
+        torch.testing.assert_close(folded, net.trunk(x), rtol=1e-4, atol=1e-4 * folded.abs().max().item())
 
 
 # Sizes ---------------------------------------------------------------------------------------------------------------

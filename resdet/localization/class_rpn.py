@@ -30,6 +30,7 @@ from resdet.localization.per_class import PerClassLinear
 from resdet.nets.blocks import ConvBN
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.frozen_stages import freeze_stages
+from resdet.nets.holes import make_holes
 from resdet.nets.resnet import ResNet
 from resdet.structures import LocalizationBatch
 
@@ -44,6 +45,8 @@ class ClassRPNSettings:
     Args:
         stage: the map that the siblings read: "conv5", stride 32 (choice: all of the net that was fine-tuned), or
             "conv4", stride 16.
+        holes: the stage's stride becomes holes in its convolutions (nets/holes.py), so that its map has twice as many
+            cells each way: stride 16 of conv5, 8 of conv4, for objects that are small in the crop (choice: False).
         hidden: channels of a 3x3 convolution with BN before the siblings; None has none (choice: the paper names the
             siblings alone). Without BN the siblings, each of which sees one class's images, learn far more slowly.
         scales: anchors' sides at ratio 1 in pixels of the crop (choice). The defaults are for crops of 224 and do not
@@ -63,6 +66,7 @@ class ClassRPNSettings:
     """
 
     stage: Literal["conv4", "conv5"] = "conv5"
+    holes: bool = False
     hidden: int | None = None
     scales: Sequence[float] = (64, 128, 256)
     ratios: Sequence[float] = (0.5, 1, 2)
@@ -122,12 +126,14 @@ class ClassRPN(nn.Module):
         if s.frozen_bn:
             freeze_batch_norm(net)
         freeze_stages(net, s.frozen_stages)
+        if s.holes:
+            make_holes(getattr(net, s.stage))
         self.net, self.num_classes, self.augment = net, num_classes, augment
         if net.fc is not None:
             net.fc.requires_grad_(False)
         if s.stage == "conv4":
             net.conv5.requires_grad_(False)
-        self.anchors = AnchorGenerator(s.scales, s.ratios, STRIDES[s.stage])
+        self.anchors = AnchorGenerator(s.scales, s.ratios, STRIDES[s.stage] // (2 if s.holes else 1))
         channels = net.channels if s.stage == "conv5" else net.trunk_channels
         self.conv = None if s.hidden is None else ConvBN(channels, s.hidden, 3)
         if self.conv is not None:

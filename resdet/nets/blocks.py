@@ -33,11 +33,11 @@ class ConvBN(nn.Module):
         conv = self.conv
         strides = conv.stride if stride is None else (stride, stride)
         if isinstance(self.bn, nn.Identity):  # folded for inference
-            return F.conv2d(x, conv.weight, conv.bias, strides, conv.padding)
+            return F.conv2d(x, conv.weight, conv.bias, strides, conv.padding, conv.dilation)
         if isinstance(self.bn, FrozenBatchNorm):
             scale, shift = self.bn.affine()
-            return F.conv2d(x, conv.weight * scale[:, None, None, None], shift, strides, conv.padding)
-        return self.bn(F.conv2d(x, conv.weight, None, strides, conv.padding))
+            return F.conv2d(x, conv.weight * scale[:, None, None, None], shift, strides, conv.padding, conv.dilation)
+        return self.bn(F.conv2d(x, conv.weight, None, strides, conv.padding, conv.dilation))
 
 
 class ZeroPadding(nn.Module):

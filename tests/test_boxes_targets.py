@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from resdet.boxes.geometry import pairwise_coverage
-from resdet.boxes.targets import Samples, ignore_crowds, match, sample
+from resdet.boxes.targets import Samples, ignore_crowds, match, repeat_positives, sample
 from resdet.draws import random_keys
 
 
@@ -111,6 +111,29 @@ def test_few_negatives_leave_padding() -> None:
     assert chosen.positive.sum() == 64
     assert chosen.valid.sum() == 74
     assert chosen.index.shape == (1, 256)
+
+
+@pytest.mark.parametrize(("positives", "times"), [(1, [10]), (3, [4, 3, 3]), (10, [1] * 10), (40, [1] * 10), (0, [])])
+def test_repeated_positives_fill_their_share_in_turn(positives: int, times: list[int]) -> None:
+    labels = torch.zeros(1, 200, dtype=torch.int8)
+    labels[0, :positives] = 1
+    chosen = sample(labels, random_keys(torch.tensor([1]), 200, 0), 20, 0.5)
+    again = repeat_positives(chosen, 10)
+    taken = again.index[again.positive]
+    assert again.positive[0].tolist() == [slot < 10 and positives > 0 for slot in range(20)]
+    assert sorted(taken.bincount()[taken.unique()].tolist(), reverse=True) == times
+    assert taken.unique().tolist() == chosen.index[chosen.positive].sort().values.tolist()
+    assert again.valid.all()
+    assert torch.equal(again.index[0, 10:], chosen.index[0, 10:])  # negatives, each once
+
+
+def test_repeated_positives_take_the_place_of_padding_and_never_more_than_there_are_slots() -> None:
+    labels = torch.tensor([[1, -1, -1, -1], [0, 1, 1, 1]], dtype=torch.int8)
+    again = repeat_positives(sample(labels, random_keys(torch.arange(2), 4, 0), 64, 0.5), 32)
+    assert again.index.shape == (2, 4)
+    assert again.index[0].tolist() == [0, 0, 0, 0]
+    assert again.positive[0].all()
+    assert again.valid[0].all()
 
 
 def test_everything_can_be_taken() -> None:

@@ -177,6 +177,20 @@ def test_a_crop_samples_eight_anchors_at_most_half_of_them_positive() -> None:
     assert crossing[chosen.index[chosen.positive]].any()  # they are kept
 
 
+def test_repeated_positives_give_every_object_half_of_the_loss() -> None:
+    batch = make_batch(16, size=112)
+    alone, again = (make_model(stage="conv4", repeat_positives=repeat) for repeat in (False, True))
+    few = alone._sample(torch.Size([7, 7]), batch)[0].positive.sum(1)
+    assert few.min() < 4
+    chosen, targets = again._sample(torch.Size([7, 7]), batch)
+    assert (chosen.positive.sum(1) == 4).all()
+    anchors = again.anchors(7, 7)
+    for n in range(16):  # a repeated anchor learns its object again
+        learned = pairwise_iou(batch.boxes[n : n + 1], anchors)[0, :, chosen.index[n]] * batch.mask[n][:, None]
+        expected = encode(batch.boxes[n, learned.argmax(0)], anchors[chosen.index[n]])
+        torch.testing.assert_close(targets[n, chosen.positive[n]], expected[chosen.positive[n]])
+
+
 def test_samples_follow_the_seeds() -> None:
     model, batch = make_model(), make_batch()
     first = model._sample(torch.Size([3, 3]), batch)[0].index

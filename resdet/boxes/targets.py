@@ -85,5 +85,17 @@ def sample(labels: Tensor, keys: Tensor, num: int, positive_fraction: float) -> 
     return Samples(index, positive, positive | (negative_keys.gather(1, rank) >= 0))
 
 
+def repeat_positives(chosen: Samples, share: int) -> Samples:
+    """`chosen` with its first `share` slots filled by its positives in turn, where it has any but fewer than that.
+
+    Each image's positives are then as many as any other's; the last negatives of `sample` stay.
+    """
+    count = chosen.positive.sum(1, keepdim=True)  # [N, 1]
+    slot = torch.arange(chosen.index.shape[1], device=chosen.index.device)
+    filled = (slot < share) & (count > 0)  # [N, S]
+    index = torch.where(filled, chosen.index.gather(1, slot % count.clamp(min=1)), chosen.index)
+    return Samples(index, chosen.positive | filled, chosen.valid | filled)
+
+
 def _ranks(slot: Tensor, chosen: Tensor) -> Tensor:
     return slot.clamp(max=chosen.shape[1] - 1).expand(len(chosen), -1)

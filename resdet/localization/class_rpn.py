@@ -23,7 +23,7 @@ from resdet.boxes.anchors import AnchorGenerator
 from resdet.boxes.coding import MAX_LOG_RATIO, decode, encode
 from resdet.boxes.geometry import area, clip_boxes, pairwise_iou
 from resdet.boxes.losses import rpn_losses
-from resdet.boxes.targets import IGNORED, Samples, match, sample
+from resdet.boxes.targets import IGNORED, Samples, match, repeat_positives, sample
 from resdet.draws import random_keys
 from resdet.errors import UserError
 from resdet.localization.per_class import PerClassLinear
@@ -55,6 +55,9 @@ class ClassRPNSettings:
         positive_iou, negative_iou: positive from the first, or best of an object; negative below the second.
         anchors_per_image: sampled an image; times images the fixed denominator of both losses.
         positive_fraction: at most so many of them positive; "1:1".
+        repeat_positives: where an object has fewer positive anchors than that, they fill their share of the slots in
+            turn, so that a small object weighs as much as a large one (choice: False, negatives fill the slots, as in
+            the detectors).
         beta: of the smooth L1 loss.
         clamp: the logarithm of the largest ratio of a box's side to its anchor's.
         frozen_bn: True replaces the net's BN by constants, in place (choice: False, BN goes on as in classification,
@@ -74,6 +77,7 @@ class ClassRPNSettings:
     negative_iou: float = 0.3
     anchors_per_image: int = 8
     positive_fraction: float = 0.5
+    repeat_positives: bool = False
     beta: float = 1 / 9
     clamp: float = MAX_LOG_RATIO
     frozen_bn: bool = False
@@ -190,6 +194,8 @@ class ClassRPN(nn.Module):
         labels = labels.masked_fill(~objects.any(1, keepdim=True), IGNORED)  # what has no boxes teaches nothing
         keys = random_keys(batch.seeds, labels.shape[1], STREAM)
         chosen = sample(labels, keys, s.anchors_per_image, s.positive_fraction)
+        if s.repeat_positives:
+            chosen = repeat_positives(chosen, int(s.anchors_per_image * s.positive_fraction))
         if not batch.boxes.shape[1]:
             return chosen, batch.boxes.new_zeros(*chosen.index.shape, 4)
         learned = index.gather(1, chosen.index)[..., None].expand(-1, -1, 4)

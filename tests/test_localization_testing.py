@@ -159,8 +159,10 @@ def test_the_votes_of_several_localizers_count_together() -> None:
     b = part([[0.0, 0, 8, 10], [0, 0, 0, 0], [math.nan, 0, 9, 9]], [0.0, 9.0, 9.0])
     best = torch.tensor([0.0, 0, 10, 10])[None, None]
     x, y = (0.75 * 10 + 0.5 * 10 + 0.5 * 8) / 1.75, (0.75 * 10 + 0.5 * 8 + 0.5 * 10) / 1.75
-    torch.testing.assert_close(vote_for(best, Candidates.of_all([a, b]), 0.5)[0, 0], torch.tensor([0, 0, x, y]))
-    assert vote_for(best + 200, a, 0.5).tolist() == (best + 200).tolist()  # nobody agrees
+    both = Candidates.of_all([a, b])
+    voted = vote_for(best, both.boxes, both.logits.sigmoid(), 0.5)
+    torch.testing.assert_close(voted[0, 0], torch.tensor([0, 0, x, y]))
+    assert vote_for(best + 200, a.boxes, a.logits.sigmoid(), 0.5).equal(best + 200)  # nobody agrees
 
 
 def test_one_view_is_the_one_crop_test() -> None:

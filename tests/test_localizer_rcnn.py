@@ -333,16 +333,16 @@ def test_the_section_says_how_scores_are_combined_and_how_many_boxes_compete(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rpn, rcnn = random_localizer(config, tmp_path / "rpn.pth"), random_rcnn(config, tmp_path / "a.pth", 0)
-    seen: list[tuple[int, str]] = []
+    seen: list[tuple[int, str, float | None]] = []
 
-    def spy(*arguments: Any, combine: str, **options: Any) -> Rescored:
-        seen.append((arguments[7], combine))
-        return rescore_all(*arguments, combine=combine, **options)
+    def spy(*arguments: Any, combine: str, vote: float | None, **options: Any) -> Rescored:
+        seen.append((arguments[7], combine, vote))
+        return rescore_all(*arguments, combine=combine, vote=vote, **options)
 
     monkeypatch.setattr(evaluate_localizer, "rescore_all", spy)
-    for options in ([], ["--cfg-options", "rcnn.combine=product", "rcnn.proposals.count=5"]):
+    for options in ([], ["--vote", 0.6, "--cfg-options", "rcnn.combine=product", "rcnn.proposals.count=5"]):
         call(eval_loc.main, config, "--checkpoint", rpn, "--rcnn", rcnn, *ON_CPU, *options)
-    assert seen == [(COUNT, "replace"), (5, "product")]
+    assert seen == [(COUNT, "replace", None), (5, "product", 0.6)]
 
 
 def test_an_rcnn_beside_another_localizer_is_named(config: Path, trained: Path, tmp_path: Path) -> None:

@@ -117,13 +117,17 @@ def test_a_short_training_improves_the_best_box(coloured: Path, run: Run) -> Non
 
 
 @pytest.mark.parametrize("nets", [1, 2])
-@pytest.mark.parametrize("combine", ["replace", "product"])
-def test_rescoring_is_a_loop_over_images_classes_and_boxes(nets: int, combine: Any, coloured: Path, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("combine", "vote"), [("replace", None), ("product", None), ("replace", 0.5), ("product", 0.3)]
+)
+def test_rescoring_is_a_loop_over_images_classes_and_boxes(
+    nets: int, combine: Any, vote: float | None, coloured: Path, run: Run
+) -> None:
     val, rcnns = Counted(coloured, "val"), [make_rcnn(seed, context=16).eval() for seed in range(nets)]
     rpns = [ColourRPN(seed=seed) for seed in range(nets)]
     labels = np.stack([val.labels, 1 - val.labels], 1)
     found = rescore_all(
-        rpns, rcnns, val, labels, DENSE, run, mirrored=True, count=9, combine=combine, images=3, workers=0, chunk=4
+        rpns, rcnns, val, labels, DENSE, run, True, 9, combine=combine, vote=vote, images=3, workers=0, chunk=4
     )
     assert sorted(val.decoded) == list(range(TEST))
     assert (found.boxes.shape, found.scores.shape) == ((TEST, 2, 4), (TEST, 2))
@@ -132,20 +136,24 @@ def test_rescoring_is_a_loop_over_images_classes_and_boxes(nets: int, combine: A
         for k, label in enumerate(labels[i].tolist()):
             given = [class_proposals(rpn, views_of(item, True), torch.tensor([[label]]), 9) for rpn in rpns]
             proposals = unite(given, 9) if nets > 1 else given[0]
-            best, best_score = None, -1.0
+            refined, scores = [], []
             for r in range(int(proposals.valid.sum())):
                 region = proposals.boxes[0, 0, r]
                 crop = torch.from_numpy(warped_crop(item.image, region.numpy(), SIZE, 16)).permute(2, 0, 1)[None]
                 answers = [rcnn.predict(crop, torch.tensor([label])) for rcnn in rcnns]
-                score = np.mean([probability.item() for probability, _ in answers])
-                score *= proposals.scores[0, 0, r].item() if combine == "product" else 1
-                if score > best_score:
-                    boxes = [decode(deltas, region[None], (10, 10, 5, 5)) for _, deltas in answers]
-                    best, best_score = torch.stack(boxes).mean(0), score
-            assert best is not None
-            expected = clip_boxes(best, torch.tensor(item.size))[0]
+                own, new = proposals.scores[0, 0, r].item(), np.mean([score.item() for score, _ in answers])
+                scores.append(own * new if combine == "product" else new)
+                boxes = [decode(deltas, region[None], (10, 10, 5, 5)) for _, deltas in answers]
+                refined.append(clip_boxes(torch.stack(boxes).mean(0), torch.tensor(item.size))[0])
+            best = int(np.argmax(scores))
+            expected = refined[best]
+            if vote is not None:
+                boxes_of_all = torch.stack(refined)
+                agree = pairwise_iou(boxes_of_all, expected[None])[:, 0] >= vote
+                weights = agree * torch.tensor(scores)
+                expected = (boxes_of_all * weights[:, None]).sum(0) / weights.sum()
             np.testing.assert_allclose(found.boxes[i, k], expected, atol=1e-2)
-            assert found.scores[i, k] == pytest.approx(best_score, abs=1e-5)
+            assert found.scores[i, k] == pytest.approx(scores[best], abs=1e-5)
 
 
 class CountedRCNN(LocalizationRCNN):

@@ -160,7 +160,7 @@ class LocalizationData:
         skip_unreadable: as ClassificationData's; the R-CNN stage never draws from an image that cannot be read.
         scales: short sides for the dense test of a net trained on crops of 224; they follow the crop's size.
         vote: at test a class's best box becomes the mean, weighted by score, of all its boxes with so large an IoU to
-            it (localization/testing.vote_for); None: the best box itself.
+            it (localization/testing.vote_for), the RPN's, or those that an R-CNN stage refined; None: the best itself.
     """
 
     test: LocalizationDataset

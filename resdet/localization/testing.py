@@ -66,7 +66,7 @@ def localize(
     """
     found = candidates_in(model, views, labels)
     boxes, scores = best_of(found, count=1, nms_iou=None).best(views[0].image_sizes)
-    return boxes if vote_iou is None else vote_for(boxes, found, vote_iou), scores
+    return boxes if vote_iou is None else vote_for(boxes, found.boxes, found.logits.sigmoid(), vote_iou), scores
 
 
 @torch.no_grad()
@@ -77,14 +77,14 @@ def candidates_in(model: Localizer, views: Sequence[View], labels: Tensor) -> Ca
     return Candidates(boxes, torch.cat([logits for logits, _, _ in found], 2))
 
 
-def vote_for(best: Tensor, found: Candidates, iou: float) -> Tensor:
-    """The mean of each class's boxes with an IoU of at least `iou` to its best one, weighted by probability.
+def vote_for(best: Tensor, boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
+    """The mean of each class's `boxes` with an IoU of at least `iou` to its best one, weighted by their probabilities.
 
-    `best` [N, L, 4] -> [N, L, 4]. As box voting of the detectors, but with every scale and flip among the voters
-    (choice: the paper does not say how views are merged).
+    `best` [N, L, 4], `boxes` [N, L, M, 4], `scores` [N, L, M] -> [N, L, 4]. As box voting of the detectors, but with
+    every scale and flip among the voters (choice: the paper does not say how views are merged).
     """
-    classes, scores = torch.arange(best.shape[1], device=best.device), found.logits.sigmoid()
-    images = zip(best, found.boxes.transpose(1, 2), scores.mT, strict=True)
+    classes = torch.arange(best.shape[1], device=best.device)
+    images = zip(best, boxes.transpose(1, 2), scores.mT, strict=True)
     return torch.stack([vote(kept, classes, boxes, weights, iou) for kept, boxes, weights in images])
 
 

@@ -94,9 +94,9 @@ def evaluate_localizer(
         section, last = rcnn_section(rcnns[0][0]), tests[-1]
         refined = rescore_all(
             models, nets, dataset, tables.labels, data.views_of(last.views, last.scales), run, last.flip,
-            section.proposals.count, combine=section.combine, workers=data.workers,
+            section.proposals.count, combine=section.combine, vote=last.vote, workers=data.workers,
         )  # fmt: skip
-        tables.add(f"{REFINED}, {replace(last, vote=None)}", refined.boxes, _names([path for _, path in rcnns])[-1])
+        tables.add(f"{REFINED}, {last}", refined.boxes, _names([path for _, path in rcnns])[-1])
     guesses = tables.all_rows()
     if not dataset.labelled:
         return Evaluation(guesses, {}, dataset.ids, dataset.classes, dataset)

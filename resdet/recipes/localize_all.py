@@ -112,7 +112,7 @@ def _locate(models: Sequence[Localizer], views: Sequence[View], labels: Tensor, 
     boxes = [part.best(views[0].image_sizes)[0] for part in best]
     if vote is None:
         return boxes
-    return [vote_for(own, voters, vote) for own, voters in zip(boxes, found, strict=True)]
+    return [vote_for(own, part.boxes, part.logits.sigmoid(), vote) for own, part in zip(boxes, found, strict=True)]
 
 
 def _batches(data: LocalizationData, run: Run, test: Test) -> Iterator[list[MappedBatch]]:

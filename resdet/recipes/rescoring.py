@@ -31,7 +31,7 @@ from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
 from resdet.localization.ensemble import RCNNEnsemble, unite
 from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore
-from resdet.localization.testing import ClassProposals, Localizer, class_proposals
+from resdet.localization.testing import ClassProposals, Localizer, class_proposals, vote_for
 from resdet.localization.views import View
 
 OneOrSeveral = TypeVar("OneOrSeveral")
@@ -57,6 +57,7 @@ def rescore_all(
     count: int = 200,
     nms_iou: float | None = 0.7,
     combine: Combine = "replace",
+    vote: float | None = None,
     images: int = 8,
     workers: int = 2,
     threads: int = 4,
@@ -74,6 +75,7 @@ def rescore_all(
         views, mirrored, count, nms_iou: as of the proposals that the R-CNN stage was trained on.
         run: device, precision, processes.
         combine, chunk: as localization/rcnn.rescore's.
+        vote: the best box becomes the mean, weighted by score, of all refined boxes with so large an IoU to it.
         images: looked at together by the localizers, those of one shape at once.
         workers: loader processes.
         threads: that warp crops.
@@ -97,6 +99,8 @@ def rescore_all(
                 proposals = propose(models, [batch.to(run.device) for batch in seen], classes, mirrored, count, nms_iou)
                 answers = _rescore(stage, decoded, proposals, classes, combine, chunk, warp)
             boxes, scores = answers.best(decoded.image_sizes.to(run.device))
+            if vote is not None:
+                boxes = vote_for(boxes, answers.boxes, answers.scores, vote)
             found.append((rows, boxes.cpu().numpy(), scores.cpu().numpy()))
     logger.info("rescored %d images, %.2f s an image", len(own), (time.perf_counter() - started) / max(1, len(own)))
     with name_a_lost_process():

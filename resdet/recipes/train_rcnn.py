@@ -113,6 +113,6 @@ class RCNNStage:
         labels = truth.labels[:, None]
         found = rescore_all(
             rpn, cast(LocalizationRCNN, model), self.data.test, labels, self.data.views_of(own.views), run,
-            own.flip, own.count, combine=self.section.combine, workers=self.data.workers,
+            own.flip, own.count, combine=self.section.combine, vote=self.data.vote, workers=self.data.workers,
         )  # fmt: skip
         return {FIGURE: localization_error(Guesses(labels, found.boxes), truth).localization}

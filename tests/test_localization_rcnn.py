@@ -217,7 +217,7 @@ def make_proposals() -> tuple[list[Tensor], ClassProposals, Tensor]:
     return images, ClassProposals(boxes * valid[..., None], scores, valid), torch.tensor([[0, 1, 2], [3, 2, 0]])
 
 
-@pytest.mark.parametrize("combine", ["replace", "product", "keep"])
+@pytest.mark.parametrize("combine", ["replace", "product", "odds", "keep"])
 def test_rescoring_is_what_plain_loops_give(combine: Any) -> None:
     model = make_model().eval()
     images, proposals, labels = make_proposals()
@@ -233,6 +233,9 @@ def test_rescoring_is_what_plain_loops_give(combine: Any) -> None:
                 score, deltas = model.predict(warp_regions(image, region[None], SIZE), labels[n, k][None])
                 if combine == "product":
                     score = score * proposals.scores[n, k, r]
+                if combine == "odds":
+                    odds = [p / (1 - p) for p in (proposals.scores[n, k, r], score)]
+                    score = 1 - 1 / (1 + odds[0] * odds[1].sqrt())
                 if combine == "keep":
                     score = proposals.scores[n, k, r]
                 box = decode(deltas, region[None], (10, 10, 5, 5))

@@ -390,7 +390,7 @@ def test_checkpoints_of_the_other_stage(
         ("rcnn.images=7", "rcnn.images=7 cannot be shared by 2 passes"),
         ("rcnn.proposals.views=sparse", "rcnn.proposals.views is 'sparse': give one of 1-crop, dense"),
         ("rcnn.proposals.count=0", "rcnn.proposals.count is 0"),
-        ("rcnn.combine=sum", "rcnn.combine is 'sum': give one of replace, product, keep"),
+        ("rcnn.combine=sum", "rcnn.combine is 'sum': give one of replace, product, odds, keep"),
         ("rcnn.schedule=None", "rcnn.schedule is None: give a schedule"),
         ("rcnn.settings.context=200", "rcnn.settings.context is 200"),
         ("rcnn.settings.size=0", "rcnn.settings.size is 0"),

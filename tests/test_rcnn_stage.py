@@ -117,9 +117,7 @@ def test_a_short_training_improves_the_best_box(coloured: Path, run: Run) -> Non
 
 
 @pytest.mark.parametrize("nets", [1, 2])
-@pytest.mark.parametrize(
-    ("combine", "vote"), [("replace", None), ("product", None), ("replace", 0.5), ("product", 0.3)]
-)
+@pytest.mark.parametrize(("combine", "vote"), [("replace", None), ("product", None), ("replace", 0.5), ("odds", 0.3)])
 def test_rescoring_is_a_loop_over_images_classes_and_boxes(
     nets: int, combine: Any, vote: float | None, coloured: Path, run: Run
 ) -> None:
@@ -142,7 +140,8 @@ def test_rescoring_is_a_loop_over_images_classes_and_boxes(
                 crop = torch.from_numpy(warped_crop(item.image, region.numpy(), SIZE, 16)).permute(2, 0, 1)[None]
                 answers = [rcnn.predict(crop, torch.tensor([label])) for rcnn in rcnns]
                 own, new = proposals.scores[0, 0, r].item(), np.mean([score.item() for score, _ in answers])
-                scores.append(own * new if combine == "product" else new)
+                odds = own / (1 - own) * (new / (1 - new)) ** 0.5
+                scores.append({"replace": new, "product": own * new, "odds": odds / (1 + odds)}[combine])
                 boxes = [decode(deltas, region[None], (10, 10, 5, 5)) for _, deltas in answers]
                 refined.append(clip_boxes(torch.stack(boxes).mean(0), torch.tensor(item.size))[0])
             best = int(np.argmax(scores))

@@ -31,7 +31,8 @@ from resdet.nets.frozen_stages import freeze_stages
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
 
-Combine = Literal["replace", "product", "keep"]
+Combine = Literal["replace", "product", "odds", "keep"]
+SURE = 1e-6  # no probability is nearer to 0 or 1 when odds are multiplied
 
 
 @dataclass(frozen=True)
@@ -187,14 +188,15 @@ def rescore(
     """New scores and boxes of every proposal (200 of each predicted class), sorted: `best` is the answer.
 
     `images` are N uint8 [3, H, W] in the proposals' own pixels, `labels` int64 [N, L] the proposals' classes. The RPN's
-    score is replaced, multiplied ("product"), or kept, so that boxes alone change ("keep"). `chunk` crops go through
+    score is replaced, multiplied ("product"), its odds are multiplied by the root of the R-CNN's ("odds": logits tell
+    apart what both call almost certain), or it is kept, so that boxes alone change ("keep"). `chunk` crops go through
     the net at once.
     `warp` (image, regions, size, context) makes the crops: give what made those of the training.
     """
     if combine not in get_args(Combine):
         raise UserError(
-            f"combine is {combine!r}: the R-CNN stage's score replaces the RPN's, is its factor (product), or is left "
-            "out (keep)"
+            f"combine is {combine!r}: the R-CNN stage's score replaces the RPN's, is its factor (product), shares in "
+            "its odds (odds), or is left out (keep)"
         )
     boxes, scores = proposals.boxes.clone(), torch.zeros_like(proposals.scores)
     for n, image in enumerate(images):
@@ -206,6 +208,9 @@ def rescore(
             boxes[n, k, r] = clip_boxes(refined, torch.tensor(image.shape[-2:], device=refined.device))
     if combine == "product":
         scores = scores * proposals.scores
+    elif combine == "odds":
+        logits = proposals.scores.logit(SURE) + scores.logit(SURE) / 2
+        scores = torch.where(proposals.valid, logits.sigmoid(), 0.0)
     elif combine == "keep":
         scores = proposals.scores
     return _sorted(ClassProposals(boxes, scores, proposals.valid))

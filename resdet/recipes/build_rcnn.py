@@ -61,8 +61,8 @@ class RCNNSection:
         images: regions in one optimizer step, over all processes and accumulated passes, each of any image.
         optimizer: what differs from the config's `optimizer`.
         proposals: see ProposalSettings.
-        combine: at test the R-CNN's score replaces the RPN's, is its factor ("product"), or the RPN's is kept ("keep"),
-            so that the R-CNN moves boxes alone.
+        combine: at test the R-CNN's score replaces the RPN's, is its factor ("product"), multiplies its odds by the
+            root of its own ("odds"), or the RPN's is kept ("keep"), so that the R-CNN moves boxes alone.
     """
 
     schedule: Schedule

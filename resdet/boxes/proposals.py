@@ -73,7 +73,7 @@ def _suppress(boxes: Tensor, scores: Tensor, iou: float, count: int) -> tuple[Te
     for i in range(len(boxes)):
         keep = nms(boxes[i], scores[i], iou, count)
         index[i, : len(keep)] = keep
-        filled[i, : len(keep)] = True
+        filled[i, : len(keep)].fill_(True)  # an assignment of True makes a tensor of it first, on torch 2.14
     return index, filled
 
 

@@ -2,7 +2,7 @@
 
 Not in the paper. The 30 best boxes of each training image come from its centre crop, six times as fast as densely; a
 crop shows much of what lies around its box, or nothing in it tells where the object ends. Alone the R-CNN chooses the
-best box of an image worse than the RPN does; both together choose better (docs/RESULTS.md).
+best box of an image worse than the RPN does, both together a little better (docs/RESULTS.md).
 """
 
 from mmengine.config import read_base

@@ -80,16 +80,21 @@ class Evaluation:
                 "difference": None if row.difference is None else row.difference[0],
                 "standard_error": None if row.difference is None else row.difference[1],
             }
-            | self._by_share(row)
+            | ({} if self.shares is None else {"error_by_share": self.by_share(row)})
             for name, row in self.rows.items()
         }
 
-    def _by_share(self, row: Row) -> dict[str, Any]:
+    def by_share(self, row: Row) -> list[float | None]:
+        """A row's error by the largest object's share of the image, in percent; None where no image counts.
+
+        Raises:
+            ValueError: nobody has looked at the images, their sizes are not known.
+        """
         if self.shares is None:
-            return {}
+            raise ValueError("shares of the image are known of images that a localizer has looked at")
         counted = self.counted
         errors = error_by_share(row.result.wrong[counted], self.shares[counted])
-        return {"error_by_share": [None if np.isnan(error) else error for error in errors.tolist()]}
+        return [None if np.isnan(error) else error for error in errors.tolist()]
 
 
 def score_rows(
@@ -187,12 +192,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def _print_by_share(evaluation: Evaluation, shares: np.ndarray) -> None:
-    counted = evaluation.counted
     images = np.histogram(shares[~np.isnan(shares)], [0, *SHARES, np.inf])[0]
     rows = [["images", *(str(count) for count in images)]]
     for name, row in evaluation.rows.items():
-        errors = error_by_share(row.result.wrong[counted], shares)
-        rows.append([name, *(DASH if np.isnan(error) else f"{error:.1f}" for error in errors)])
+        rows.append([name, *(DASH if error is None else f"{error:.1f}" for error in evaluation.by_share(row))])
     title = "error (%) by the largest object's share of the image"
     print_table(results_table(title, ["test", "< 1/16", "< 1/4", "< 1/2", ">= 1/2"], rows))
 

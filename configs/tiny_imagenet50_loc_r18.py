@@ -4,8 +4,8 @@ Not in the paper. The map is conv4's with holes, of stride 8: conv5's stride of 
 conv4's own 7 x 7, too few for objects under a quarter of the photo. Anchors are closer than the paper's kind: of scales
 32, 64, 128 with ratios .5, 1, 2 and a stride of 16 any has an IoU of .7 with the object in 31 % of the test crops, of
 these in 80 %. They are positive from .4, since the regressor brings such a box to .5, where it is right; 32 of a crop
-are learnt from, at no cost, half of them positive. The dense test stays near the sizes of objects that the training
-crops show, and votes: at the larger scales an object that fills the image is found in parts.
+are learnt from, at no cost, half of them positive. The dense test stays among the short sides of the training crops,
+and votes: at 320 an object that fills the image is found in parts.
 """
 
 from mmengine.config import read_base
@@ -44,7 +44,7 @@ data = dict(
     test_view=dict(type=CenterLocalizationCrop, size=112, short=240),
     images=64,
     workers=1,
-    scales=(232, 256, 288, 320),
+    scales=(224, 256, 288),
     vote=0.5,
 )
 optimizer.update(lr=0.2, weight_decay=5e-4)

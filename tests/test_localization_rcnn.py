@@ -13,7 +13,7 @@ from resdet.boxes.coding import decode, encode
 from resdet.boxes.geometry import clip_boxes, pairwise_iou
 from resdet.draws import draw_seeds
 from resdet.errors import UserError
-from resdet.localization.ensemble import RCNNEnsemble
+from resdet.localization.ensemble import Mirrored, RCNNEnsemble
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings, RegionBatch, rescore
 from resdet.localization.regions import RegionPools, label_regions, sample_regions, warp_regions, with_context
 from resdet.localization.testing import ClassProposals
@@ -266,6 +266,22 @@ def test_an_ensemble_averages_probabilities_and_boxes() -> None:
     torch.testing.assert_close(together.boxes, rescore(models[0], images, proposals, classes).boxes)
     with pytest.raises(UserError, match="one size and context"):
         RCNNEnsemble([models[0], make_model(size=64)])
+
+
+def test_a_stage_in_the_mirror_answers_as_it_does_in_the_mirrored_image() -> None:
+    model, image, regions, labels = make_model().eval(), photo(width=90), random_boxes(3), torch.tensor([0, 3, 1])
+
+    def mirror(boxes: Tensor) -> Tensor:
+        return torch.stack([90 - boxes[:, 2], boxes[:, 1], 90 - boxes[:, 0], boxes[:, 3]], 1)
+
+    there = warp_regions(image.flip(-1), mirror(regions), SIZE)
+    expected, boxes = model.refine(there, labels, mirror(regions))
+    here = warp_regions(image, regions, SIZE)
+    assert not torch.equal(here, there)
+    scores, found = Mirrored(model).refine(here, labels, regions)
+    torch.testing.assert_close(scores, expected, atol=5e-3, rtol=0)  # crops differ by a rounded pixel value at most
+    torch.testing.assert_close(found, mirror(boxes), atol=0.1, rtol=0)
+    assert (found - model.refine(here, labels, regions)[1]).abs().max() > 1
 
 
 def test_the_stage_learns_to_prefer_and_to_improve_boxes_around_an_object() -> None:

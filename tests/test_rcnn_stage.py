@@ -139,6 +139,8 @@ def test_rescoring_is_a_loop_over_images_classes_and_boxes(
                 region = proposals.boxes[0, 0, r]
                 crop = torch.from_numpy(warped_crop(item.image, region.numpy(), SIZE, 16)).permute(2, 0, 1)[None]
                 answers = [rcnn.predict(crop, torch.tensor([label])) for rcnn in rcnns]
+                mirrored = [rcnn.predict(crop.flip(-1), torch.tensor([label])) for rcnn in rcnns]
+                answers += [(score, deltas * torch.tensor([-1, 1, 1, 1])) for score, deltas in mirrored]
                 own, new = proposals.scores[0, 0, r].item(), np.mean([score.item() for score, _ in answers])
                 odds = own / (1 - own) * (new / (1 - new)) ** 0.5
                 scores.append({"replace": new, "product": own * new, "odds": odds / (1 + odds)}[combine])

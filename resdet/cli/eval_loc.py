@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rcnn-net", nargs=2, action="append", default=[], metavar=("CONFIG", "R"), help="another net's, to average"
     )
     parser.add_argument("--views", nargs="+", choices=get_args(Views), default=["1-crop"])
-    parser.add_argument("--flip", action="store_true", help="look at mirror images too")
+    parser.add_argument("--flip", action="store_true", help="look at mirror images too, R's crops among them")
     parser.add_argument("--scales", type=int, nargs="+", metavar="PX", help="short sides for crops of 224, of dense")
     parser.add_argument(
         "--vote", type=float, metavar="IOU", help="the mean of all boxes with this IoU to the best (data.vote)"

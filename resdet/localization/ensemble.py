@@ -1,9 +1,10 @@
-"""Several localizers as one (App. C, Table 14): their proposals united, their scores averaged.
+"""Several localizers as one (App. C, Table 14), or one in the mirror too: proposals united, scores averaged.
 
 found = [class_proposals(model, views, labels) for model in models]     # resdet/localization/testing.py
 proposals = unite(found)                                                # N x L x 200 slots again
 boxes, scores = proposals.best(image_sizes)                             # an ensemble of RPNs alone
 proposals = rescore(RCNNEnsemble([a, b]), images, proposals, labels)    # every net scores every region
+proposals = rescore(RCNNEnsemble([a, Mirrored(a)]), images, proposals, labels)    # a net, every region twice
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from resdet.boxes.geometry import pairwise_iou
 from resdet.errors import UserError
-from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
+from resdet.localization.rcnn import RCNNSettings, Refiner
 from resdet.localization.testing import ClassProposals, keep_best
 
 
@@ -54,7 +55,7 @@ class RCNNEnsemble:
         models: trained on the same classes and on crops of the same size and context.
     """
 
-    def __init__(self, models: Sequence[LocalizationRCNN]) -> None:
+    def __init__(self, models: Sequence[Refiner]) -> None:
         kinds = {(model.settings.size, model.settings.context) for model in models}
         if len(kinds) != 1:
             raise UserError(f"an ensemble's crops have one size and context, these have {sorted(kinds)}")
@@ -69,3 +70,22 @@ class RCNNEnsemble:
         """As LocalizationRCNN.refine."""
         scores, boxes = zip(*(model.refine(images, labels, regions) for model in self.models), strict=True)
         return torch.stack(scores).mean(0), torch.stack(boxes).mean(0)
+
+
+class Mirrored:
+    """An R-CNN stage that is shown the mirror image of each crop, for an ensemble with itself (not in the paper)."""
+
+    def __init__(self, model: Refiner) -> None:
+        self.model = model
+
+    @property
+    def settings(self) -> RCNNSettings:
+        """How the crops are made."""
+        return self.model.settings
+
+    def refine(self, images: Tensor, labels: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """As LocalizationRCNN.refine; the boxes are those of `images`, mirrored back within their regions."""
+        scores, boxes = self.model.refine(images.flip(-1), labels, regions)
+        x1, y1, x2, y2 = boxes.unbind(-1)
+        both = regions[..., 0] + regions[..., 2]
+        return scores, torch.stack([both - x2, y1, both - x1, y2], -1)

@@ -33,7 +33,7 @@ class ProposalSettings:
     Args:
         count: the best boxes of an image's true class (at test: of each predicted class).
         views: what the RPN looks at in training images. At test the views are those of the test.
-        flip: whether in their mirror images too.
+        flip: whether in their mirror images too. At test --flip says so, of the crops as well.
     """
 
     count: int = 200

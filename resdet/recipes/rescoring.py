@@ -29,7 +29,7 @@ from resdet.data.localization_views import LocalizedView, warped_crop
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size, name_a_lost_process
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
-from resdet.localization.ensemble import RCNNEnsemble, unite
+from resdet.localization.ensemble import Mirrored, RCNNEnsemble, unite
 from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore
 from resdet.localization.testing import ClassProposals, Localizer, class_proposals, vote_for
 from resdet.localization.views import View
@@ -72,7 +72,8 @@ def rescore_all(
         rcnn: what decides; of several the mean.
         dataset: the images.
         labels: int64 [I, L], the classes to look for in each image.
-        views, mirrored, count, nms_iou: as of the proposals that the R-CNN stage was trained on.
+        views, count, nms_iou: as of the proposals that the R-CNN stage was trained on.
+        mirrored: the localizers look at mirror images too, the R-CNN stages at mirrored crops.
         run: device, precision, processes.
         combine, chunk: as localization/rcnn.rescore's.
         vote: the best box becomes the mean, weighted by score, of all refined boxes with so large an IoU to it.
@@ -85,7 +86,8 @@ def rescore_all(
     models, nets = listed(model), listed(rcnn)
     for net in nets:
         net.eval()  # propose() does it for the localizers
-    stage = nets[0] if len(nets) == 1 else RCNNEnsemble(nets)
+    refiners: list[Refiner] = [*nets, *(map(Mirrored, nets) if mirrored else ())]
+    stage = refiners[0] if len(refiners) == 1 else RCNNEnsemble(refiners)
     own = np.arange(get_rank(), len(dataset), get_world_size())
     pin = run.device.type == "cuda"
     loader = localization_views_loader(dataset, [*views, AsDecoded()], own, images, workers, pin)

@@ -1,4 +1,4 @@
-"""Areas, overlaps and clipping of boxes: float (x1, y1, x2, y2) in pixels, ``x2 - x1`` is the width.
+"""Areas, overlaps, clipping and mirroring of boxes: float (x1, y1, x2, y2) in pixels, ``x2 - x1`` is the width.
 
     ious = pairwise_iou(ground_truth, anchors)       # [N, G, 4], [N, A, 4] -> [N, G, A]
 
@@ -35,6 +35,12 @@ def pairwise_coverage(a: Tensor, b: Tensor) -> Tensor:
     This, not the IoU, tells whether an anchor lies in a crowd region, which may be far larger than the anchor.
     """
     return _ratio(_intersection(a, b), area(a)[..., :, None])
+
+
+def mirror_within(boxes: Tensor, width: Tensor | int) -> Tensor:
+    """Boxes [..., 4], left and right exchanged within [0, width], a number or a tensor that [...] broadcasts with."""
+    x1, y1, x2, y2 = as_wide(boxes).unbind(-1)
+    return torch.stack([width - x2, y1, width - x1, y2], -1)
 
 
 def clip_boxes(boxes: Tensor, sizes: Tensor) -> Tensor:

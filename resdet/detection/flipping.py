@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from resdet.boxes.geometry import mirror_within
 from resdet.boxes.proposals import Proposals
 from resdet.detection.composition import FourFunctions
 from resdet.structures import Batch, Pyramid
@@ -53,8 +54,7 @@ class Flipped:
 def mirror_boxes(boxes: Tensor, image_sizes: Tensor) -> Tensor:
     """Boxes [N, ..., 4] in the images mirrored left to right; image_sizes [N, 2] is (height, width)."""
     width = image_sizes[:, 1].to(boxes.dtype).view(-1, *[1] * (boxes.dim() - 2))
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    return torch.stack([width - x2, y1, width - x1, y2], -1)
+    return mirror_within(boxes, width)
 
 
 def mirror_views(views: Batch | Pyramid) -> Batch | Pyramid:

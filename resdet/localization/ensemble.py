@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from resdet.boxes.geometry import pairwise_iou
+from resdet.boxes.geometry import mirror_within, pairwise_iou
 from resdet.errors import UserError
 from resdet.localization.rcnn import RCNNSettings, Refiner
 from resdet.localization.testing import ClassProposals, keep_best
@@ -86,6 +86,4 @@ class Mirrored:
     def refine(self, images: Tensor, labels: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """As LocalizationRCNN.refine; the boxes are those of `images`, mirrored back within their regions."""
         scores, boxes = self.model.refine(images.flip(-1), labels, regions)
-        x1, y1, x2, y2 = boxes.unbind(-1)
-        both = regions[..., 0] + regions[..., 2]
-        return scores, torch.stack([both - x2, y1, both - x1, y2], -1)
+        return scores, mirror_within(boxes, regions[..., 0] + regions[..., 2])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from resdet.boxes.geometry import clip_boxes
+from resdet.boxes.geometry import clip_boxes, mirror_within
 
 
 @dataclass
@@ -46,9 +46,7 @@ class View:
     def to_image(self, boxes: Tensor) -> Tensor:
         """Boxes [N, ..., 4] of the input in the images' own pixels, mirrored back and clipped to the images."""
         if self.flipped:
-            x1, y1, x2, y2 = boxes.unbind(-1)
-            width = self.images.shape[-1]
-            boxes = torch.stack([width - x2, y1, width - x1, y2], -1)
+            boxes = mirror_within(boxes, self.images.shape[-1])
         spread = (len(boxes),) + (1,) * (boxes.dim() - 2) + (4,)
         return clip_boxes(boxes / self.scale.view(spread) + self.offset.view(spread), self.image_sizes)
 

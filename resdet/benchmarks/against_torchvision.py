@@ -71,7 +71,7 @@ def compare(
     """
     require(cfg, "a detector", "model")
     model = random_detector(cfg, proposals, mode).to(device).eval()
-    peer = torchvision_peer(model, size).to(device)
+    peer = torchvision_peer(model).to(device)
     batch = random_batch(model.num_classes, size, images).to(device)
     differences = largest_differences(model, peer.eval(), batch)
     for name, difference in differences.items():

@@ -1,11 +1,12 @@
-"""torchvision's Faster R-CNN in C4 form with the weights of one of ours: the same function, for comparisons of speed.
+"""torchvision's Faster R-CNN in C4 form with the weights of one of ours: the same function, for comparisons.
 
-peer = torchvision_peer(model, (600, 1000))                # a torchvision FasterRCNN
+peer = torchvision_peer(model)                        # a torchvision FasterRCNN
 differences = largest_differences(model, peer, batch) # of the map, logits, deltas, scores and boxes
 
 Everything that torchvision computes is torchvision's: the ResNet, the RPN, the sampling, the pooling, NMS. Changed is
 what would make it another function: the stride on the first 1x1 (the paper's place), anchors that are not rounded and
-16 apart whatever the image's size, no padding to multiples of 32, and conv5 as the head.
+16 apart whatever the image's size, no padding to multiples of 32, RoIAlign's `aligned` and samples, and conv5 as the
+head.
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, roi_align, roi_pool
 
 from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
+from resdet.detection.roi_head import HeadSettings
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
 from resdet.nets.weights import to_torchvision
 from resdet.structures import Batch, Features
 
 
-def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFasterRCNN:
+def torchvision_peer(model: FasterRCNN, size_divisible: int = 1) -> TorchvisionFasterRCNN:
     """A torchvision detector that computes what `model` computes; in training too, with its own losses and sampling.
 
-    size: (height, width) of the images that it will be given; torchvision's resizing then leaves them as they are.
+    It does not resize: give it images of the network's input size.
+
+    Args:
+        model: its weights are copied, its settings taken over.
+        size_divisible: a batch is padded to a multiple of this many pixels; 32 in torchvision.
 
     Raises:
         UserError: the net is not one of torchvision's (a width other than 1, or Caffe's pool1).
@@ -50,12 +56,16 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
         _Trunk(resnet, net.trunk_channels),
         rpn_anchor_generator=_Anchors(model),
         rpn_head=_rpn_head(model),
+        rpn_fg_iou_thresh=rpn.positive_iou,
+        rpn_bg_iou_thresh=rpn.negative_iou,
+        rpn_batch_size_per_image=rpn.anchors_per_image,
+        rpn_positive_fraction=rpn.positive_fraction,
         rpn_pre_nms_top_n_train=rpn.train_pre_nms,
         rpn_pre_nms_top_n_test=rpn.test_pre_nms,
         rpn_post_nms_top_n_train=rpn.train_post_nms,
         rpn_post_nms_top_n_test=rpn.test_post_nms,
         rpn_nms_thresh=rpn.nms_iou,
-        box_roi_pool=_Pool(head.pooling, head.bins),
+        box_roi_pool=_Pool(head),
         box_head=_Conv5(resnet.layer4),
         box_predictor=_predictor(model),
         box_score_thresh=head.score_floor,
@@ -63,9 +73,12 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
         box_detections_per_img=head.max_detections,
         box_batch_size_per_image=head.regions,
         box_positive_fraction=head.foreground_fraction,
+        box_fg_iou_thresh=head.foreground_iou,
+        box_bg_iou_thresh=head.foreground_iou,
+        bbox_reg_weights=head.delta_weights,
     )
     mean, std = (v / 255 for v in (net.preprocess.mean, net.preprocess.std))
-    peer.transform = GeneralizedRCNNTransform(min(size), max(size), mean.tolist(), std.tolist(), size_divisible=1)
+    peer.transform = _Normalize(1, 1, mean.tolist(), std.tolist(), size_divisible=size_divisible)
     for ours, theirs in (("conv1", "conv1"), *((f"conv{i + 1}", f"layer{i}") for i in range(1, 5))):
         trained = any(p.requires_grad for p in getattr(net, ours).parameters())
         getattr(resnet, theirs).requires_grad_(trained)
@@ -73,9 +86,12 @@ def torchvision_peer(model: FasterRCNN, size: tuple[int, int]) -> TorchvisionFas
 
 
 def peer_inputs(batch: Batch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """A batch as torchvision takes it: float images on 0..1 and lists of boxes; the background is its class 0."""
+    """A batch as torchvision takes it: float images on 0..1 and lists of boxes; the background is its class 0.
+
+    Boxes are in pixels of the network's input.
+    """
     images = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes.tolist(), strict=True)]
-    rows = zip(batch.boxes, batch.labels, batch.mask, strict=True)
+    rows = zip(batch.boxes * batch.scale[:, None], batch.labels, batch.mask & ~batch.crowd, strict=True)
     return images, [{"boxes": boxes[used], "labels": labels[used] + 1} for boxes, labels, used in rows]
 
 
@@ -153,15 +169,22 @@ class _Conv5(nn.Module):
         return self.layer4(x).mean((2, 3))
 
 
+class _Normalize(GeneralizedRCNNTransform):
+    """Normalizes and pads, and leaves the size as it is."""
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        return image, target
+
+
 class _Pool(MultiScaleRoIAlign):
-    def __init__(self, kind: str, bins: int) -> None:
-        super().__init__(["0"], bins, sampling_ratio=0)
-        self.kind, self.bins = kind, bins
+    def __init__(self, head: HeadSettings) -> None:
+        super().__init__(["0"], head.bins, sampling_ratio=head.samples)
+        self.kind, self.bins, self.samples, self.aligned = head.pooling, head.bins, head.samples, head.aligned
 
     def forward(self, features: dict[str, Tensor], regions: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
         if self.kind == "pool":  # in fp32, as its autocast does for roi_align
             return roi_pool(features["0"].float(), [r.float() for r in regions], self.bins, 1 / STRIDE)
-        return roi_align(features["0"], regions, self.bins, 1 / STRIDE, sampling_ratio=0, aligned=True)
+        return roi_align(features["0"], regions, self.bins, 1 / STRIDE, self.samples, self.aligned)
 
 
 class _Anchors(AnchorGenerator):

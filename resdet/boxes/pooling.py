@@ -3,7 +3,7 @@
     cells = roi_align(features, regions)               # [N, C, h, w], [N, R, 4] -> [N * R, C, 14, 14]
     cells = roi_pool(features, regions, even=True)     # [N * R, C, 7, 7]
 
-`roi_align` is torchvision's ``roi_align(aligned=True)`` (Mask R-CNN, section 3) and `roi_pool` its ``roi_pool`` (Fast
+`roi_align` is torchvision's ``roi_align`` (Mask R-CNN, section 3) and `roi_pool` its ``roi_pool`` (Fast
 R-CNN, section 2.1). Those two need NCHW float32; these take bf16 and give the result with C innermost (channels_last),
 so that a network in that layout is never copied. Region coordinates get no gradient.
 
@@ -43,6 +43,7 @@ def roi_align(
     sampling: int = 0,
     even: bool = False,
     cells: Tensor | None = None,
+    aligned: bool = True,
 ) -> Tensor:
     """Average of bilinear samples in each bin: [N, C, h, w] and [N, R, 4] -> [N * R, C, bins, bins].
 
@@ -50,10 +51,18 @@ def roi_align(
     is adaptive, ``ceil(region / bins)`` of the region's size in cells. A region without area gives 0 if adaptive. With
     `even` the result is [N * R, C, ceil(bins / 2), ceil(bins / 2)], see above. `cells` int64 [N, 2] is the (height,
     width) that each image fills of a padded map: its border is there. None: the whole map.
+
+    `aligned` says where the value of cell i lies on the image: at pixel ``(i + .5) * stride`` (True: torchvision's
+    ``aligned=True``, detectron2's ROIAlignV2), or at ``i * stride`` (False: the original RoIAlign). A region is at
+    least one cell long with False.
     """
     height, width = features.shape[2:]
     on_cpu = features.device.type == "cpu" and not torch.compiler.is_compiling()
-    low, high = (corners - 0.5 for corners in _corners(features, regions, stride))
+    low, high = _corners(features, regions, stride)
+    if aligned:
+        low, high = low - 0.5, high - 0.5
+    else:
+        high = torch.maximum(high, low + 1)
     rows, columns = _extents(features, regions, cells)
     wx = _interpolation(low[:, 0], high[:, 0], columns, width, bins, sampling, even, on_cpu)
     wy = _interpolation(low[:, 1], high[:, 1], rows, height, bins, sampling, even, on_cpu)

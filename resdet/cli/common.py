@@ -235,4 +235,6 @@ def _finite(value: Any) -> Any:
     """JSON has no NaN: None stands for a figure that is not defined."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -42,6 +42,8 @@ class DetectionData:
             chance; () is the resizer's alone.
         augment: albumentations transforms, see data/transforms.DetectionAugmentation.
         images: in one optimizer step, over all processes and accumulated passes.
+        group_aspects: take the images of a training step from those that are wider than high or from the others, so
+            that little is padded.
         test_images: in a batch at test.
         workers: loader processes, for each training process.
         method: of the AP: "area" or "11-point" by VOC's rules, "ilsvrc" by ImageNet DET's, "coco" by COCO's.
@@ -53,6 +55,7 @@ class DetectionData:
     train: DetectionDataset | None = None
     train_scales: Sequence[int] = ()
     augment: Sequence[Any] = ()
+    group_aspects: bool = True
     test_images: int = 1
     workers: int = 2
     method: Rule = "area"

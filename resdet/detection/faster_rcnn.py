@@ -15,6 +15,7 @@ Four functions carry it, and all that composes with it (App. B):
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,6 @@ from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
 from resdet.structures import Batch, Detections, Features
 
-POOLING: dict[str, Callable[..., Tensor]] = {"align": roi_align, "pool": roi_pool}
 STRIDE = 16  # of conv4's map
 
 
@@ -66,8 +66,7 @@ class FasterRCNN(nn.Module):
         self.num_classes = num_classes
         self.rpn = RPN(net.trunk_channels, rpn, STRIDE)
         self.head = RoIHead(net.channels, num_classes, head)
-        if self.head.settings.pooling not in POOLING:
-            raise UserError(f"pooling '{self.head.settings.pooling}' is unknown; there are {', '.join(POOLING)}")
+        self.pooling = pooling_function(self.head.settings)
         if isinstance(net, VGG) and self.head.settings.bins != 7:
             raise UserError(
                 f"head.bins is {self.head.settings.bins}: VGG's fc6 reads regions of 7x7 cells, set it to 7"
@@ -121,9 +120,8 @@ class FasterRCNN(nn.Module):
 
     def pool(self, features: Features, regions: Tensor) -> Tensor:
         """What conv5 reads of each region: [N * R, C, bins, bins], or its even rows and columns where they suffice."""
-        pool, scaled = POOLING[self.head.settings.pooling], regions * features.scale[:, None]
-        even = self.net.reads_even_cells
-        return pool(features.map, scaled, self.head.settings.bins, STRIDE, even=even, cells=features.cells)
+        scaled, even = regions * features.scale[:, None], self.net.reads_even_cells
+        return self.pooling(features.map, scaled, self.head.settings.bins, STRIDE, even=even, cells=features.cells)
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Class probabilities [N, R, K+1] and boxes [N, R, K, 4] of regions [N, R, 4]."""
@@ -137,3 +135,16 @@ class FasterRCNN(nn.Module):
         vectors = self.embed(features, proposals.boxes)
         scores, boxes = self.predict(vectors, proposals.boxes, features.image_sizes)
         return self.head.detections(scores, boxes, proposals.valid)
+
+
+def pooling_function(settings: HeadSettings) -> Callable[..., Tensor]:
+    """`roi_align` or `roi_pool` with the settings' own arguments.
+
+    Raises:
+        UserError: `settings.pooling` is neither "align" nor "pool".
+    """
+    if settings.pooling == "align":
+        return partial(roi_align, sampling=settings.samples, aligned=settings.aligned)
+    if settings.pooling == "pool":
+        return roi_pool
+    raise UserError(f"pooling '{settings.pooling}' is unknown; there are align, pool")

@@ -32,6 +32,9 @@ class HeadSettings:
 
     Args:
         pooling: "align" (RoIAlign) or "pool" (RoIPool, max; the paper's).
+        aligned: of RoIAlign, where a cell's value lies on the image (boxes/pooling.roi_align): True in detectron2,
+            False in torchvision's detectors.
+        samples: of RoIAlign, bilinear samples along each side of a bin; 0 is adaptive (detectron2), torchvision has 2.
         context: the siblings read the whole image's vector beside each region's (global context, App. B).
         bins: regions are pooled to so many on a side; 14 is what conv5 read of the trunk's own training crops of 224
             pixels, a sixteenth: take 7 for a trunk trained on crops of 112.
@@ -44,9 +47,13 @@ class HeadSettings:
         score_floor: detections below are dropped; a lower one gives a higher AP.
         nms_iou: .3 for VOC (the paper), .5 for COCO and in detectron2.
         max_detections: an image.
+        siblings_std: standard deviations of the initial weights of the class and the box layer (Fast R-CNN, section
+            2.3, made for VGG's 4,096 columns); None initializes both as ``nn.Linear`` does.
     """
 
     pooling: str = "align"
+    aligned: bool = True
+    samples: int = 0
     context: bool = False
     bins: int = 14
     regions: int = 128
@@ -58,6 +65,7 @@ class HeadSettings:
     score_floor: float = 0.05
     nms_iou: float = 0.3
     max_detections: int = 100
+    siblings_std: tuple[float, float] | None = (0.01, 0.001)
 
 
 class LabelledRegions(NamedTuple):
@@ -78,10 +86,11 @@ class RoIHead(nn.Module):
         columns = 2 * channels if self.settings.context else channels
         self.scores = nn.Linear(columns, num_classes + 1)
         self.deltas = nn.Linear(columns, 4 * num_classes)
-        nn.init.normal_(self.scores.weight, std=0.01)
-        nn.init.normal_(self.deltas.weight, std=0.001)
-        nn.init.zeros_(self.scores.bias)
-        nn.init.zeros_(self.deltas.bias)
+        if self.settings.siblings_std is None:
+            return
+        for layer, std in zip((self.scores, self.deltas), self.settings.siblings_std, strict=True):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [..., K+1] and deltas [..., K, 4] of regions' vectors [..., C]; fp32 always, they are cheap."""

@@ -5,7 +5,7 @@ difference.mean, difference.low, difference.high        # of mAP, ours minus the
 
 Both detectors are scored on the same random draws of the test images, with replacement (Efron and Tibshirani 1993,
 ch. 13, percentile interval): an image that is easy for both moves neither's lead. Several trainings of each, one a
-seed, are averaged in every draw; the interval is about the images, the spread over seeds is another question.
+seed, are averaged in every draw; the interval is about the images, unless the trainings are drawn as well.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
     over_thresholds: bool = False,
+    over_trainings: bool = False,
 ) -> Difference:
     """An interval for the difference of mean AP at IoU .5, or over .5:.05:.95.
 
@@ -47,17 +48,24 @@ def paired_bootstrap(
         resamples: draws of the images.
         level: of the interval.
         seed: the same one draws the same images.
+        over_trainings: draw the trainings too, with replacement, `ours[i]` and `theirs[i]` (of one seed) together; the
+            interval is then about other images and other seeds.
         over_thresholds: of the mean over COCO's ten IoUs (by VOC's rules) instead, some ten times slower.
 
     Raises:
-        ValueError: a detector without any training.
+        ValueError: a detector without any training; with `over_trainings`, one has more than the other.
     """
     if not ours or not theirs:
         raise ValueError("both detectors need the detections of at least one training")
+    if over_trainings and len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} trainings are not paired with {len(theirs)}")
 
-    def difference(images: np.ndarray) -> float:
+    def difference(images: np.ndarray, trainings: Sequence[int] | None = None) -> float:
         drawn = _take_truth(truth, images)
-        means = [np.mean([mean_ap(_take(d, images), drawn) for d in detectors]) for detectors in (ours, theirs)]
+        means = []
+        for detectors in (ours, theirs):
+            chosen = detectors if trainings is None else [detectors[i] for i in trainings]
+            means.append(np.mean([mean_ap(_take(d, images), drawn) for d in chosen]))
         return float(means[0] - means[1])
 
     def mean_ap(found: FlatDetections, drawn: FlatTruth) -> float:
@@ -66,7 +74,11 @@ def paired_bootstrap(
         return evaluate_voc(found, drawn, num_classes, method=method).mean_ap
 
     random = np.random.default_rng(seed)
-    draws = [difference(random.integers(num_images, size=num_images)) for _ in range(resamples)]
+    draws = []
+    for _ in range(resamples):
+        images = random.integers(num_images, size=num_images)
+        trainings = random.integers(len(ours), size=len(ours)).tolist() if over_trainings else None
+        draws.append(difference(images, trainings))
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Difference(difference(np.arange(num_images)), float(low), float(high))
 

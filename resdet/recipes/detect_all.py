@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from resdet.data.annotations import DetectionDataset
 from resdet.data.loading import detection_eval_loader
 from resdet.data.transforms import Resizer
-from resdet.detection.testing import Tester, Testing
+from resdet.detection.testing import Testing
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -24,8 +25,21 @@ from resdet.structures import Detections
 logger = logging.getLogger("resdet")
 
 
+class Detects(Protocol):
+    """What `detect_all` runs: a Tester, or another implementation's detector."""
+
+    testing: Testing
+
+    def eval(self) -> Any:
+        """Change to the mode of testing."""
+
+    def detect(self, views: Any) -> list[Detections]:
+        """The detections of each image of a Batch, of a Pyramid where `testing` has scales."""
+        ...
+
+
 def detect_all(
-    tester: Tester, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
+    tester: Detects, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
 ) -> FlatDetections:
     """The detections of every image of a data set, over all processes, each image once."""
     tester.eval()

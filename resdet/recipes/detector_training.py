@@ -109,7 +109,7 @@ class DetectorTraining:
         if state is not None:
             loop.resume(state)
         with compiled(model.net, run.compile, dynamic=True):
-            return cast(FasterRCNN, loop(self._batches(images, loop.step), validate))
+            return cast(FasterRCNN, loop(self.batches(images, loop.step), validate))
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Evaluate on the test set by the config's rule; one process counts for all. Returns figures for the log."""
@@ -132,12 +132,12 @@ class DetectorTraining:
             write_detector_page(model, self.cfg, self.run, self.data, evaluation, detections, folders)
         return evaluation
 
-    def _batches(self, images: int, step: int) -> Any:
+    def batches(self, images: int, step: int) -> Any:
         """Endless, from this step on."""
         accumulate, data = self.settings.accumulate, self.data
         sampler = TrainSampler(
             len(self.train_set), images_a_pass(images, accumulate), self.run.seed,
-            aspect_groups(self.train_set.table.aspect_ratios()),
+            aspect_groups(self.train_set.table.aspect_ratios()) if data.group_aspects else None,
             get_rank(), get_world_size(), start=step * accumulate,
         )  # fmt: skip
         pin = self.run.device.type == "cuda"

@@ -1,0 +1,13 @@
+"""compare_fruit_r18 without its test set, for choices: two thirds of the training photographs, tested on the rest."""
+
+from mmengine.config import read_base
+
+from resdet.data.splitting import SplitPart
+from resdet.data.voc import VOCDataset
+
+with read_base():
+    from .compare_fruit_r18 import *
+
+PHOTOS = dict(type=VOCDataset, root=ROOT, splits=[("fruit", "trainval")], classes=CLASSES, keep_difficult=False)
+data["train"] = dict(type=SplitPart, dataset=PHOTOS, part="train", fraction=2 / 3)
+data["test"] = dict(type=SplitPart, dataset=PHOTOS, part="test", fraction=2 / 3)

@@ -1,0 +1,191 @@
+"""How well ours and torchvision's Faster R-CNN learn: the same trunk, settings, images, order and flips, scored alike.
+
+trained = train_contenders(cfg, [Contender.parse("torchvision"), Contender.parse("resdet")], seeds=[0, 1], run=run)
+rows = summarize(trained, dataset, "area")
+
+Every training has a folder of its own, WORK_DIR/CONTENDER/seedS. One that is there is not trained again, and one that
+was interrupted goes on: contenders can be trained by several processes, and compared by a last one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from resdet.benchmarks.parts import Contender
+from resdet.data.annotations import DetectionDataset
+from resdet.data.settings import Rule
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.testing import Tester
+from resdet.engine.checkpoint import find_resume
+from resdet.engine.config import Config, build, build_call, require
+from resdet.engine.log import start_logging
+from resdet.engine.loop import TrainLoop
+from resdet.engine.optimizer import build_sgd
+from resdet.engine.run import Run, make_folder
+from resdet.errors import UserError
+from resdet.metrics.bootstrap import Difference, paired_bootstrap
+from resdet.metrics.voc_ap import FlatDetections, Method
+from resdet.recipes.detect_all import Detects, detect_all
+from resdet.recipes.detector_training import DetectorTraining
+from resdet.recipes.score_detections import score, truth_of
+from resdet.report.tables import print_table, results_table
+
+DETECTIONS, RECORD = "detections.npz", "accuracy.json"
+MOST_CLASSES = 5  # in the table
+logger = logging.getLogger("resdet")
+
+
+@dataclass
+class Trained:
+    """One contender's trainings, one for each seed."""
+
+    contender: Contender
+    detections: list[FlatDetections]
+
+
+@dataclass
+class Row:
+    """One contender's figures, and its difference to the first contender."""
+
+    name: str
+    map50: list[float]  # of each seed, 0..1
+    map50_95: list[float]
+    per_class: dict[str, list[float]]  # AP@.5 of each seed
+    lead: Difference | None  # of mAP@.5; None for the first contender
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "lead": None if self.lead is None else vars(self.lead)}
+
+
+def train_contenders(cfg: Config, contenders: Sequence[Contender], seeds: Sequence[int], run: Run) -> list[Trained]:
+    """Train every contender with every seed, or read what an earlier call has left in `run.work_dir`.
+
+    Raises:
+        UserError: `run` names no weights to start from, or a folder holds a training of another config or trunk.
+    """
+    require(cfg, "a detector", "model", "data.train", "data.test", "optimizer", "schedule", "loop")
+    if not run.init_from:
+        raise UserError("--init-from: give the trunk that both start from")
+    found: dict[str, list[FlatDetections]] = {contender.name: [] for contender in contenders}
+    for seed in seeds:
+        for contender in contenders:
+            folder = run.work_dir / contender.name.replace(":", "_") / f"seed{seed}"
+            own = replace(run, work_dir=folder, seed=seed, whole=run.work_dir)
+            found[contender.name].append(_trained(contender, cfg, own))
+    return [Trained(contender, found[contender.name]) for contender in contenders]
+
+
+def summarize(trained: Sequence[Trained], dataset: DetectionDataset, rule: Rule, resamples: int = 1000) -> list[Row]:
+    """Figures by seed, and the differences to the first contender with 95 % intervals over test images and seeds.
+
+    Args:
+        trained: contenders with the same seeds.
+        dataset: the test set.
+        rule: for the AP.
+        resamples: draws of the images, and with them of the seeds.
+    """
+    return [_row(one, trained[0], dataset, rule, resamples) for one in trained]
+
+
+def print_rows(rows: Sequence[Row], seeds: Sequence[int]) -> None:
+    """mAP@.5 of every seed, means, AP by class and the differences to the first contender, all in percent."""
+    lines = []
+    for row in rows:
+        each = " ".join(f"{100 * value:.1f}" for value in row.map50)
+        classes = " ".join(f"{100 * np.mean(values):.1f}" for values in list(row.per_class.values())[:MOST_CLASSES])
+        lines.append([row.name, each, _spread(row.map50), _spread(row.map50_95), classes, _interval(row.lead)])
+    names = list(rows[0].per_class)[:MOST_CLASSES]
+    columns = ["", "mAP@.5 by seed", "mAP@.5", "mAP@[.5,.95]", ", ".join(names), f"mAP@.5 less {rows[0].name}'s"]
+    print_table(results_table(f"seeds {', '.join(map(str, seeds))}", columns, lines))
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = f" +- {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{deviation}"
+
+
+def _interval(lead: Difference | None) -> str:
+    return "" if lead is None else f"{100 * lead.mean:+.1f} ({100 * lead.low:+.1f} .. {100 * lead.high:+.1f})"
+
+
+def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, resamples: int) -> Row:
+    evaluations = [score(found, dataset, rule) for found in one.detections]
+    method: Method = "11-point" if rule == "11-point" else "area"
+    lead = None
+    if one is not first:
+        lead = paired_bootstrap(
+            one.detections, first.detections, truth_of(dataset), len(dataset), len(dataset.classes), method, resamples,
+            over_trainings=True,
+        )  # fmt: skip
+    return Row(
+        one.contender.name,
+        [e.figures["mAP50"] for e in evaluations],
+        [e.figures["mAP50_95"] for e in evaluations],
+        {name: [e.classes[k].ap for e in evaluations] for k, name in enumerate(dataset.classes)},
+        lead,
+    )
+
+
+def _trained(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
+    """One training's detections in the test set."""
+    facts = {"seed": run.seed, "init_from": _digest(run.init_from), "config": cfg.pretty_text}
+    record = run.work_dir / RECORD
+    if record.is_file():
+        _refuse_others(json.loads(record.read_text()), facts, record)
+        if (run.work_dir / DETECTIONS).is_file():
+            return _read(run.work_dir / DETECTIONS)
+    make_folder(run.work_dir)
+    record.write_text(json.dumps(facts))
+    start_logging(run.work_dir)
+    logger.info("%s, seed %d", contender.name, run.seed)
+    found = _train(contender, contender.config(cfg), run)
+    partial = run.work_dir / f"partial_{DETECTIONS}"
+    np.savez(partial, **vars(found))
+    partial.replace(run.work_dir / DETECTIONS)
+    return found
+
+
+def _train(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
+    random.seed(run.seed)
+    torch.manual_seed(run.seed)
+    job = DetectorTraining(cfg, run)
+    model = job.new_model()
+    job.initialise(model)
+    detector = contender.detector(model).to(run.device)
+    sgd = build_call(build_sgd, cfg.optimizer, model=detector, images=job.data.images)
+    loop = TrainLoop(detector, sgd, build(cfg.schedule), job.settings, run)
+    if (run.work_dir / "last.pth").is_file():
+        loop.resume(cast(dict[str, Any], find_resume(run.work_dir, "auto")))
+    loop(job.batches(job.data.images, loop.step))
+    tester: Detects = Tester([detector]) if isinstance(detector, FasterRCNN) else detector
+    return detect_all(tester, job.data.test, job.data.resizer, run, job.data.test_images, job.data.workers)
+
+
+def _refuse_others(before: dict[str, Any], now: dict[str, Any], record: Path) -> None:
+    differing = [name for name in now if before.get(name) != now[name]]
+    if differing:
+        raise UserError(
+            f"{record.parent} holds a training with another {differing[0]}; give another --work-dir, or delete it"
+        )
+
+
+def _digest(init_from: str | None) -> str:
+    """What tells one file of weights from another: its SHA-256; of a name, the name."""
+    path = Path(init_from or "")
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(init_from)
+
+
+def _read(path: Path) -> FlatDetections:
+    with np.load(path) as file:
+        return FlatDetections(**file)

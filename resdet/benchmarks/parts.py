@@ -6,7 +6,7 @@
 
 What is not listed is the same on both sides. The data, the flips, SGD, clipping, the schedule, the frozen stages and
 the scoring are shared; matching, encoding, the losses and their denominators, the proposals and the frozen BN give the
-same losses and gradients, which tests/test_accuracy.py shows. (Of an image with fewer anchors than are sampled the RPN's
+same losses and gradients, which tests/test_accuracy.py shows. (Of an image with too few anchors to sample, the RPN's
 loss is divided by their number in torchvision, by `anchors_per_image` here and in detectron2.)
 """
 

@@ -6,7 +6,7 @@ python tools/train_det.py coco128_r18 --init-from runs/tiny_imagenet50_r18/last.
 
 from mmengine.config import read_base
 
-from resdet.data.coco import COCODataset
+from resdet.data.detection.coco import COCODataset
 from resdet.data.transforms import Resizer
 from resdet.engine.schedule import MultiStep
 

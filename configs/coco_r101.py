@@ -7,7 +7,7 @@ step; here 8 of joint training. Anchors of 64 px are added for COCO's small obje
 
 from mmengine.config import read_base
 
-from resdet.data.coco import COCODataset
+from resdet.data.detection.coco import COCODataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

@@ -7,7 +7,7 @@ test-dev: eval_coco.py --write-results writes its file. Its images are listed in
 
 from mmengine.config import read_base
 
-from resdet.data.coco import COCODataset
+from resdet.data.detection.coco import COCODataset
 
 with read_base():
     from .coco_r101 import *

@@ -2,8 +2,8 @@
 
 from mmengine.config import read_base
 
-from resdet.data.splitting import SplitPart
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.splitting import SplitPart
+from resdet.data.detection.voc import VOCDataset
 
 with read_base():
     from .compare_fruit_r18 import *

@@ -7,7 +7,7 @@ schedule: VOC 07++12's settings for 480k steps of two images, divided by ten at 
 
 from mmengine.config import read_base
 
-from resdet.data.imagenet_det import ImageNetDETDataset
+from resdet.data.detection.imagenet_det import ImageNetDETDataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

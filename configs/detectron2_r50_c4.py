@@ -6,7 +6,7 @@ python tools/eval_coco.py detectron2_r50_c4 --checkpoint model_final_f97cb7.pkl
 
 from mmengine.config import read_base
 
-from resdet.data.coco import COCODataset
+from resdet.data.detection.coco import COCODataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

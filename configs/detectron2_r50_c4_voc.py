@@ -2,7 +2,7 @@
 
 from mmengine.config import read_base
 
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

@@ -7,7 +7,7 @@ python tools/train_det.py configs/fruit_r18.py --init-from runs/tiny_imagenet50_
 from mmengine.config import read_base
 
 from resdet.data.transforms import Resizer
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

@@ -10,9 +10,9 @@ The paper is silent about the schedule: here 40,000 steps, some 19 epochs of the
 
 from mmengine.config import read_base
 
-from resdet.classification.views import ColourNoise
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop
+from resdet.classification.augment import ColourNoise
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop
 from resdet.engine.schedule import MultiStep
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.nets.resnet import ResNet

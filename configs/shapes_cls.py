@@ -5,7 +5,7 @@ A quarter-width ResNet-18. Not in the paper.
 
 from mmengine.config import read_base
 
-from resdet.data.shapes import ShapeCrops
+from resdet.data.embedded.detection import ShapeCrops
 from resdet.data.transforms import CenterCrop, TrainCrop
 from resdet.engine.schedule import Cosine
 from resdet.nets.resnet import ResNet

@@ -5,7 +5,7 @@ Not in the paper.
 
 from mmengine.config import read_base
 
-from resdet.data.shapes import ShapesDataset
+from resdet.data.embedded.detection import ShapesDataset
 from resdet.data.transforms import Resizer
 from resdet.engine.schedule import Cosine
 

@@ -5,8 +5,8 @@ Not in the paper. shapes_loc_rcnn, which `python tools/train_loc.py` trains, add
 
 from mmengine.config import read_base
 
-from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop
-from resdet.data.shapes_localization import ShapesLocalization
+from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop
+from resdet.data.embedded.localization import ShapesLocalization
 from resdet.engine.schedule import Cosine
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.nets.resnet import ResNet

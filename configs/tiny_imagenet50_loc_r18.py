@@ -10,8 +10,8 @@ and votes: at 320 an object that fills the image is found in parts.
 
 from mmengine.config import read_base
 
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop
 from resdet.engine.schedule import Cosine
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.nets.resnet import ResNet

@@ -6,7 +6,7 @@ picture than the paper's do: short sides of 232 to 340 for a 224 crop, not 256 t
 
 from mmengine.config import read_base
 
-from resdet.data.imagenet import ImageNetDataset
+from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.transforms import CenterCrop, TrainCrop
 from resdet.engine.schedule import Cosine
 from resdet.nets.resnet import ResNet

@@ -6,7 +6,7 @@ have it for Fast R-CNN on 07.
 
 from mmengine.config import read_base
 
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

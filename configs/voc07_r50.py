@@ -8,7 +8,7 @@ Joint training takes 80k steps of two images, the rate divided by ten at 60k: th
 
 from mmengine.config import read_base
 
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

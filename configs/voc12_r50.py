@@ -10,7 +10,7 @@ two images, divided by ten at 80k, is our choice.
 
 from mmengine.config import read_base
 
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.engine.schedule import MultiStep
 
 with read_base():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resdet.recipes.predict import load_detector
+    from resdet.recipes.detection.predict import load_detector
 
 __all__ = ["load_detector"]
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Load what is asked for and not before: ``import resdet.boxes`` should not import OpenCV."""
     if name == "load_detector":
-        from resdet.recipes.predict import load_detector
+        from resdet.recipes.detection.predict import load_detector
 
         return load_detector
     raise AttributeError(f"module 'resdet' has no attribute '{name}'")

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from resdet.boxes.geometry import clip_boxes
-from resdet.data.localization import LocalizationDataset, LocalizedImage
-from resdet.data.localization_views import WholeLocalizationImage
+from resdet.data.localization.crops import WholeLocalizationImage
+from resdet.data.localization.dataset import LocalizationDataset, LocalizedImage
+from resdet.data.localization.regions import RegionSampler
 from resdet.engine.run import Run
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
 from resdet.localization.views import View
 from resdet.nets.resnet import ResNet
-from resdet.recipes.proposal_cache import ProposalCache, cache_proposals
-from resdet.recipes.region_loading import RegionSampler
+from resdet.recipes.localization.rcnn_proposals import ProposalCache, cache_proposals
 from test_localization_data import FISH, SHARK, VAL, Layout
 
 COLOURS = ((220, 40, 40), (40, 60, 220))  # RGB, of each class's objects; what is around them is gray

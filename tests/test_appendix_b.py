@@ -19,9 +19,9 @@ from resdet.detection.context import with_context_columns
 from resdet.detection.ensemble import Ensemble
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.flipping import Flipped, mirror_boxes, mirror_views
+from resdet.detection.inference import Tester, Testing
 from resdet.detection.multiscale import MultiScale, nearest_levels
 from resdet.detection.refinement import Predictions, Refinement, best_boxes, refine
-from resdet.detection.testing import Tester, Testing
 from resdet.engine.precision import precision_context
 from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference

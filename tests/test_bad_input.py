@@ -21,8 +21,8 @@ from PIL import Image
 
 from resdet.cli import inspect_data, train_det
 from resdet.cli.common import run_command
+from resdet.data.detection.voc import VOCDataset, read_annotation
 from resdet.data.images import read_image
-from resdet.data.voc import VOCDataset, read_annotation
 from resdet.engine.log import read_scalars
 from resdet.engine.run import start_run
 from resdet.errors import UserError

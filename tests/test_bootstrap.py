@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resdet.cli import compare_voc
-from resdet.data.voc import write_comp4
+from resdet.data.detection.voc import write_comp4
 from resdet.metrics.bootstrap import paired_bootstrap
 from resdet.metrics.voc_ap import FlatDetections, FlatTruth, evaluate_voc
 from tiny import write_voc

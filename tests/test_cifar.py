@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from resdet.classification.views import ColourNoise, ShiftAndFlip
-from resdet.data.cifar import BINARY, PYTHON, Cifar10
-from resdet.data.resident import ResidentLoader, resident_batches
+from resdet.classification.augment import ColourNoise, ShiftAndFlip
+from resdet.data.classification.cifar import BINARY, PYTHON, Cifar10
+from resdet.data.classification.resident import ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
 from resdet.draws import random_keys
 from resdet.engine.checkpoint import read_checkpoint
@@ -20,7 +20,7 @@ from resdet.engine.config import load_config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run
 from resdet.errors import UserError
-from resdet.recipes.train_classifier import train_classifier
+from resdet.recipes.classification.training import train_classifier
 
 CPU = torch.device("cpu")
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -146,8 +146,8 @@ def test_batches_in_order(binary: Path) -> None:
 
 
 CONFIG = """
-from resdet.classification.views import ShiftAndFlip
-from resdet.data.cifar import Cifar10
+from resdet.classification.augment import ShiftAndFlip
+from resdet.data.classification.cifar import Cifar10
 from resdet.data.settings import ResidentData
 from resdet.engine.schedule import MultiStep, WarmUntil
 from resdet.nets.cifar_resnet import CifarResNet

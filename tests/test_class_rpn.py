@@ -16,7 +16,7 @@ from resdet.boxes.geometry import pairwise_iou
 from resdet.boxes.losses import rpn_losses
 from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
-from resdet.localization.testing import localize
+from resdet.localization.inference import localize
 from resdet.localization.views import View
 from resdet.nets.frozen_bn import FrozenBatchNorm
 from resdet.nets.resnet import ResNet

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from resdet.classification.classifier import Classifier
+from resdet.classification.inference import dense, ten_crop, ten_crops
 from resdet.classification.responses import gradient_norms, layer_responses
-from resdet.classification.testing import dense, ten_crop, ten_crops
 from resdet.cli import eval_cls, export_weights, plot_errors, precise_bn, responses, train_cls
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import load_config
@@ -23,7 +23,7 @@ from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
-from resdet.recipes.evaluate_classifier import evaluate_classifier
+from resdet.recipes.classification.evaluate import evaluate_classifier
 from resdet.structures import LabelledImages
 
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]

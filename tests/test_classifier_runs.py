@@ -13,7 +13,7 @@ import torch
 from resdet.cli import complexity, eval_cls, plot_errors, precise_bn, responses, train_cls
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import load_config
-from resdet.recipes.build_classifier import build_data
+from resdet.recipes.classification.build import build_data
 from test_classification import write_test_set
 from test_cli import ON_CPU, one_line
 from test_processes import free_port, torchrun

@@ -18,8 +18,8 @@ import torch
 
 import resdet
 from resdet.cli import benchmark, complexity, copy_configs, eval_voc, inspect_data, predict, train_cls, train_det
+from resdet.data.detection.voc import VOC_CLASSES, read_comp4
 from resdet.data.images import read_image
-from resdet.data.voc import VOC_CLASSES, read_comp4
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build, load_config
 from resdet.engine.log import read_scalars

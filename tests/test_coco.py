@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from resdet.data.coco import COCO_CLASSES, COCODataset, read_results, write_results
-from resdet.data.coco_file import read_coco_file
+from resdet.data.detection.coco import COCO_CLASSES, COCODataset, read_results, write_results
+from resdet.data.detection.coco_file import read_coco_file
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections
 

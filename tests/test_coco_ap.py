@@ -13,8 +13,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from resdet.data.annotations import DetectionDataset
-from resdet.data.coco import COCODataset, instances_of, write_results
+from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.detection.coco import COCODataset, instances_of, write_results
 from resdet.metrics.coco_ap import FIGURES, evaluate_coco
 from resdet.metrics.voc_ap import FlatDetections
 

@@ -20,7 +20,7 @@ from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.crop_regression import CropRegression
 from resdet.nets.blocks import BasicBlock, Bottleneck
-from resdet.recipes.train_detector import train_detector
+from resdet.recipes.detection.train import train_detector
 
 CLASSES = {
     "coco": 80, "coco128": 80, "det": 200, "detectron2": 80, "fruit": 3, "shapes": 8, "voc07": 20, "voc12": 20,

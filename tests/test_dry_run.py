@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from resdet.cli import train_cls, train_det, train_loc
-from resdet.data.coco import COCO_CLASSES, COCODataset
-from resdet.data.generated import IMAGES, generate
-from resdet.data.imagenet import ImageNetDataset
-from resdet.data.voc import VOC_CLASSES, VOCDataset
+from resdet.data.classification.imagenet import ImageNetDataset
+from resdet.data.detection.coco import COCO_CLASSES, COCODataset
+from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
+from resdet.dry_run.files import IMAGES, generate
+from resdet.dry_run.shrink import STEPS, make_small
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build, load_config
 from resdet.engine.log import read_scalars
 from resdet.errors import UserError
-from resdet.recipes.build_localizer import is_localizer
-from resdet.recipes.dry_run import STEPS, make_small
+from resdet.recipes.localization.build import is_localizer
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 ON_CPU = ["--device", "cpu", "--precision", "fp32"]
@@ -170,12 +170,12 @@ def test_cifar10_s_files_are_whole(tmp_path: Path) -> None:
 
 
 OWN = """
-from resdet.data.imagenet import ImageNetDataset
-from resdet.data.coco import COCODataset
-from resdet.data.resampling import Repeated
-from resdet.data.splitting import SplitPart
-from resdet.data.voc import VOCDataset
-from resdet.data.yolo import YOLODataset
+from resdet.data.classification.imagenet import ImageNetDataset
+from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.resampling import Repeated
+from resdet.data.detection.splitting import SplitPart
+from resdet.data.detection.voc import VOCDataset
+from resdet.data.detection.yolo import YOLODataset
 
 from mmengine.config import read_base
 

@@ -23,7 +23,7 @@ from resdet.engine.schedule import Cosine, MultiStep, Plateau, WarmUntil
 from resdet.errors import UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
-from resdet.recipes.train_classifier import train_classifier
+from resdet.recipes.classification.training import train_classifier
 from resdet.structures import LabelledImages
 
 CPU = torch.device("cpu")

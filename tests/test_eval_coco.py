@@ -45,7 +45,7 @@ def write_coco(root: Path) -> None:
 def coco_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coco")
     write_coco(folder / "coco")
-    text = DETECTOR.format(root=str(folder / "coco")).replace("resdet.data.voc", "resdet.data.coco")
+    text = DETECTOR.format(root=str(folder / "coco")).replace("resdet.data.detection.voc", "resdet.data.detection.coco")
     text = text.replace("VOCDataset", "COCODataset").replace(", classes=CLASSES", "").replace('"area"', '"coco"')
     text = text.replace('[("tiny", "trainval")]', '["train"]').replace('[("tiny", "test")]', '["val"]')
     (folder / "tiny_coco.py").write_text(text)

@@ -16,7 +16,7 @@ from resdet.errors import UserError
 from resdet.nets.cifar_resnet import CifarResNet
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from resdet.nets.resnet import ResNet
-from resdet.nets.weights import load_weights, read_weights, to_cifar, to_torchvision
+from resdet.weights.weights import load_weights, read_weights, to_cifar, to_torchvision
 
 
 class PublicBlock(nn.Module):

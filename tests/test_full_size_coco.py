@@ -16,14 +16,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from resdet.data.coco import COCO_CLASSES, COCODataset, read_results, write_results
+from resdet.data.detection.coco import COCO_CLASSES, COCODataset, read_results, write_results
 from resdet.metrics.voc_ap import FlatDetections
 
 pytestmark = pytest.mark.heavy
 IMAGES, OBJECTS = 118_287, 860_001  # of train2017
 READ = """
 import resource, sys, time
-from resdet.data.coco import COCODataset
+from resdet.data.detection.coco import COCODataset
 started = time.perf_counter()
 dataset = COCODataset(sys.argv[1], ["train2017"])
 print(len(dataset), len(dataset.table.labels), time.perf_counter() - started)
@@ -31,7 +31,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
 SHARE = """
 import sys
-from resdet.data.coco import COCODataset
+from resdet.data.detection.coco import COCODataset
 from torch.utils.data import DataLoader, Dataset
 
 def private(_=None):  # MiB of this process that it shares with no other
@@ -112,7 +112,7 @@ def test_val2017_is_scored_in_no_more_time_than_pycocotools_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """5,000 images x 100 detections x 80 classes; both read the results from memory."""
-    from resdet.recipes.score_detections import score
+    from resdet.recipes.detection.score import score
 
     (tmp_path / "val2017").mkdir()
     (tmp_path / "annotations").mkdir()

@@ -9,10 +9,10 @@ import torch
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
-from resdet.nets import names
 from resdet.nets.resnet import ResNet
-from resdet.nets.weights import load_weights, read_weights
 from resdet.structures import Batch
+from resdet.weights import names
+from resdet.weights.weights import load_weights, read_weights
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 pytestmark = [

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resdet.cli import split_det
-from resdet.data.imagenet_det import (
+from resdet.data.detection.imagenet_det import (
     ImageNetDETDataset,
     Split,
     balanced_split,
@@ -21,10 +21,10 @@ from resdet.data.imagenet_det import (
     write_det_submission,
     write_split,
 )
-from resdet.data.splitting import subset
+from resdet.data.detection.splitting import subset
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections, FlatTruth, evaluate_ilsvrc_det, evaluate_voc, ilsvrc_thresholds
-from resdet.recipes.score_detections import score
+from resdet.recipes.detection.score import score
 
 # Numbers against the order of wnids and of lines, as ant's is in the kit: 3, with the smallest wnid of these.
 CLASSES = "n02691156 2 airplane\nn02219486 3 ant\nn02672831 1 accordion\n"

@@ -13,8 +13,8 @@ import pytest
 import torch
 from albumentations import Crop, HorizontalFlip
 
-from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset
-from resdet.data.imagenet import ImageNetDataset
+from resdet.data.classification.imagenet import ImageNetDataset
+from resdet.data.detection.annotations import Annotation, AnnotationTable, DetectionDataset
 from resdet.data.images import read_image
 from resdet.data.loading import collate_detection, detection_eval_loader, detection_loader, image_loader
 from resdet.data.sampling import TrainSampler, aspect_groups

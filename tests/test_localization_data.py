@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from resdet.data.localization import LocalizationDataset, LocalizedImage
-from resdet.data.localization_loading import localization_eval_loader, localization_loader, whole_localization_loader
-from resdet.data.localization_views import (
+from resdet.data.localization.crops import (
     MEAN_COLOUR,
     CenterLocalizationCrop,
     LocalizationCrop,
     WholeLocalizationImage,
     warped_crop,
 )
+from resdet.data.localization.dataset import LocalizationDataset, LocalizedImage
+from resdet.data.localization.loading import localization_eval_loader, localization_loader, whole_localization_loader
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import CenterCrop, ShortSide, TrainCrop
 from resdet.errors import UserError

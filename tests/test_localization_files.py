@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resdet.data.localization_files import (
+from resdet.data.localization.files import (
     read_excluded,
     read_ilsvrc,
     read_kaggle,

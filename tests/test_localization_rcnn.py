@@ -14,9 +14,9 @@ from resdet.boxes.geometry import clip_boxes, pairwise_iou
 from resdet.draws import draw_seeds
 from resdet.errors import UserError
 from resdet.localization.ensemble import Mirrored, RCNNEnsemble
+from resdet.localization.inference import ClassProposals
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings, RegionBatch, rescore
 from resdet.localization.regions import RegionPools, label_regions, sample_regions, warp_regions, with_context
-from resdet.localization.testing import ClassProposals
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
 from test_host_sync import Waits

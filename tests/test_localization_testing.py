@@ -13,7 +13,7 @@ from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.crop_regression import CropRegression, largest_boxes
 from resdet.localization.ensemble import unite
-from resdet.localization.testing import (
+from resdet.localization.inference import (
     Candidates,
     ClassProposals,
     class_proposals,

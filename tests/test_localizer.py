@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from resdet.cli import benchmark, eval_loc, inspect_data, train_cls, train_loc
-from resdet.data.imagenet import ImageNetDataset
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_files import read_kaggle
-from resdet.data.localization_loading import localization_views_loader
-from resdet.data.localization_views import CenterLocalizationCrop, WholeLocalizationImage
-from resdet.data.shapes_localization import ShapesLocalization
+from resdet.data.classification.imagenet import ImageNetDataset
+from resdet.data.embedded.localization import ShapesLocalization
+from resdet.data.localization.crops import CenterLocalizationCrop, WholeLocalizationImage
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.files import read_kaggle
+from resdet.data.localization.loading import localization_views_loader
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build, load_config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.metrics.localization_error import Guesses, best_overlaps
-from resdet.recipes.evaluate_classifier import evaluate_classifier
+from resdet.recipes.classification.evaluate import evaluate_classifier
 from test_processes import together
 from tiny import CLASSIFIER, write_cls_loc, write_localizer_config
 
@@ -606,8 +606,8 @@ def test_a_set_without_boxes_is_named(
 ) -> None:
     config, _ = own
     text = config.read_text().replace(
-        "from resdet.data.localization import",
-        "from resdet.data.imagenet import ImageNetDataset\nfrom resdet.data.localization import",
+        "from resdet.data.localization.dataset import",
+        "from resdet.data.classification.imagenet import ImageNetDataset\nfrom resdet.data.localization.dataset import",
     )
     config.write_text(text.replace("test=dict(type=LocalizationDataset", "test=dict(type=ImageNetDataset"))
     error = refused(train_loc.main, capsys, config, "--work-dir", tmp_path / "run", *ON_CPU)

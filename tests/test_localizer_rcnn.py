@@ -15,18 +15,18 @@ import pytest
 import torch
 
 from resdet.cli import eval_loc, train_cls, train_loc
-from resdet.data.localization_files import read_kaggle
+from resdet.data.localization.files import read_kaggle
+from resdet.data.localization.regions import RegionDraw, RegionSampler
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import load_config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run
 from resdet.metrics.localization_error import Guesses, localization_error
 from resdet.recipes import evaluate_localizer, train_rcnn
-from resdet.recipes.build_localizer import build_localization_data, load_localizer
-from resdet.recipes.build_rcnn import build_rcnn, load_rcnn
-from resdet.recipes.proposal_cache import _Folder, cache_proposals, weights_digest
-from resdet.recipes.region_loading import RegionDraw, RegionSampler
-from resdet.recipes.rescoring import Rescored, rescore_all
+from resdet.recipes.localization.build import build_localization_data, load_localizer
+from resdet.recipes.localization.rcnn_build import build_rcnn, load_rcnn
+from resdet.recipes.localization.rcnn_inference import Rescored, rescore_all
+from resdet.recipes.localization.rcnn_proposals import _Folder, cache_proposals, weights_digest
 from test_localizer import ON_CPU, call, random_localizer, refused
 from test_processes import together
 from tiny import CLASSIFIER, write_cls_loc, write_localizer_config

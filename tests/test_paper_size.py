@@ -10,7 +10,7 @@ from resdet.benchmarks.detector_stages import random_detector
 from resdet.boxes.geometry import pairwise_iou
 from resdet.data.loading import collate_detection, collate_pyramid, resized
 from resdet.data.transforms import Resizer
-from resdet.detection.testing import Tester, Testing
+from resdet.detection.inference import Tester, Testing
 from resdet.engine.config import build_call, load_config
 from resdet.engine.memory import forget_peak, peak_gib
 from resdet.engine.precision import DTYPES, fast_precision, precision_context

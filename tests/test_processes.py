@@ -178,7 +178,7 @@ MORTAL = """
 import os, signal
 from pathlib import Path
 
-from resdet.data.imagenet import ImageNetDataset
+from resdet.data.classification.imagenet import ImageNetDataset
 
 
 class MortalDataset(ImageNetDataset):

@@ -18,13 +18,13 @@ from coloured_photos import (
     views_of,
     write_photos,
 )
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import CenterLocalizationCrop
+from resdet.data.localization.crops import CenterLocalizationCrop
+from resdet.data.localization.dataset import LocalizationDataset
 from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.localization.ensemble import unite
-from resdet.localization.testing import class_proposals
-from resdet.recipes.proposal_cache import cache_proposals
+from resdet.localization.inference import class_proposals
+from resdet.recipes.localization.rcnn_proposals import cache_proposals
 
 
 @pytest.mark.parametrize("models", [1, 2])

@@ -26,19 +26,19 @@ from coloured_photos import (
 )
 from resdet.boxes.coding import decode
 from resdet.boxes.geometry import clip_boxes, pairwise_iou
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import CenterLocalizationCrop, warped_crop
+from resdet.data.localization.crops import CenterLocalizationCrop, warped_crop
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.regions import RegionDraw, RegionSampler, region_loader
 from resdet.engine.checkpoint import find_resume, read_checkpoint
 from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.localization.ensemble import unite
+from resdet.localization.inference import class_proposals
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
-from resdet.localization.testing import class_proposals
 from resdet.nets.resnet import ResNet
-from resdet.recipes.proposal_cache import ProposalCache, cache_proposals
-from resdet.recipes.region_loading import RegionDraw, RegionSampler, region_loader
-from resdet.recipes.rescoring import Rescored, rescore_all
+from resdet.recipes.localization.rcnn_inference import Rescored, rescore_all
+from resdet.recipes.localization.rcnn_proposals import ProposalCache, cache_proposals
 from test_processes import free_port
 
 # Training ------------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def cache_and_rescore(coloured: Path, folder: Path, run: Run) -> tuple[Counted, 
 
 def test_processes_share_the_parts_and_the_test_images(coloured: Path, tmp_path: Path, run: Run) -> None:
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["resdet.recipes.proposal_cache"])
+    server.set_forkserver_preload(["resdet.recipes.localization.rcnn_proposals"])
     port = free_port()
     ranks = [server.Process(target=as_rank, args=(r, 2, port, coloured, tmp_path)) for r in range(2)]
     for rank in ranks:

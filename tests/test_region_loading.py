@@ -27,14 +27,14 @@ from coloured_photos import (
 from resdet.boxes.coding import decode
 from resdet.boxes.geometry import pairwise_iou
 from resdet.data.loading import MOST_SKIPPED
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import WholeLocalizationImage, warped_crop
+from resdet.data.localization.crops import WholeLocalizationImage, warped_crop
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.regions import RegionDraw, RegionSampler, region_loader
 from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.localization.rcnn import RCNNSettings, RegionBatch
-from resdet.recipes.proposal_cache import cache_proposals
-from resdet.recipes.region_loading import RegionDraw, RegionSampler, region_loader
-from resdet.recipes.rescoring import rescore_all
+from resdet.recipes.localization.rcnn_inference import rescore_all
+from resdet.recipes.localization.rcnn_proposals import cache_proposals
 from test_localization_data import FISH, VAL, Layout
 from tiny import write_cls_loc
 

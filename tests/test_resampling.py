@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset
-from resdet.data.resampling import Repeated, repeat_factors
+from resdet.data.detection.annotations import Annotation, AnnotationTable, DetectionDataset
+from resdet.data.detection.resampling import Repeated, repeat_factors
 from resdet.data.sampling import TrainSampler
 from resdet.errors import UserError
 

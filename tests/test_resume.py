@@ -26,9 +26,9 @@ def train(config: Path, work_dir: Path) -> None:
     """In a process of its own: train to the end, or on from where the last process was killed."""
     from resdet.engine.config import load_config
     from resdet.engine.run import start_run
-    from resdet.recipes.train_classifier import train_classifier
-    from resdet.recipes.train_detector import train_detector
-    from resdet.recipes.train_localizer import train_localizer
+    from resdet.recipes.classification.training import train_classifier
+    from resdet.recipes.detection.train import train_detector
+    from resdet.recipes.localization.training import train_localizer
 
     multiprocessing.set_start_method("fork", force=True)  # the loader's workers, as in a command
     torch.set_num_threads(1)
@@ -49,7 +49,7 @@ def test_twenty_kills_change_no_bit(name: str, tmp_path: Path, request: pytest.F
     config = request.getfixturevalue(name)
     stage = "1_rpn" if name == "loc_config" else ""  # its folder in the run's
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["resdet.recipes.train_classifier", "resdet.recipes.train_detector"])
+    server.set_forkserver_preload(["resdet.recipes.classification.training", "resdet.recipes.detection.train"])
 
     def start(work_dir: Path) -> multiprocessing.process.BaseProcess:
         process = server.Process(target=train, args=(config, work_dir))

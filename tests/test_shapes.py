@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from resdet.data.embedded.detection import ShapeCrops, ShapesDataset, generate_shape_crops, generate_shapes
+from resdet.data.embedded.pictures import SHAPE_CLASSES
 from resdet.data.images import read_image
-from resdet.data.shape_pictures import SHAPE_CLASSES
-from resdet.data.shapes import ShapeCrops, ShapesDataset, generate_shape_crops, generate_shapes
 from resdet.errors import UserError
 
 TRAIN, TEST = 60, 12

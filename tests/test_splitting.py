@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from resdet.data.annotations import Annotation, AnnotationTable, DetectionDataset
-from resdet.data.coco import COCODataset
-from resdet.data.splitting import SplitPart, stratified_split, subset
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.annotations import Annotation, AnnotationTable, DetectionDataset
+from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.splitting import SplitPart, stratified_split, subset
+from resdet.data.detection.voc import VOCDataset
 from resdet.engine.config import build, load_config
 from resdet.errors import UserError
 from tiny import write_voc
@@ -123,8 +123,8 @@ def test_parts_of_a_config_share_no_image(tmp_path: Path) -> None:
     write_voc(tmp_path, {"all": {f"p{i}": [("pear", 10, 10, 50, 50)] for i in range(10)}})
     config = tmp_path / "parts.py"
     config.write_text(
-        "from resdet.data.splitting import SplitPart\n"
-        "from resdet.data.voc import VOCDataset\n"
+        "from resdet.data.detection.splitting import SplitPart\n"
+        "from resdet.data.detection.voc import VOCDataset\n"
         f"photos = dict(type=VOCDataset, root={str(tmp_path)!r}, splits=[('tiny', 'all')], classes=None)\n"
         "data = dict(\n"
         "    train=dict(type=SplitPart, dataset=photos, part='train'),\n"

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from resdet.data.annotations import Annotation, AnnotationTable
-from resdet.data.images import image_size, read_image
-from resdet.data.voc import (
+from resdet.data.detection.annotations import Annotation, AnnotationTable
+from resdet.data.detection.voc import (
     VOC_CLASSES,
     VOCDataset,
     read_annotation,
@@ -23,6 +22,7 @@ from resdet.data.voc import (
     write_annotation,
     write_comp4,
 )
+from resdet.data.images import image_size, read_image
 from resdet.errors import UserError
 from resdet.metrics import FlatDetections
 

@@ -20,12 +20,12 @@ from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
 from resdet.engine.checkpoint import save_checkpoint
 from resdet.errors import UserError
-from resdet.nets import names
 from resdet.nets.preprocess import Preprocess
 from resdet.nets.resnet import ResNet
-from resdet.nets.unpickle import read_arrays
 from resdet.nets.vgg import VGG
-from resdet.nets.weights import Weights, load_weights, read_weights, to_detectron2, to_torchvision
+from resdet.weights import names
+from resdet.weights.unpickle import read_arrays
+from resdet.weights.weights import Weights, load_weights, read_weights, to_detectron2, to_torchvision
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files lie outside of the repository")

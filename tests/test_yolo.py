@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resdet.data.yolo import YOLODataset
+from resdet.data.detection.yolo import YOLODataset
 from resdet.errors import UserError
 
 NAMES = ("cat", "dog", "bird")

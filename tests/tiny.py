@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 CLASSIFIER = """
-from resdet.data.imagenet import ImageNetDataset
+from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.transforms import CenterCrop, TrainCrop
 from resdet.engine.schedule import MultiStep
 from resdet.nets.resnet import ResNet
@@ -30,7 +30,7 @@ DETECTOR = """
 from albumentations import HorizontalFlip
 
 from resdet.data.transforms import Resizer
-from resdet.data.voc import VOCDataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
@@ -56,8 +56,8 @@ loop = dict(log_every=1, checkpoint_every=2)
 """
 
 LOCALIZER = """
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop
 from resdet.engine.schedule import MultiStep
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.localization.crop_regression import CropRegression

@@ -1,7 +1,7 @@
 """What CIFAR-10's configs share (Sect. 4.2): 64k steps of 128 images, rate .1, divided by ten at 32k and 48k."""
 
-from resdet.classification.views import ShiftAndFlip
-from resdet.data.cifar import Cifar10
+from resdet.classification.augment import ShiftAndFlip
+from resdet.data.classification.cifar import Cifar10
 from resdet.data.settings import ResidentData
 from resdet.engine.schedule import MultiStep
 from resdet.nets.cifar_resnet import CifarResNet

@@ -33,6 +33,6 @@ data = dict(
 )
 optimizer = dict(lr=0.001, reference_images=1, momentum=0.9, weight_decay=5e-4)
 loop = dict(log_every=20, checkpoint_every=1000, validate_every=0, accumulate=1, clip=None, ema=None, best="val/mAP50")
-testing = dict()  # App. B's improvements, see resdet/detection/testing.py; none here
+testing = dict()  # App. B's improvements, see resdet/detection/inference.py; none here
 init_from = None
 log_backends = []

@@ -6,8 +6,8 @@ the authors' eight GPUs.
 
 from mmengine.config import read_base
 
-from resdet.classification.views import ColourNoise
-from resdet.data.imagenet import ImageNetDataset
+from resdet.classification.augment import ColourNoise
+from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.transforms import CenterCrop, TrainCrop
 from resdet.engine.schedule import Plateau
 from resdet.nets.resnet import ResNet

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from resdet.benchmarks.parts import Contender
-from resdet.data.annotations import DetectionDataset
+from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.settings import Rule
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.detection.testing import Tester
+from resdet.detection.inference import Tester
 from resdet.engine.checkpoint import find_resume
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.log import start_logging
@@ -35,9 +35,9 @@ from resdet.engine.run import Run, make_folder
 from resdet.errors import UserError
 from resdet.metrics.bootstrap import Difference, paired_bootstrap
 from resdet.metrics.voc_ap import FlatDetections, Method
-from resdet.recipes.detect_all import Detects, detect_all
-from resdet.recipes.detector_training import DetectorTraining
-from resdet.recipes.score_detections import score, truth_of
+from resdet.recipes.detection.inference import Detects, detect_all
+from resdet.recipes.detection.score import score, truth_of
+from resdet.recipes.detection.trainer import DetectorTraining
 from resdet.report.tables import print_table, results_table
 
 DETECTIONS, RECORD = "detections.npz", "accuracy.json"

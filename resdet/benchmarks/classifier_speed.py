@@ -29,15 +29,15 @@ from torchvision.transforms import v2
 
 from resdet.benchmarks.torchvision_peer import move_strides
 from resdet.classification.classifier import Classifier, Net
+from resdet.data.classification.resident import ResidentLoader
 from resdet.data.loading import image_loader
-from resdet.data.resident import ResidentLoader
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import TrainCrop
 from resdet.engine.config import Config, build, require
 from resdet.engine.precision import Precision, precision_context
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
-from resdet.nets.weights import to_torchvision
+from resdet.weights.weights import to_torchvision
 
 WORKERS = 2
 STEPS = 10  # of a turn, after one that is not counted

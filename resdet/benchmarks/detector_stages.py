@@ -15,8 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.inference import Tester, Testing
 from resdet.detection.refinement import Predictions, refine
-from resdet.detection.testing import Tester, Testing
 from resdet.engine.compiled import compiled
 from resdet.engine.config import Config, build, require
 from resdet.engine.memory import peak_gib

@@ -26,7 +26,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from resdet.benchmarks.torchvision_peer import peer_inputs, torchvision_peer
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
-from resdet.detection.testing import Testing
+from resdet.detection.inference import Testing
 from resdet.engine.config import Config
 from resdet.errors import UserError
 from resdet.structures import Batch, Detections, Features

@@ -29,8 +29,8 @@ from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
 from resdet.detection.roi_head import HeadSettings
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
-from resdet.nets.weights import to_torchvision
 from resdet.structures import Batch, Features
+from resdet.weights.weights import to_torchvision
 
 
 def torchvision_peer(model: FasterRCNN, size_divisible: int = 1) -> TorchvisionFasterRCNN:

@@ -24,7 +24,7 @@ class Classifier(nn.Module):
 
     Args:
         net: its `preprocess` makes its input of uint8 images.
-        augment: random views in training, see classification/views.py; None: the images as they come.
+        augment: random views in training, see classification/augment.py; None: the images as they come.
     """
 
     def __init__(self, net: Net, augment: nn.Module | None = None) -> None:

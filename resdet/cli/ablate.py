@@ -18,7 +18,7 @@ from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
-from resdet.recipes.ablate import ablate, print_rows
+from resdet.recipes.detection.ablate import ablate, print_rows
 from resdet.report.ablation import ablation_figure
 from resdet.report.figures import save_figure
 

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from mmengine.config import Config, DictAction
 
+from resdet.dry_run.shrink import make_small, refuse_other_folders
 from resdet.engine.config import load_config
 from resdet.engine.distributed import close_processes, is_main_process
 from resdet.engine.run import Run, start_run
 from resdet.errors import UserError
-from resdet.recipes.dry_run import make_small, refuse_other_folders
 
 # What torch, its allocators and its loader say when memory ends.
 MEMORY = re.compile(

@@ -17,7 +17,7 @@ import numpy as np
 from resdet.cli.common import add_json, run_command, write_json
 from resdet.metrics.bootstrap import paired_bootstrap
 from resdet.metrics.voc_ap import Method
-from resdet.recipes.score_detections import score_comp4, truth_of
+from resdet.recipes.detection.score import score_comp4, truth_of
 
 
 def main(arguments: list[str] | None = None) -> None:

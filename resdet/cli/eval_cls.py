@@ -17,7 +17,7 @@ from resdet.cli.common import add_test_arguments, folder_of_weights, run_command
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
-from resdet.recipes.evaluate_classifier import (
+from resdet.recipes.classification.evaluate import (
     View,
     evaluate_classifier,
     print_answers,

@@ -14,13 +14,13 @@ from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
 from resdet.cli.testing import add_checkpoints, add_testing, refuse_configs, refuse_testing, testing_of
-from resdet.data.coco import COCODataset, write_results
+from resdet.data.detection.coco import COCODataset, write_results
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
-from resdet.recipes.detect_with import detect_with
-from resdet.recipes.score_detections import all_figures, print_evaluation, score, score_results
+from resdet.recipes.detection.detect_with import detect_with
+from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_results
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,11 +22,11 @@ from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import make_folder, start_run
 from resdet.errors import UserError
-from resdet.recipes import evaluate_classifier
-from resdet.recipes.build_localizer import build_localization_data, require_localizer
-from resdet.recipes.evaluate_localizer import ClassChoice, evaluate_localizer
-from resdet.recipes.localize_all import Test, Views
-from resdet.recipes.score_localization import print_evaluation, score_files, server_numbers, write_predictions
+from resdet.recipes.classification import evaluate as evaluate_classifier
+from resdet.recipes.localization.build import build_localization_data, require_localizer
+from resdet.recipes.localization.evaluate import ClassChoice, evaluate_localizer
+from resdet.recipes.localization.inference import Test, Views
+from resdet.recipes.localization.score import print_evaluation, score_files, server_numbers, write_predictions
 from resdet.report.drawing import save_image
 from resdet.report.localization import guess_sheets
 

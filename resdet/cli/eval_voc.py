@@ -14,16 +14,16 @@ from typing import cast
 
 from resdet.cli.common import add_test_arguments, folder_of, run_command, write_json
 from resdet.cli.testing import add_checkpoints, add_testing, refuse_configs, refuse_testing, testing_of
-from resdet.data.annotations import DetectionDataset
-from resdet.data.imagenet_det import ImageNetDETDataset, write_det_submission
-from resdet.data.voc import VOCDataset, write_comp4, write_comp4_archive
+from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.detection.imagenet_det import ImageNetDETDataset, write_det_submission
+from resdet.data.detection.voc import VOCDataset, write_comp4, write_comp4_archive
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.metrics.voc_ap import FlatDetections, Method
-from resdet.recipes.detect_with import detect_with
-from resdet.recipes.score_detections import all_figures, print_evaluation, score, score_comp4
+from resdet.recipes.detection.detect_with import detect_with
+from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_comp4
 
 DEFAULT_CONFIG, DEFAULT_RUN = "shapes_det", Path("runs/shapes_det/last.pth")
 

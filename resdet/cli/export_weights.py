@@ -21,7 +21,7 @@ from torch import Tensor
 
 from resdet.cli.common import run_command
 from resdet.errors import UserError
-from resdet.nets.weights import State, Weights, read_weights, to_cifar, to_detectron2, to_torchvision, usual_pixels
+from resdet.weights.weights import State, Weights, read_weights, to_cifar, to_detectron2, to_torchvision, usual_pixels
 
 FORMS: dict[str, Callable[[State], State]] = {"torchvision": to_torchvision, "cifar": to_cifar}
 DETECTRON2 = "detectron2"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from resdet.cli.common import add_config_options, run_command
 from resdet.engine.config import load_config
-from resdet.recipes.build_localizer import is_localizer
-from resdet.recipes.inspect_classes import inspect_classes
-from resdet.recipes.inspect_data import inspect_data
+from resdet.inspection.classification import inspect_classes
+from resdet.inspection.detection import inspect_data
+from resdet.recipes.localization.build import is_localizer
 
 
 def main(arguments: list[str] | None = None) -> None:

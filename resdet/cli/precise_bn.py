@@ -16,10 +16,10 @@ from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
-from resdet.nets.weights import read_weights
-from resdet.recipes.build_classifier import build_data, load_classifier
-from resdet.recipes.evaluate_classifier import test_classifier
-from resdet.recipes.precise_bn import compute_precise_bn
+from resdet.recipes.classification.build import build_data, load_classifier
+from resdet.recipes.classification.evaluate import test_classifier
+from resdet.recipes.classification.precise_bn import compute_precise_bn
+from resdet.weights.weights import read_weights
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from resdet.cli.common import run_command
 from resdet.cli.testing import add_testing, testing_of
-from resdet.detection.testing import Testing
+from resdet.detection.inference import Testing
 from resdet.engine.config import load_config
 from resdet.errors import UserError
-from resdet.recipes.predict import load_detector, predict_files
+from resdet.recipes.detection.predict import load_detector, predict_files
 
 
 def main(arguments: list[str] | None = None) -> None:

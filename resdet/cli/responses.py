@@ -19,7 +19,7 @@ from resdet.engine.config import load_config
 from resdet.engine.precision import precision_context
 from resdet.engine.run import start_run
 from resdet.errors import UserError
-from resdet.recipes.build_classifier import build_data, load_classifier
+from resdet.recipes.classification.build import build_data, load_classifier
 from resdet.report.errors import response_figure
 from resdet.report.figures import save_figure
 

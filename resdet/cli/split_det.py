@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.common import run_command
-from resdet.data.imagenet_det import ImageNetDETDataset, balanced_split, class_counts, write_split
+from resdet.data.detection.imagenet_det import ImageNetDETDataset, balanced_split, class_counts, write_split
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from resdet.boxes.soft_nms import Decay, SoftNMS
+from resdet.detection.inference import Testing
 from resdet.detection.refinement import Refinement
-from resdet.detection.testing import Testing
 from resdet.engine.config import Config, build_call
 from resdet.errors import UserError
 

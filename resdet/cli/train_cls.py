@@ -15,7 +15,7 @@ from resdet.cli.common import (
 )
 from resdet.engine.distributed import is_main_process
 from resdet.errors import UserError
-from resdet.recipes.train_classifier import train_classifier
+from resdet.recipes.classification.training import train_classifier
 
 DEFAULT = "shapes_cls"
 

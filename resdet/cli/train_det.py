@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resdet.cli.common import add_run_arguments, config_and_run, end_dry_run, run_command, write_json
 from resdet.errors import UserError
-from resdet.recipes.train_detector import train_detector
+from resdet.recipes.detection.train import train_detector
 
 TRUNK = Path("runs/shapes_cls/last.pth")
 

@@ -10,9 +10,9 @@ from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import load_config
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
-from resdet.recipes.build_rcnn import has_rcnn
-from resdet.recipes.train_classifier import train_classifier
-from resdet.recipes.train_localizer import RCNN, train_localizer
+from resdet.recipes.classification.training import train_classifier
+from resdet.recipes.localization.rcnn_build import has_rcnn
+from resdet.recipes.localization.training import RCNN, train_localizer
 
 DEFAULT, CLASSIFIER = "shapes_loc_rcnn", "shapes_cls"
 

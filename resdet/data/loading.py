@@ -27,18 +27,18 @@ logger = logging.getLogger("resdet")
 
 
 class Samples(Protocol):
-    """What a detection set offers (data/annotations.py)."""
+    """What a detection set offers (data/detection/annotations.py)."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...
 
 
 class Images(Protocol):
-    """What a classification set offers (data/imagenet.py)."""
+    """What a classification set offers (data/classification/imagenet.py)."""
 
     classes: Sequence[str]
     names: Sequence[str]  # what people call the classes
-    labels: Any  # of the images, int [N]; data/imagenet.UNKNOWN: a set without
+    labels: Any  # of the images, int [N]; data/classification/imagenet.UNKNOWN: a set without
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...

@@ -12,17 +12,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from resdet.data.annotations import DetectionDataset
+from resdet.data.classification.resident import ResidentImages, ResidentLoader, resident_batches
+from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.loading import Images, View, image_eval_loader, image_loader, whole_image_loader
-from resdet.data.localization import LocalizationDataset
-from resdet.data.localization_loading import (
+from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop, WholeLocalizationImage
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.loading import (
     LocalizationView,
     MappedBatch,
     localization_loader,
     localization_views_loader,
 )
-from resdet.data.localization_views import CenterLocalizationCrop, LocalizationCrop, WholeLocalizationImage
-from resdet.data.resident import ResidentImages, ResidentLoader, resident_batches
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import Resizer
 from resdet.errors import UserError
@@ -121,7 +121,7 @@ class ClassificationData:
 
 @dataclass(frozen=True)
 class ResidentData:
-    """Sets that live on the device (data/resident.py): CIFAR-10.
+    """Sets that live on the device (data/classification/resident.py): CIFAR-10.
 
     Args:
         train, test: the data sets; `train` may be left out where nothing is trained.
@@ -155,7 +155,7 @@ class LocalizationData:
 
     Args:
         train, test: the data sets; `train` may be left out where nothing is trained.
-        train_view, test_view: crops with boxes, see data/localization_views; the second is the "1-crop" test. Both of
+        train_view, test_view: crops with boxes, see data/localization/crops; the second is the "1-crop" test. Both of
             one size, to which anchors and `scales` belong.
         images: in one optimizer step, over all processes and accumulated passes.
         test_images: in a batch at test.
@@ -163,7 +163,7 @@ class LocalizationData:
         skip_unreadable: as ClassificationData's; the R-CNN stage never draws from an image that cannot be read.
         scales: short sides for the dense test of a net trained on crops of 224; they follow the crop's size.
         vote: at test a class's best box becomes the mean, weighted by score, of all its boxes with so large an IoU to
-            it (localization/testing.vote_for), the RPN's, or those that an R-CNN stage refined; None: the best itself.
+            it (localization/inference.vote_for), the RPN's or the R-CNN stage's; None: the best itself.
     """
 
     test: LocalizationDataset

@@ -1,7 +1,7 @@
 """Ensembles of detectors (App. B): the union of their proposals, every one classified by all of them.
 
     ensemble = Ensemble([resnet50, resnet101])      # detectors of the same classes, or MultiScale, Flipped ones
-    detections = Tester([...])                      # detection/testing.py does it all
+    detections = Tester([...])                      # detection/inference.py does it all
 
 Scores and boxes are averaged. Each trunk runs once an image; decoding, resizing and NMS are shared.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from resdet.boxes.proposals import Proposals
-from resdet.detection.composition import FourFunctions
+from resdet.detection.four_functions import FourFunctions
 
 
 class Ensemble:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resdet.boxes.geometry import mirror_within
 from resdet.boxes.proposals import Proposals
-from resdet.detection.composition import FourFunctions
+from resdet.detection.four_functions import FourFunctions
 from resdet.structures import Batch, Pyramid
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from resdet.detection.composition import FourFunctions
+from resdet.detection.four_functions import FourFunctions
 from resdet.errors import UserError
 
 

@@ -17,7 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 
 from resdet.data.settings import ClassificationData, DetectionData, LocalizationData
-from resdet.detection.testing import Testing
+from resdet.detection.inference import Testing
 from resdet.engine.loop import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.errors import UserError

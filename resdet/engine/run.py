@@ -26,7 +26,7 @@ class Run:
 
     work_dir: checkpoints, logs, figures and pictures go here.
     resume: "auto", a checkpoint's path, or None.
-    init_from: weights to start from (nets/weights.py names the origins), or None.
+    init_from: weights to start from (weights/weights.py names the origins), or None.
     backends: where figures go besides scalars.json (engine/log.py).
     compile: the mode to compile the net with (engine/compiled.py), or None.
     whole: the folder of the whole run, where work_dir is that of one of its trainings; None: there is but one.

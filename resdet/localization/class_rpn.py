@@ -220,7 +220,7 @@ class ClassRPN(nn.Module):
 
     @torch.no_grad()
     def candidates(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """`scores_and_boxes` of uint8 images [N, 3, H, W] of any one size; what localization/testing.py calls."""
+        """`scores_and_boxes` of uint8 images [N, 3, H, W] of any one size; what localization/inference.py calls."""
         return self.scores_and_boxes(self.map(self.net.preprocess(images)), labels, images.shape[-2:])
 
 

@@ -1,6 +1,6 @@
 """Several localizers as one (App. C, Table 14), or one in the mirror too: proposals united, scores averaged.
 
-found = [class_proposals(model, views, labels) for model in models]     # resdet/localization/testing.py
+found = [class_proposals(model, views, labels) for model in models]     # resdet/localization/inference.py
 proposals = unite(found)                                                # N x L x 200 slots again
 boxes, scores = proposals.best(image_sizes)                             # an ensemble of RPNs alone
 proposals = rescore(RCNNEnsemble([a, b]), images, proposals, labels)    # every net scores every region
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from resdet.boxes.geometry import mirror_within, pairwise_iou
 from resdet.errors import UserError
+from resdet.localization.inference import ClassProposals, keep_best
 from resdet.localization.rcnn import RCNNSettings, Refiner
-from resdet.localization.testing import ClassProposals, keep_best
 
 
 @torch.no_grad()

@@ -23,9 +23,9 @@ from resdet.boxes.coding import decode
 from resdet.boxes.geometry import clip_boxes
 from resdet.boxes.losses import rpn_losses
 from resdet.errors import UserError
+from resdet.localization.inference import ClassProposals
 from resdet.localization.per_class import PerClassLinear
 from resdet.localization.regions import warp_regions
-from resdet.localization.testing import ClassProposals
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.frozen_stages import freeze_stages
 from resdet.nets.resnet import ResNet

@@ -104,7 +104,7 @@ def warp_regions(image: Tensor, regions: Tensor, size: int, context: float = 0.0
     """Regions [B, 4] of an image uint8 [3, H, W] stretched to squares: uint8 [B, 3, size, size].
 
     Bilinear, over more pixels where a region is shrunk (as PIL's), by two small matrix products a region, on any
-    device: for a notebook. The commands cut their crops with data/localization_views.warped_crop, in training and at
+    device: for a notebook. The commands cut their crops with data/localization/crops.warped_crop, in training and at
     test. Beyond the image is the mean colour, as in R-CNN; `context` as in `with_context`.
     """
     height, width = image.shape[-2:]

@@ -93,7 +93,7 @@ def localization_error(
     Args:
         guesses, truth: see their classes; images are matched by index.
         excluded: bool [N], images that do not count for localization, but do for classification: ILSVRC's list of
-            1,762 ambiguous validation images (data/localization_files.read_excluded).
+            1,762 ambiguous validation images (data/localization/files.read_excluded).
 
     Raises:
         ValueError: other numbers of images, or none that counts.

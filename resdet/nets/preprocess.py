@@ -2,7 +2,7 @@
 
 The mean and the standard deviation are buffers of the net, because they belong to its weights: a net with another
 origin's preprocessing loses tens of points without an error. Weights trained on BGR have conv1's input channels
-reversed when they are read (nets/weights.py), so that everything here is RGB.
+reversed when they are read (weights/weights.py), so that everything here is RGB.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resdet.data.imagenet import first_synonym
-from resdet.data.localization import LocalizationDataset
+from resdet.data.classification.imagenet import first_synonym
+from resdet.data.localization.dataset import LocalizationDataset
 from resdet.metrics.localization_error import Guesses, best_overlaps
 from resdet.report.drawing import Image, contact_sheet, draw_detections, draw_truth, legible_scale, titled
 

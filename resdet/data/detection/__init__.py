@@ -1,0 +1,1 @@
+"""Detection data sets, their file formats, and how they are fed."""

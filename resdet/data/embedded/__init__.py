@@ -1,0 +1,1 @@
+"""The embedded sets: drawn shapes, for demonstrations and tests."""

@@ -1,0 +1,1 @@
+"""Any config's whole job in seconds: a small config and generated data."""

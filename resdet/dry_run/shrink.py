@@ -1,0 +1,204 @@
+"""A dry run: a config's whole job at small size on generated data. It shows that the config works before its data are
+there.
+
+    cfg = make_small(load_config("coco_r101"), Path("dry/data"))
+    train_detector(cfg, run)        # some steps, the evaluation, the page, in seconds
+
+What a config chooses stays: types, layouts, depths, rules, optimizer, kind of schedule. Pictures, widths, numbers of
+images, steps, anchors and regions shrink; weights to start from are left out, as they do not fit narrow nets. The
+figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from pathlib import Path
+from typing import Any
+
+from resdet.data.classification.cifar import Cifar10
+from resdet.data.settings import ResidentData
+from resdet.detection.inference import Testing
+from resdet.detection.roi_head import HeadSettings
+from resdet.detection.rpn import RPNSettings
+from resdet.dry_run.files import FewOfCifar10, data_sets, generate, is_generated
+from resdet.engine.checkpoint import LAST
+from resdet.engine.config import Config, LazyObject, require
+from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
+from resdet.errors import UserError
+from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
+from resdet.localization.rcnn import RCNNSettings
+from resdet.nets.vgg import VGG
+from resdet.recipes.localization.build import is_localizer
+
+STEPS, MILESTONE = 3, 1
+WIDTH = 1 / 16  # of ResNets and VGGs; CIFAR's nets are narrow as they are
+SHORT = 64  # short side of a detector's input
+CROP = 32  # side of a classifier's and a localizer's; VGG's fc6 reads 224 pixels alone
+FEW = 8  # images of CIFAR-10, and for BN statistics
+PROPOSALS = {"train_pre_nms": 200, "train_post_nms": 50, "test_pre_nms": 100, "test_post_nms": 20}
+FEW_PROPOSALS, ANY_IOU = 20, 0.1  # of the R-CNN stage; of a net that knows nothing some are positive all the same
+REQUIRED = {
+    "detector": ("model.net", "data.resizer"),
+    "classifier": ("net",),
+    "localizer": ("model.net", "data.train_view", "data.test_view"),
+}
+IMAGES = {"detector": 2, "classifier": 4, "localizer": 4}  # a process and pass
+
+logger = logging.getLogger("resdet")
+
+
+def make_small(cfg: Config, folder: Path) -> Config:
+    """Change a config for a dry run, in place, and write its data into `folder`.
+
+    Call it on every process, after they have joined: one writes, the others wait.
+
+    Raises:
+        UserError: the config lacks a section, `folder` holds something else, or a data set is of an unknown type.
+    """
+    kind = "classifier" if not cfg.get("model") else "localizer" if is_localizer(cfg) else "detector"
+    require(cfg, f"a {kind}", "data.train", "data.test", "loop", *REQUIRED[kind])
+    generate(cfg, folder, write=is_main_process())
+    gather_objects([])
+    images = IMAGES[kind] * cfg.loop.get("accumulate", 1) * get_world_size()
+    cfg.data.images = images
+    small = {"detector": _small_detector, "classifier": _small_classifier, "localizer": _small_localizer}
+    small[kind](cfg)
+    for section in ("schedule", "alternating", "rcnn"):
+        _small_steps(cfg.get(section), images)
+    validate_every = STEPS - 1 if cfg.loop.get("validate_every") else 0
+    cfg.loop.update(log_every=1, checkpoint_every=STEPS, validate_every=validate_every)
+    cfg.init_from, cfg.log_backends = None, []
+    text = "dry run: %d steps of a small net on noise in %s, whose figures mean nothing"
+    logger.warning(text, STEPS, folder)
+    return cfg
+
+
+def refuse_other_folders(work_dir: Path) -> None:
+    """Refuse a folder in which a dry run would replace the checkpoints of a real one."""
+    found = [path for path in (work_dir / LAST, *work_dir.glob(f"*/{LAST}")) if path.is_file()]
+    if found and not is_generated(work_dir / "data"):
+        raise UserError(f"{found[0]} is no dry run's, which would replace it; choose another --work-dir")
+
+
+def _small_detector(cfg: Config) -> None:
+    data, model = cfg.data, cfg.model
+    resizer = data.resizer
+    scale = SHORT / resizer.get("short", _default(resizer, "short"))
+    long = resizer.get("long", _default(resizer, "long"))
+    resizer.update(short=SHORT, long=None if long is None else round(long * scale))
+    if data.get("train_scales"):
+        data.train_scales = [round(s * scale) for s in data.train_scales]
+    _small_testing(cfg.get("testing", {}), scale)
+    data.update(workers=0, test_images=min(2, data.get("test_images", 1)))
+    _narrow(model.net)
+    if _residual(model.net):  # its frozen BN has no statistics yet: a hundred random layers would overflow
+        model.net.zero_last_gamma = True
+    for name, settings in (("rpn", RPNSettings), ("head", HeadSettings)):
+        if not model.get(name):
+            model[name] = {"type": _lazy(settings)}
+    scales = [s * scale for s in model.rpn.get("scales", RPNSettings.scales)]
+    model.rpn.update(hidden=8, scales=scales, **PROPOSALS)
+    model.head.update(regions=16, score_floor=0.0)  # even a net that knows nothing detects something
+
+
+def _small_testing(testing: Any, scale: float) -> None:
+    for name in ("scales", "proposal_scales"):
+        if testing.get(name):
+            testing[name] = [round(s * scale) for s in testing[name]]
+    if testing.get("scales"):
+        testing.region_side = scale * testing.get("region_side", Testing.region_side)
+
+
+def _small_classifier(cfg: Config) -> None:
+    data, net = cfg.data, cfg.net
+    if data.get("type") is ResidentData:
+        data.test_images = FEW
+    else:
+        data.workers = 0
+    for node in data_sets(cfg):
+        if issubclass(node["type"], Cifar10):
+            node.update(type=_lazy(FewOfCifar10), images=FEW)
+    _small_views(data, net)
+    _narrow(net)
+    _small_ghosts(cfg, IMAGES["classifier"])
+    if "precise_bn" in cfg:
+        cfg.precise_bn.images = min(FEW, cfg.precise_bn.get("images", 0))
+
+
+def _small_localizer(cfg: Config) -> None:
+    data, model = cfg.data, cfg.model
+    crop = data.test_view.get("size", _default(data.test_view, "size"))
+    data.update(workers=0, test_images=4)
+    _small_views(data, model.net)
+    _narrow(model.net)
+    _small_ghosts(cfg, IMAGES["localizer"])
+    if model.type is not ClassRPN:
+        return
+    if not model.get("settings"):
+        model.settings = {"type": _lazy(ClassRPNSettings)}
+    settings = model.settings
+    settings.scales = [s * CROP / crop for s in settings.get("scales", ClassRPNSettings.scales)]
+    if settings.get("hidden"):
+        settings.hidden = 8
+    if cfg.get("rcnn"):
+        _small_rcnn(cfg.rcnn)
+
+
+def _small_rcnn(section: Any) -> None:
+    """`images` may be left out of the section: it follows with the steps."""
+    section.setdefault("images", 0)
+    if section.get("net"):
+        _narrow(section.net)
+    if not section.get("settings"):
+        section.settings = {"type": _lazy(RCNNSettings)}
+    section.settings.update(size=CROP, positive_iou=ANY_IOU)
+    if not section.get("proposals"):
+        section.proposals = {}
+    section.proposals.count = FEW_PROPOSALS
+
+
+def _small_views(data: Any, net: Any) -> None:
+    for view in (data.get("train_view"), data.get("test_view")):
+        if view and not issubclass(net.type, VGG):
+            size = view.get("size")
+            view.size = dict.fromkeys(size, CROP) if isinstance(size, dict) else CROP
+
+
+def _small_ghosts(cfg: Config, images: int) -> None:
+    if cfg.get("ghost_batch"):
+        cfg.ghost_batch = min(cfg.ghost_batch, images // 2)
+
+
+def _narrow(net: Any) -> None:
+    if "width" in inspect.signature(net.type).parameters:
+        net.width = min(WIDTH, net.get("width", 1.0))
+
+
+def _residual(net: Any) -> bool:
+    return "zero_last_gamma" in inspect.signature(net.type).parameters and net.get("shortcut", "B") is not None
+
+
+def _small_steps(node: Any, images: int) -> None:
+    """Every schedule in a section, however deep: some steps, with the first milestone among them."""
+    if not isinstance(node, dict):
+        return
+    if "images" in node:
+        node["images"] = images
+    if "steps" in node:
+        node["steps"] = STEPS
+    if node.get("milestones"):
+        node["milestones"] = tuple(range(MILESTONE, STEPS))[: len(node["milestones"])]
+    if node.get("warmup"):
+        node["warmup"] = 1
+    for value in node.values():
+        _small_steps(value, images)
+
+
+def _default(node: Any, name: str) -> Any:
+    return inspect.signature(node.type).parameters[name].default
+
+
+def _lazy(target: type) -> LazyObject:
+    """A type as a config holds it, so that the config can be written down."""
+    return LazyObject(target.__module__, target.__name__)

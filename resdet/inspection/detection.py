@@ -1,0 +1,94 @@
+"""Check a config's data and describe them: every bad file in one pass, statistics, sample pictures.
+
+problems = inspect_data(load_config("configs/fruit_r18.py"), Path("inspection"))
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
+from resdet.engine.config import Config, build, require
+from resdet.errors import UserError
+from resdet.inspection.coco import check_coco
+from resdet.inspection.problem import Problem
+from resdet.inspection.voc import check_voc
+from resdet.metrics.voc_ap import SIZE_RANGES
+from resdet.report.drawing import contact_sheet, draw_truth, save_image
+from resdet.report.tables import print_table, results_table
+
+PICTURES = 12
+
+
+def inspect_data(cfg: Config, out: Path) -> list[Problem]:
+    """Print what is wrong and what is there; write OUT/train.jpg and OUT/test.jpg. Returns the problems.
+
+    Sets that cannot be read at all have no statistics: mend the problems named and look again.
+    """
+    require(cfg, "a detector", "model", "data.train", "data.test")
+    problems: list[Problem] = []
+    for name in ("train", "test"):
+        found: list[Problem] = []
+        try:
+            found = _problems(cfg.data[name])
+            for problem in found:
+                print(f"{name}: {'refused' if problem.refused else 'repaired'}: {problem.text}")
+            problems += found
+            dataset = build(cfg.data[name])
+            describe(name, dataset)
+            save_image(out / f"{name}.jpg", sample_sheet(dataset))
+        except UserError as error:
+            print(f"{name}: {error}")
+            problems += [] if found else [Problem(str(error), True)]
+    return problems
+
+
+def describe(name: str, dataset: DetectionDataset) -> None:
+    """Objects by class and size, and what the images are like."""
+    table = dataset.table
+    areas = (table.boxes[:, 2] - table.boxes[:, 0]) * (table.boxes[:, 3] - table.boxes[:, 1])
+    rows = []
+    for k, label in enumerate(dataset.classes):
+        own = table.labels == k
+        images = len(np.unique(table.image_of_object()[own]))
+        by_size = [int((own & (areas >= low) & (areas < high)).sum()) for low, high in SIZE_RANGES.values()]
+        rows.append((label, images, int(own.sum()), *by_size, int((own & table.difficult).sum())))
+    rows.append(("all", len(table), *(sum(column) for column in list(zip(*rows, strict=True))[2:])))
+    columns = ["class", "images", "objects", *SIZE_RANGES, "difficult"]
+    print_table(results_table(f"{name}: {len(table)} images", columns, rows))
+    counts, ratios = np.diff(table.offsets), table.aspect_ratios()
+    empty = int((counts == 0).sum())
+    print(f"images without objects {empty}; objects an image {counts.mean():.1f}, most {counts.max()}")
+    low, high = table.sizes.min(0), table.sizes.max(0)
+    print(f"width {low[1]}..{high[1]}, height {low[0]}..{high[0]}, portraits {100 * (ratios < 1).mean():.0f} %\n")
+
+
+def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
+    """Annotated images spread over the data set, on one sheet."""
+    pictures = []
+    for i in np.unique(np.linspace(0, len(dataset) - 1, PICTURES).round().astype(int)):
+        sample = dataset[int(i)]
+        ignored = (sample.difficult | sample.crowd).numpy()
+        pictures.append(
+            draw_truth(sample.image.numpy(), sample.boxes.numpy(), sample.labels.numpy(), dataset.classes, ignored)
+        )
+    return contact_sheet(pictures, columns=4, cell_width=480)
+
+
+def _problems(node: dict) -> list[Problem]:
+    while "dataset" in node:  # of SplitPart and Repeated
+        node = node["dataset"]
+    kind = node["type"]
+    if kind not in (VOCDataset, COCODataset):
+        return []
+    values = build({k: v for k, v in node.items() if k != "type"})
+    if kind is COCODataset:
+        return list(check_coco(values["root"], values["splits"], values.get("annotated", True)))
+    classes = values.get("classes", VOC_CLASSES)
+    if classes is None:
+        return []  # inferred from the annotations: no name is unknown
+    return list(check_voc(values["root"], values["splits"], classes))

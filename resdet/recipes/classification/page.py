@@ -1,0 +1,90 @@
+"""The page of a classifier's run: figures, curves, accuracy by class, images with answers, config, machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from resdet.classification.classifier import Net
+from resdet.data.classification.imagenet import first_synonym
+from resdet.data.settings import Data
+from resdet.engine.config import Config
+from resdet.engine.log import read_scalars
+from resdet.engine.run import Run, environment
+from resdet.nets.complexity import complexity
+from resdet.recipes.classification.evaluate import Answers
+from resdet.report.curves import training_figure
+from resdet.report.drawing import Image, contact_sheet, save_image, titled
+from resdet.report.errors import error_figure
+from resdet.report.figures import figure_svg
+from resdet.report.page import ClassTable, RunPage, class_table, write_page
+
+PICTURES, COLUMNS, CELL = 16, 4, 160  # images of a sheet, in a row of it, pixels of one
+
+
+def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: Answers) -> Path:
+    """Write page.html and pictures/ into the run's folder. Returns the page's path.
+
+    answers: of the test view alone (evaluate_classifier.test_classifier).
+    """
+    (table,) = answers.scores.values()
+    records = read_scalars(run.work_dir / "scalars.json")
+    sheets = draw_sheets(table, answers.labels, data)
+    for name, sheet in sheets:
+        save_image(run.work_dir / "pictures" / f"{name.replace(' ', '_')}.jpg", sheet)
+    speeds = [r["images_per_second"] for r in records if "images_per_second" in r]
+    side = next(iter(data.testing(np.arange(1), torch.device("cpu")))).images.shape[-1]
+    cost = complexity(net, side)
+    page = RunPage(
+        title=run.work_dir.name,
+        subtitle=f"{len(answers.labels)} test images, {len(answers.classes)} classes",
+        command=run.command,
+        figures=[
+            *(
+                (name.removeprefix("test/").replace("_", " "), f"{v:.2f} %", "")
+                for name, v in answers.figures().items()
+            ),
+            ("training", f"{np.median(speeds):.0f}" if speeds else "", "images a second"),
+            ("parameters", f"{cost.parameters / 1e6:.2f} M", ""),
+            ("multiply-adds", f"{cost.macs / 1e9:.3f} G", f"at {side} x {side}"),
+        ],
+        per_class=accuracy_table(answers.confusion(), data.test.names),
+        curves=[
+            ("Errors", figure_svg(error_figure({run.work_dir.name: records}, "error (%), training dashed"))),
+            ("Training", figure_svg(training_figure(records))),
+        ],
+        pictures=sheets,
+        config_text=cfg.pretty_text,
+        environment=environment(run),
+    )
+    return write_page(run.work_dir / "page.html", page)
+
+
+def accuracy_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
+    """Accuracy by class, of counts [K, K] by true and answered class; NaN where a class has no image."""
+    images = confusion.sum(1)
+    accuracy = np.divide(confusion.diagonal(), images, out=np.full(len(names), np.nan), where=images > 0)
+    return class_table([first_synonym(n) for n in names], accuracy, images, "Accuracy by class", "accuracy", "images")
+
+
+def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple[str, Image]]:
+    """Test images with their answers: some from all over the set, and those that are wrong with the most certainty."""
+    found, certainty = table.argmax(1), table.max(1)
+    spread = np.unique(np.linspace(0, len(labels) - 1, PICTURES).round().astype(int))
+    wrong = np.flatnonzero(found != labels)
+    mistakes = wrong[np.argsort(-certainty[wrong], kind="stable")][:PICTURES]
+    names = [first_synonym(name) for name in data.test.names]
+    sheets = []
+    for title, order in (("test images", spread), ("most certain mistakes", mistakes)):
+        batches = [batch.images for batch in data.testing(order, torch.device("cpu"))]
+        if not batches:
+            continue
+        cells = []
+        for i, image in zip(order, torch.cat(batches).permute(0, 2, 3, 1).numpy(), strict=True):
+            below = titled(image, f"is {names[labels[i]]}", CELL)
+            cells.append(titled(below, f"{names[found[i]]} {certainty[i]:.2f}"))
+        sheets.append((title, contact_sheet(cells, COLUMNS, CELL)))
+    return sheets

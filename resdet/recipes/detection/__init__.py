@@ -1,0 +1,1 @@
+"""A detector's run: train, evaluate, predict, compare."""

@@ -1,0 +1,187 @@
+"""Table 9 on any data set: the baseline, then box refinement, global context, multi-scale testing and an ensemble.
+
+rows = ablate(cfg, [[Path("plain.pth"), Path("context.pth")]], run)
+print_rows(rows)
+
+Each row has what the rows above it have. Several trainings (seeds) give every row a mean and a standard deviation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resdet.data.settings import DetectionData
+from resdet.detection.inference import Testing
+from resdet.detection.refinement import Refinement
+from resdet.engine.config import Config, build_call, require
+from resdet.engine.distributed import is_main_process
+from resdet.engine.memory import forget_peak, peak_gib
+from resdet.engine.run import Run
+from resdet.errors import UserError
+from resdet.metrics.bootstrap import Difference, paired_bootstrap
+from resdet.metrics.voc_ap import FlatDetections, Method
+from resdet.recipes.detection.detect_with import load_tester
+from resdet.recipes.detection.inference import detect_all
+from resdet.recipes.detection.load import read_detector_weights
+from resdet.recipes.detection.score import score, truth_of
+from resdet.report.ablation import TITLES as FIGURES
+from resdet.report.tables import print_table, results_table
+from resdet.weights.weights import reads_context
+
+logger = logging.getLogger("resdet")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row's test of one training."""
+
+    name: str
+    checkpoints: tuple[Path, ...]
+    testing: Testing
+
+
+@dataclass
+class Row:
+    """A row of the table, a value for each training."""
+
+    name: str
+    figures: dict[str, list[float]] = field(default_factory=dict)  # of FIGURES, in 0..1
+    detections: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # an image, from the file to its detections; scoring aside
+    peak_gib: list[float] = field(default_factory=list)
+    lead: dict[str, Difference] = field(default_factory=dict)  # over the row above; empty: not asked for
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        leads = {name: vars(difference) for name, difference in self.lead.items()}
+        costs = {"detections": self.detections, "seconds": self.seconds, "peak_gib": self.peak_gib}
+        return {**self.figures, **costs, "lead": leads}
+
+
+def ablate(
+    cfg: Config,
+    trainings: Sequence[Sequence[Path]],
+    run: Run,
+    scales: Sequence[int] = (),
+    resamples: int = 1000,
+) -> list[Row]:
+    """Measure every row of Table 9 that the checkpoints allow.
+
+    Args:
+        cfg: whose test set it is, and whose `testing` has the refinement's settings.
+        trainings: of each training (seed) its checkpoints: a plain detector, one with global context, further ones of
+            the last kind for the ensemble. What a file is, it says itself.
+        run: device and precision.
+        scales: of the pyramid; (): the config's, else a third, two thirds ... five thirds of its own short side, as
+            the paper's are of 600.
+        resamples: of the paired bootstrap over the images, all trainings together; 0 leaves it out.
+
+    Raises:
+        UserError: no plain detector among a training's checkpoints, or trainings that allow different rows.
+    """
+    require(cfg, "a detector", "model", "data.test")
+    data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
+    base = build_call(Testing, cfg.get("testing", {}))
+    scales = scales or base.scales or [round(data.resizer.short * step / 3) for step in range(1, 6)]
+    plans = [plan(files, base, scales) for files in trainings]
+    names = [trial.name for trial in plans[0]]
+    if any([trial.name for trial in other] != names for other in plans):
+        raise UserError(
+            "--checkpoint: every training needs the same kinds of detectors, or the rows are not comparable"
+        )
+    rows = [Row(name) for name in names]
+    found = [
+        [_measure(cfg, data, trial, run, row) for trial in trials]
+        for row, trials in zip(rows, zip(*plans, strict=True), strict=True)
+    ]
+    # After the last row, so that no process waits for the one that does this.
+    if resamples and is_main_process():
+        logger.info("drawing the images anew %d times for each row", resamples)
+        for row, ours, theirs in zip(rows[1:], found[1:], found, strict=False):
+            row.lead = {name: _lead(ours, theirs, data, resamples, name) for name in row.figures}
+    return rows
+
+
+def plan(files: Sequence[Path], base: Testing, scales: Sequence[int]) -> list[Trial]:
+    """The rows that a training's checkpoints allow, in the order of Table 9."""
+    kinds = {file: reads_context(read_detector_weights(file).state) for file in files}
+    plain = tuple(file for file, context in kinds.items() if not context)
+    wide = tuple(file for file, context in kinds.items() if context)
+    if not plain:
+        raise UserError(f"{files[0]} has global context: give a plain detector too, for the baseline")
+    if wide and len(plain) > 1:
+        raise UserError(
+            f"{plain[1]}: a second detector without global context has no row beside {wide[0]}, which has it"
+        )
+    nothing = replace(base, refinement=None, scales=(), proposal_scales=(), flip=False, soft_nms=None)
+    refined = replace(nothing, refinement=base.refinement or Refinement())
+    proposing = tuple(scale for scale in base.proposal_scales if scale in scales)
+    several = replace(refined, scales=tuple(scales), proposal_scales=proposing)
+    last = wide or plain
+    trials = [Trial("baseline", plain[:1], nothing), Trial("+ box refinement", plain[:1], refined)]
+    if wide:
+        trials.append(Trial("+ context", wide[:1], refined))
+    trials.append(Trial("+ multi-scale testing", last[:1], several))
+    if len(last) > 1:
+        trials.append(Trial("ensemble", last, several))
+    return trials
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Every row's figures in percent, then its lead over the row above with the interval of 95 % of the draws."""
+    lines = []
+    for row in rows:
+        figures = [_spread(row.figures.get(name, [])) for name in FIGURES]
+        lines.append([row.name, *figures, f"{np.mean(row.seconds):.2f}", f"{max(row.peak_gib):.2f}"])
+    print_table(results_table("Table 9 on these data", ["", *FIGURES.values(), "s/image", "GiB"], lines))
+    leads = [[row.name, *(_interval(row.lead.get(name)) for name in FIGURES)] for row in rows if row.lead]
+    if leads:
+        title = "over the row above, and 95 % of draws of the images"
+        print_table(results_table(title, ["", *FIGURES.values()], leads))
+
+
+def _measure(cfg: Config, data: DetectionData, trial: Trial, run: Run, row: Row) -> FlatDetections:
+    """Detect once, add to the row."""
+    tester = load_tester(cfg, trial.checkpoints, trial.testing, data, run)
+    logger.info("%s: %s", trial.name, ", ".join(map(str, trial.checkpoints)))
+    forget_peak(run.device)
+    started = time.perf_counter()
+    found = detect_all(tester, data.test, data.resizer, run, data.test_images, data.workers)
+    row.seconds.append((time.perf_counter() - started) / len(data.test))
+    row.peak_gib.append(peak_gib(run.device))
+    row.detections.append(len(found))
+    if is_main_process():
+        evaluation = score(found, data.test, data.method)
+        for name in FIGURES:
+            if name in evaluation.figures:
+                row.figures.setdefault(name, []).append(evaluation.figures[name])
+    return found
+
+
+def _lead(
+    ours: list[FlatDetections], theirs: list[FlatDetections], data: DetectionData, resamples: int, figure: str
+) -> Difference:
+    method: Method = "11-point" if data.method == "11-point" else "area"
+    dataset = data.test
+    return paired_bootstrap(  # by VOC's rules, of COCO's sets too
+        ours, theirs, truth_of(dataset), len(dataset), len(dataset.classes), method, resamples,
+        over_thresholds=figure == "mAP50_95",
+    )  # fmt: skip
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    deviation = f" +- {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{deviation}"
+
+
+def _interval(lead: Difference | None) -> str:
+    return "" if lead is None else f"{100 * lead.mean:+.1f} ({100 * lead.low:+.1f} .. {100 * lead.high:+.1f})"

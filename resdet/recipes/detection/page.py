@@ -1,0 +1,99 @@
+"""The page of a detector's run: figures, curves, pictures of truth and detections, config, machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.settings import DetectionData
+from resdet.engine.config import Config
+from resdet.engine.log import read_scalars
+from resdet.engine.run import Run, environment
+from resdet.metrics.voc_ap import FlatDetections
+from resdet.recipes.detection.score import Evaluation
+from resdet.report.curves import precision_recall_figure, training_figure
+from resdet.report.drawing import contact_sheet, draw_detections, draw_truth, save_image, side_by_side
+from resdet.report.figures import figure_svg
+from resdet.report.page import ClassTable, RunPage, write_page
+from resdet.report.tables import format_ap
+
+PICTURES = 12
+
+
+def write_detector_page(
+    model: nn.Module,
+    cfg: Config,
+    run: Run,
+    data: DetectionData,
+    evaluation: Evaluation,
+    detections: FlatDetections,
+    trainings: Sequence[tuple[str, Path]],
+) -> Path:
+    """Write page.html and pictures/ into the run's folder. Returns the page's path.
+
+    trainings: names and folders of what was trained, one after the other.
+    """
+    dataset = data.test
+    records = {name: read_scalars(folder / "scalars.json") for name, folder in trainings}
+    pictures = draw_examples(dataset, detections, PICTURES)
+    for caption, picture in pictures:
+        save_image(run.work_dir / "pictures" / f"{caption}.jpg", picture)
+    sheet = contact_sheet([picture for _, picture in pictures], columns=3, cell_width=640)
+    save_image(run.work_dir / "pictures" / "sheet.jpg", sheet)
+    speeds = [r["images_per_second"] for part in records.values() for r in part if "images_per_second" in r]
+    parameters = sum(p.numel() for p in model.parameters())
+    page = RunPage(
+        title=run.work_dir.name,
+        subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
+        command=run.command,
+        figures=[
+            *_headlines(evaluation),
+            ("training", f"{np.median(speeds):.1f}" if speeds else "", "images a second"),
+            ("parameters", f"{parameters / 1e6:.1f} M", ""),
+        ],
+        per_class=ClassTable(
+            [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, evaluation.classes, strict=True)],
+            f"AP@.5 per class, number of classes: {len(dataset.classes)}",
+        ),
+        curves=[
+            *((name, figure_svg(training_figure(part))) for name, part in records.items()),
+            (
+                "Precision and recall",
+                figure_svg(precision_recall_figure(evaluation.classes, dataset.classes, "IoU .5")),
+            ),
+        ],
+        pictures=pictures,
+        config_text=cfg.pretty_text,
+        environment=environment(run),
+    )
+    return write_page(run.work_dir / "page.html", page)
+
+
+def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """mAP over both IoUs, and by the objects' size."""
+    figures, rule = evaluation.figures, evaluation.rule
+    over_sizes, note = ("AP", "mAP@[.5,.95]") if rule == "coco" else ("mAP50", "mAP@.5")
+    sizes = [(f"AP {s}", format_ap(figures[f"{over_sizes}_{s}"]), note) for s in ("small", "medium", "large")]
+    means = [("mAP@.5", "mAP50"), ("mAP@[.5,.95]", "mAP50_95")]
+    return [(title, format_ap(figures[name]), rule) for title, name in means if name in figures] + sizes
+
+
+def draw_examples(
+    dataset: DetectionDataset, detections: FlatDetections, count: int, threshold: float = 0.5
+) -> list[tuple[str, np.ndarray]]:
+    """Truth and detections side by side for images spread over the data set: (image id, picture)."""
+    pictures = []
+    for i in np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)):
+        sample = dataset[int(i)]
+        image, rows = sample.image.numpy(), detections.image == i
+        ignored = (sample.difficult | sample.crowd).numpy()
+        truth = draw_truth(image, sample.boxes.numpy(), sample.labels.numpy(), dataset.classes, ignored)
+        found = draw_detections(
+            image, detections.box[rows], detections.label[rows], detections.score[rows], dataset.classes, threshold
+        )
+        pictures.append((sample.image_id, side_by_side(truth, found)))
+    return pictures

@@ -1,0 +1,1 @@
+"""A localizer's run and its R-CNN stage's: build, train, evaluate."""

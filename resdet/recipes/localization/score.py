@@ -1,0 +1,225 @@
+"""Rows of localization errors: from guesses, or from files of predictions alone; printed, and as figures.
+
+found = score_files(Path("predictions.csv"), Path("LOC_val_solution.csv"), excluded=Path("blacklist.txt"))
+print_evaluation(found)
+found.figures()                             # {"predictions.csv": {"localization_error": .., ...}}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resdet.data.classification.imagenet import read_ilsvrc_ids, read_mapping
+from resdet.data.localization.dataset import LocalizationDataset
+from resdet.data.localization.files import (
+    read_excluded,
+    read_predictions,
+    read_solution,
+    write_ilsvrc,
+    write_kaggle,
+)
+from resdet.errors import UserError
+from resdet.metrics.localization_error import (
+    SHARES,
+    Guesses,
+    LocalizationResult,
+    LocalizationTruth,
+    error_by_share,
+    localization_error,
+)
+from resdet.metrics.pairs import paired_difference
+from resdet.report.tables import DASH, print_table, results_table
+
+
+@dataclass
+class Row:
+    """What one test's guesses are worth."""
+
+    result: LocalizationResult
+    difference: tuple[float, float] | None  # from the row above, of the same images: mean and standard error; percent
+
+
+@dataclass
+class Evaluation:
+    """Guesses and their worth by name, in the table's order, and the set that they are of."""
+
+    guesses: dict[str, Guesses]
+    rows: dict[str, Row]  # empty where no truth is known
+    ids: list[str]  # [N]
+    classes: Sequence[str]
+    dataset: LocalizationDataset | None = None  # None: files alone were scored
+    shares: np.ndarray | None = None  # float64 [N], object_shares; None: of images that nobody has looked at
+
+    @property
+    def last(self) -> Guesses:
+        """What predictions and pictures are made of."""
+        return list(self.guesses.values())[-1]
+
+    @property
+    def counted(self) -> np.ndarray:
+        """The images that count for localization, bool [N]."""
+        return list(self.rows.values())[-1].result.counted
+
+    def figures(self) -> dict[str, Any]:
+        """Errors of every row in percent, and how many images count."""
+        if not self.rows:
+            return {"images": len(self.ids)}
+        counted = self.counted
+        return {"images": len(counted), "counted": int(counted.sum())} | {
+            name: {
+                "localization_error": row.result.localization,
+                "top1_localization_error": row.result.localization_top1,
+                "top5_error": row.result.top5,
+                "top1_error": row.result.top1,
+                "difference": None if row.difference is None else row.difference[0],
+                "standard_error": None if row.difference is None else row.difference[1],
+            }
+            | ({} if self.shares is None else {"error_by_share": self.by_share(row)})
+            for name, row in self.rows.items()
+        }
+
+    def by_share(self, row: Row) -> list[float | None]:
+        """A row's error by the largest object's share of the image, in percent; None where no image counts.
+
+        Raises:
+            ValueError: nobody has looked at the images, their sizes are not known.
+        """
+        if self.shares is None:
+            raise ValueError("shares of the image are known of images that a localizer has looked at")
+        counted = self.counted
+        errors = error_by_share(row.result.wrong[counted], self.shares[counted])
+        return [None if np.isnan(error) else error for error in errors.tolist()]
+
+
+def score_rows(
+    guesses: Mapping[str, Guesses], truth: LocalizationTruth, excluded: np.ndarray | None = None
+) -> dict[str, Row]:
+    """A row for each, compared with the one before it."""
+    rows: dict[str, Row] = {}
+    above: np.ndarray | None = None
+    for name, own in guesses.items():
+        result = localization_error(own, truth, excluded)
+        wrong = 100 * result.wrong[result.counted]
+        rows[name] = Row(result, None if above is None else paired_difference(above, wrong))
+        above = wrong
+    return rows
+
+
+def score_files(
+    predictions: Path,
+    ground_truth: Path,
+    excluded: Path | None = None,
+    mapping: Path | None = None,
+    class_ids: Path | None = None,
+    image_list: Path | None = None,
+) -> Evaluation:
+    """Score predictions in Kaggle's or ILSVRC's form; no image is needed.
+
+    Args:
+        predictions: either form.
+        ground_truth: LOC_val_solution.csv.
+        excluded: see data/localization/files.read_excluded.
+        mapping: LOC_synset_mapping.txt; None: the one beside `ground_truth`.
+        class_ids: the development kit's map_clsloc.txt, for ILSVRC's form.
+        image_list: the images in order, for ILSVRC's form and for `excluded`; None: ImageSets/CLS-LOC's below
+            `ground_truth`'s folder, else by name, which is ILSVRC's order.
+
+    Raises:
+        UserError: a file is missing or malformed, or the files are not of the same images and classes.
+    """
+    classes, _ = read_mapping(mapping or ground_truth.parent / "LOC_synset_mapping.txt")
+    solution = read_solution(ground_truth, classes)
+    ids = _listed(image_list or _usual_list(ground_truth), ground_truth, solution.ids)
+    place = {image_id: i for i, image_id in enumerate(ids)}
+    order = np.array([place[image_id] for image_id in solution.ids], np.int64)  # rows of any order
+    found = solution.truth()
+    labels = np.zeros(len(ids), np.int64)
+    labels[order] = found.labels
+    truth = LocalizationTruth(labels, found.boxes, order[found.image])
+    numbers = None if class_ids is None else read_ilsvrc_ids(class_ids, classes)
+    guesses = read_predictions(predictions, ids, classes, numbers)
+    skipped = None if excluded is None else read_excluded(excluded, ids)
+    named = {predictions.name: guesses}
+    return Evaluation(named, score_rows(named, truth, skipped), ids, classes)
+
+
+def write_predictions(path: Path, evaluation: Evaluation, class_ids: Path | None = None) -> None:
+    """The last row's guesses: .txt is ILSVRC's form, which needs map_clsloc.txt, any other name Kaggle's."""
+    numbers = server_numbers(path, evaluation.classes, class_ids)
+    if numbers is None:
+        write_kaggle(path, evaluation.last, evaluation.ids, evaluation.classes)
+        return
+    write_ilsvrc(path, evaluation.last, numbers)
+
+
+def server_numbers(path: Path, classes: Sequence[str], class_ids: Path | None) -> np.ndarray | None:
+    """ILSVRC's numbers of the classes, int64 [K], where predictions of this name need them; None for Kaggle's form.
+
+    Raises:
+        UserError: they are not there, or not of these classes.
+    """
+    if path.suffix != ".txt":
+        return None
+    if class_ids is None:
+        raise UserError(f"{path}: ILSVRC's form has the server's class numbers; name map_clsloc.txt by --class-ids")
+    return read_ilsvrc_ids(class_ids, classes)
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """A row for every test; of several the difference from the one above, over the images of both."""
+    if not evaluation.rows:
+        print(f"{len(evaluation.ids)} images without truth: no errors to compute")
+        return
+    rows = []
+    for name, row in evaluation.rows.items():
+        chosen = evaluation.guesses[name].labels.shape[1] > 1
+        difference = "" if row.difference is None else f"{row.difference[0]:+.2f} +- {row.difference[1]:.2f}"
+        single = f"{row.result.localization_top1:.2f}" if chosen else DASH
+        classes = f"{row.result.top5:.2f}" if chosen else DASH
+        rows.append([name, f"{row.result.localization:.2f}", single, classes, difference])
+    columns = ["test", "error", "first guess", "class error", "minus the row above"]
+    counted = evaluation.counted
+    left_out = f", {(~counted).sum()} of them excluded" if not counted.all() else ""
+    print_table(results_table(f"{len(counted)} images{left_out}: localization error (%)", columns, rows))
+    if evaluation.shares is not None:
+        _print_by_share(evaluation, evaluation.shares[counted])
+
+
+def _print_by_share(evaluation: Evaluation, shares: np.ndarray) -> None:
+    images = np.histogram(shares[~np.isnan(shares)], [0, *SHARES, np.inf])[0]
+    rows = [["images", *(str(count) for count in images)]]
+    for name, row in evaluation.rows.items():
+        rows.append([name, *(DASH if error is None else f"{error:.1f}" for error in evaluation.by_share(row))])
+    title = "error (%) by the largest object's share of the image"
+    print_table(results_table(title, ["test", "< 1/16", "< 1/4", "< 1/2", ">= 1/2"], rows))
+
+
+def _usual_list(ground_truth: Path) -> Path | None:
+    named = re.fullmatch(r"LOC_(\w+)_solution\.csv", ground_truth.name)
+    if named is None:
+        return None
+    path = ground_truth.parent / "ILSVRC/ImageSets/CLS-LOC" / f"{named[1]}.txt"
+    return path if path.is_file() else None
+
+
+def _listed(path: Path | None, ground_truth: Path, ids: Sequence[str]) -> list[str]:
+    """The order of the images, which have to be those of the ground truth."""
+    if path is None:
+        return sorted(ids)
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{path}: no readable list of images; give the one of {ground_truth.name}") from None
+    listed = [line.split()[0].rpartition("/")[2] for line in lines if line.strip()]
+    other = set(listed) ^ set(ids)
+    if other or len(listed) != len(ids):
+        raise UserError(
+            f"{path} and {ground_truth} are not of the same images: only one has '{min(other, default='')}'"
+        )
+    return listed

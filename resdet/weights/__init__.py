@@ -1,0 +1,1 @@
+"""Files of weights, other projects' and ours: read, load, export."""

@@ -1,7 +1,13 @@
-"""Pure tensor functions on boxes: batched, of fixed shapes, float32 arithmetic whatever the network's precision.
+"""Pure tensor functions on boxes: batched, with fixed shapes, computed in float32 whatever the network's precision.
 
-`geometry` (areas, overlaps, clipping), `coding` (deltas of box regression), `anchors` (the reference boxes of a map),
-`targets` (matching and sampling), `losses` (of the proposal network and the region head), `nms` (suppression, within
-classes too), `proposals` (from a network's maps to fixed slots of proposals), `pooling` (RoIAlign and RoIPool). Import
-from the modules; nothing here knows of networks, data sets or files.
+- `geometry`: area, IoU, clipping, mirroring
+- `coding`: deltas of box regression
+- `anchors`: the anchors of a feature map
+- `targets`: matching anchors or regions with the ground truth, and sampling them
+- `losses`: of the RPN and of the region head
+- `nms`, `soft_nms`, `voting`: detections from scored boxes
+- `proposals`: from the RPN's outputs to a fixed number of proposals
+- `roi_align`, `roi_pool`: pooling of regions; `region_grid`: what the two share
+
+Import from the modules. Nothing here knows of networks, data sets or files.
 """

@@ -1,10 +1,10 @@
-"""Anchors: the reference boxes of a region proposal network (Faster R-CNN, section 3.1.1).
+"""Anchors of a region proposal network (Faster R-CNN, section 3.1.1).
 
     generator = AnchorGenerator(scales=(128, 256, 512), ratios=(0.5, 1, 2), stride=16)
     anchors = generator(height, width, device)       # [height * width * 9, 4], pixels of the network's input
 
-The order is (y, x, anchor): the anchor changes fastest, so a head's map [N, A, h, w] lines up with the anchors after
-``map.permute(0, 2, 3, 1).reshape(N, -1)``.
+The order is (y, x, anchor), the last changes fastest. An RPN output [N, A, h, w] has the same order after
+``output.permute(0, 2, 3, 1).reshape(N, -1)``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Images of free aspect give many shapes; the cache forgets the oldest beyond this many.
-CACHED_SHAPES = 64
+CACHED_SHAPES = 64  # images of any aspect ratio give many map shapes; the oldest beyond this number is dropped
 
 
 def anchor_shapes(scales: Sequence[float] = (128, 256, 512), ratios: Sequence[float] = (0.5, 1, 2)) -> Tensor:
-    """The anchors of one position, centred on 0: [len(scales) * len(ratios), 4], the ratio changing fastest.
+    """The anchors of one position, centred on 0.
 
-    `scales` are square roots of areas in pixels, `ratios` are height / width. Sides are not rounded, as in detectron2
-    (py-faster-rcnn rounds them). The defaults are those of Faster R-CNN for PASCAL VOC.
+    Args:
+        scales: square roots of the areas, in pixels; the defaults are Faster R-CNN's for PASCAL VOC.
+        ratios: height / width.
+
+    Returns:
+        float32 [len(scales) * len(ratios), 4], the ratio changes fastest. Sides are not rounded, like detectron2's;
+        py-faster-rcnn rounds them.
     """
     boxes = []
     for scale in scales:
@@ -37,10 +41,17 @@ def anchor_shapes(scales: Sequence[float] = (128, 256, 512), ratios: Sequence[fl
 def grid_anchors(
     shapes: Tensor, height: int, width: int, stride: int = 16, device: torch.device | str | None = None
 ) -> Tensor:
-    """`shapes` [A, 4] at every cell of a height x width map: [height * width * A, 4] in the order (y, x, anchor).
+    """Place the anchors of one position at every cell of a map.
 
-    The cell (y, x) has its anchors centred at (x * stride, y * stride): offset 0, as in detectron2. `device` defaults
-    to the one of `shapes`.
+    Args:
+        shapes: [A, 4], centred on 0, from `anchor_shapes`.
+        height, width: cells of the map.
+        stride: pixels per cell. The anchors of cell (y, x) are centred at pixel (x * stride, y * stride), detectron2's
+            offset 0.
+        device: of the result; None: that of `shapes`.
+
+    Returns:
+        [height * width * A, 4] in the order (y, x, anchor).
     """
     shapes = shapes.to(device if device is not None else shapes.device)
     y = torch.arange(height, device=shapes.device, dtype=shapes.dtype) * stride
@@ -51,9 +62,13 @@ def grid_anchors(
 
 
 class AnchorGenerator:
-    """The anchors of a map of a given shape, kept for the next image of the same shape.
+    """Anchors of feature maps, cached per map shape and device.
 
-    The returned tensor is shared between calls: do not write to it.
+    Calls with the same shape return the same tensor: do not write to it.
+
+    Args:
+        scales, ratios: as in `anchor_shapes`.
+        stride: pixels per cell.
     """
 
     def __init__(
@@ -65,11 +80,11 @@ class AnchorGenerator:
 
     @property
     def num_anchors(self) -> int:
-        """Anchors a position."""
+        """Anchors per cell of the map."""
         return len(self.shapes)
 
     def __call__(self, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-        """Anchors of a height x width map, [height * width * num_anchors, 4]."""
+        """The anchors of a height x width map: [height * width * num_anchors, 4] in the order (y, x, anchor)."""
         key = (height, width, torch.device(device))
         if key in self._cache:
             return self._cache[key]
@@ -80,10 +95,15 @@ class AnchorGenerator:
 
 
 def inside_mask(anchors: Tensor, sizes: Tensor, margin: float = 0) -> Tensor:
-    """True for anchors that stay inside their image, up to `margin` pixels: [..., A, 4], [..., 2] -> bool [..., A].
+    """Which anchors lie inside their image; Faster R-CNN ignores the others in training (section 3.3).
 
-    `sizes` is (height, width). Faster R-CNN ignores the other anchors in training. Leading dimensions broadcast:
-    anchors [A, 4] with sizes [N, 2] give [N, A].
+    Args:
+        anchors: [..., A, 4].
+        sizes: [..., 2], (height, width) of the image; leading dimensions broadcast with those of `anchors`.
+        margin: pixels that an anchor may reach over the border.
+
+    Returns:
+        bool [..., A]; anchors [A, 4] with sizes [N, 2] give [N, A].
     """
     x1, y1, x2, y2 = anchors.unbind(-1)
     height, width = sizes[..., None, :].unbind(-1)

@@ -1,9 +1,9 @@
-"""Non-maximum suppression: of one set of boxes, and of a detector's classes each on its own.
+"""Non-maximum suppression of one set of boxes, and per class of a detector's outputs.
 
     boxes, scores, labels = multiclass_nms(boxes, scores, score_floor=0.05, iou=0.5)
 
-The numbers of boxes that survive depend on the data, so these two functions wait for the device; nothing else in
-`resdet.boxes` does but `select_proposals`, which calls `nms`.
+The number of boxes kept depends on the data, so that the host waits for the device here. Elsewhere in `resdet.boxes`
+this happens only in functions that call `nms`, and in Soft-NMS.
 """
 
 from __future__ import annotations
@@ -12,18 +12,26 @@ import torch
 import torchvision
 from torch import Tensor
 
-from resdet.boxes.geometry import as_wide
+from resdet.boxes.geometry import at_least_float32
 
 
 def nms(boxes: Tensor, scores: Tensor, iou: float, count: int | None = None) -> Tensor:
-    """Indices of the boxes to keep, by falling score: int64 [D], the first `count` of them (None: all).
+    """Remove every box whose IoU with a kept box of higher score is above `iou`.
 
-    `boxes` [M, 4], `scores` [M]. A box goes when its IoU with a kept one of higher score is above `iou` (equal stays).
-    Whether it stays depends on better boxes alone, so that few are found among the best, without a look at the rest.
+    Args:
+        boxes: [M, 4].
+        scores: [M].
+        iou: threshold; a box with exactly this IoU is kept.
+        count: return the best `count` boxes only; None: all. Whether a box is kept depends only on boxes of higher
+            score, so that a small `count` is found among the best boxes, which saves time.
+
+    Returns:
+        Indices of the kept boxes by falling score, int64 [D].
     """
-    boxes, scores = as_wide(boxes), as_wide(scores)
+    boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     if count is None:
-        return torchvision.ops.nms(boxes, scores, iou)
+        keep: Tensor = torchvision.ops.nms(boxes, scores, iou)
+        return keep
     order, looked_at = scores.argsort(stable=True, descending=True), 4 * count
     while True:
         best = order[:looked_at]
@@ -37,18 +45,26 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, count: int | None = None) -> 
 def multiclass_nms(
     boxes: Tensor, scores: Tensor, score_floor: float = 0.05, iou: float = 0.5, max_detections: int = 100
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The detections of one image: (boxes [D, 4], scores [D], labels int64 [D]) by falling score.
+    """The detections of one image: NMS within each class, then the best over all classes.
 
-    `boxes` [R, K, 4] a box a class, `scores` [R, K] without the background. Keeps scores above `score_floor`,
-    suppresses within each class, then keeps the best `max_detections` over all classes. Regions with a coordinate or
-    score that is not finite are dropped. Same result as detectron2's `fast_rcnn_inference_single_image`.
+    Same result as detectron2's `fast_rcnn_inference_single_image`. Classes are processed in a loop. torchvision's
+    `batched_nms` instead shifts the coordinates of each class, which in float32 loses the bits that decide close IoUs,
+    and compares boxes of different classes.
 
-    The classes are told apart by a loop, not by shifting each class's coordinates (torchvision's `batched_nms`):
-    shifted float32 coordinates lose the bits that decide close IoUs, and boxes of all classes would be compared.
+    Args:
+        boxes: [R, K, 4], one box per region and class. Regions with a coordinate or score that is not finite are
+            dropped.
+        scores: [R, K], without the background.
+        score_floor: scores at or below it are dropped before NMS.
+        iou: threshold of NMS.
+        max_detections: detections kept per image.
+
+    Returns:
+        (boxes [D, 4], scores [D], labels int64 [D]) by falling score.
     """
-    boxes, scores = as_wide(boxes), as_wide(scores)
+    boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     sound = boxes.isfinite().all(dim=2).all(dim=1) & scores.isfinite().all(dim=1)
-    # Transposed, so that nonzero() lists the candidates class by class.
+    # Transposed, so that nonzero() lists the candidates sorted by class.
     labels, regions = ((scores > score_floor) & sound[:, None]).T.nonzero(as_tuple=True)
     boxes, scores = boxes[regions, labels], scores[regions, labels]
     keep = _nms_by_class(boxes, scores, labels, iou)
@@ -57,10 +73,10 @@ def multiclass_nms(
 
 
 def _nms_by_class(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:
-    """Indices that survive in their class; `labels` [M] ascend."""
+    """Indices of the boxes kept in their class; `labels` [M] are sorted."""
     counts = [count for count in labels.bincount().tolist() if count]
     start, keep = 0, [labels.new_empty(0)]
-    for part, part_scores in zip(boxes.split(counts), scores.split(counts), strict=True):
+    for part, part_scores in zip(torch.split(boxes, counts), torch.split(scores, counts), strict=True):
         keep.append(nms(part, part_scores, iou) + start)
         start += len(part)
     return torch.cat(keep)

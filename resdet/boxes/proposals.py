@@ -1,4 +1,4 @@
-"""From the maps of a proposal network to its proposals: top-k, decode, clip, NMS, fixed slots.
+"""From the RPN's outputs to proposals: top-k, decode, clip, NMS.
 
 proposals = select_proposals(logits, deltas, anchors, sizes, pre_nms=6000, post_nms=300)
 """
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from resdet.boxes.coding import decode
-from resdet.boxes.geometry import as_wide, clip_boxes
+from resdet.boxes.geometry import at_least_float32, clip_boxes
 from resdet.boxes.nms import nms
 
 
 class Proposals(NamedTuple):
-    """A fixed number of proposals an image, by falling score; padding has a zero box and score -inf."""
+    """The same number R of proposals for each image, by falling score; padding has a zero box and score -inf."""
 
-    boxes: Tensor  # float32 [N, R, 4], pixels of the anchors
+    boxes: Tensor  # float32 [N, R, 4], in the pixels of the anchors
     scores: Tensor  # float32 [N, R], logits
     valid: Tensor  # bool [N, R], False in padding
 
@@ -35,27 +35,45 @@ def select_proposals(
     nms_iou: float = 0.7,
     min_size: float = 0.0,
 ) -> Proposals:
-    """The best `post_nms` proposals of each image (Faster R-CNN, section 3.1; 6000 -> 300 at test in the paper).
+    """The best proposals of each image (Faster R-CNN, section 3.3).
 
-    `logits` [N, A], `deltas` [N, A, 4], `anchors` [N or 1, A, 4], `sizes` [N, 2] (height, width) of the images in the
-    anchors' pixels. Only the `pre_nms` best anchors are decoded. Boxes with a side of at most `min_size` pixels after
-    clipping, or with a number that is not finite, are dropped. No gradient passes: a proposal is data to the head.
+    No gradient flows back: in approximate joint training a proposal is a constant for the head.
+
+    Args:
+        logits: [N, A], objectness of all anchors.
+        deltas: [N, A, 4].
+        anchors: [N or 1, A, 4].
+        sizes: [N, 2], (height, width) of the images, in the pixels of the anchors.
+        pre_nms: anchors with the highest logits that are decoded; 6000 in the paper at test.
+        post_nms: proposals kept per image after NMS; 300 in the paper at test.
+        nms_iou: IoU threshold of NMS on the proposals.
+        min_size: pixels; boxes with a side of at most this after clipping are dropped, like those with a number that is
+            not finite.
+
+    Returns:
+        post_nms slots per image.
     """
-    scores, index = as_wide(logits).topk(min(pre_nms, logits.shape[1]), dim=1)
+    scores, index = at_least_float32(logits).topk(min(pre_nms, logits.shape[1]), dim=1)
     boxes = decode(_rows(deltas, index), _rows(anchors.expand(len(logits), -1, -1), index))
     boxes = clip_boxes(boxes, sizes)
     sides = boxes[..., 2:] - boxes[..., :2]
-    # A comparison with NaN is False, so that these go as well.
+    # Comparisons with NaN are False: such boxes are dropped too.
     valid = (sides > min_size).all(dim=-1) & boxes.isfinite().all(dim=-1) & scores.isfinite()
-    # Empty boxes of score -inf suppress nothing and come last: what is dropped costs no host sync.
+    # Dropped boxes become empty with score -inf: they suppress nothing and come last, without a host sync.
     boxes = torch.where(valid[..., None], boxes, 0.0)
     scores = torch.where(valid, scores, -torch.inf)
     return _best(Proposals(boxes, scores, valid), nms_iou, post_nms)
 
 
 @torch.no_grad()
-def unite_proposals(found: Sequence[Proposals], nms_iou: float, count: int) -> Proposals:
-    """Proposals of the same images from several sources as one set: the best `count` after NMS among all of them."""
+def merge_proposals(found: Sequence[Proposals], nms_iou: float, count: int) -> Proposals:
+    """Merge proposals for the same images (from several scales or nets): NMS on all of them, the best `count` are kept.
+
+    Args:
+        found: each with [N, R_i, 4] boxes, in the same pixels.
+        nms_iou: IoU threshold of NMS.
+        count: slots per image of the result.
+    """
     return _best(Proposals(*(torch.cat(parts, 1) for parts in zip(*found, strict=True))), nms_iou, count)
 
 
@@ -67,13 +85,13 @@ def _best(found: Proposals, nms_iou: float, count: int) -> Proposals:
 
 
 def _suppress(boxes: Tensor, scores: Tensor, iou: float, count: int) -> tuple[Tensor, Tensor]:
-    """NMS of each image into `count` slots: (index int64 [N, count], bool [N, count] where a slot is filled)."""
+    """NMS per image into `count` slots: (index int64 [N, count], filled bool [N, count])."""
     index = torch.zeros(len(boxes), count, dtype=torch.int64, device=boxes.device)
     filled = torch.zeros_like(index, dtype=torch.bool)
     for i in range(len(boxes)):
         keep = nms(boxes[i], scores[i], iou, count)
         index[i, : len(keep)] = keep
-        filled[i, : len(keep)].fill_(True)  # an assignment of True makes a tensor of it first, on torch 2.14
+        filled[i, : len(keep)].fill_(True)  # an assignment would copy a tensor from the host (torch 2.14)
     return index, filled
 
 

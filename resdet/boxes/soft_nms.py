@@ -1,8 +1,8 @@
-"""Soft-NMS (Bodla et al. 2017): a box that overlaps a better one loses score instead of being dropped.
+"""Soft-NMS (Bodla et al. 2017): a box that overlaps one of higher score has its score reduced instead of being removed.
 
 boxes, scores, labels = multiclass_soft_nms(boxes, scores, SoftNMS("gaussian", sigma=0.5), score_floor=0.05)
 
-Beyond the paper. All classes go together, one step for each detection that an image may have.
+Not in the ResNet paper. All classes are processed together, in `max_detections` steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from resdet.boxes.geometry import as_wide, pairwise_iou
+from resdet.boxes.geometry import at_least_float32, pairwise_iou
 from resdet.errors import UserError
 
 Decay = Literal["linear", "gaussian"]
@@ -22,13 +22,16 @@ Decay = Literal["linear", "gaussian"]
 
 @dataclass(frozen=True)
 class SoftNMS:
-    """How scores fall.
+    """How scores are reduced; the defaults are Bodla et al.'s.
 
     Args:
-        decay: "linear" multiplies by 1 - IoU where the IoU is above `iou` (eq. 2), "gaussian" by exp(-IoU^2 / sigma)
-            everywhere (eq. 3).
-        iou: .3 in the paper's linear form.
-        sigma: .5 in the paper.
+        decay: "linear" multiplies scores by 1 - IoU where the IoU is above `iou` (their eq. 2), "gaussian" by
+            exp(-IoU^2 / sigma) everywhere (their eq. 3).
+        iou: threshold of the linear decay.
+        sigma: width of the gaussian decay.
+
+    Raises:
+        UserError: another `decay`.
     """
 
     decay: Decay = "gaussian"
@@ -40,7 +43,7 @@ class SoftNMS:
             raise UserError(f"decay is {self.decay!r}: Soft-NMS has {' and '.join(get_args(Decay))}")
 
     def factor(self, ious: Tensor) -> Tensor:
-        """What is left of a score beside a better box."""
+        """The factor on a score, for its box's IoU with a box of higher score; any shape, in 0..1."""
         if self.decay == "linear":
             return torch.where(ious > self.iou, 1 - ious, 1.0)
         return torch.exp(-(ious**2) / self.sigma)
@@ -50,12 +53,21 @@ class SoftNMS:
 def multiclass_soft_nms(
     boxes: Tensor, scores: Tensor, soft: SoftNMS, score_floor: float = 0.05, max_detections: int = 100
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `nms.multiclass_nms`: (boxes [D, 4], scores [D], labels int64 [D]) by falling score, the scores decayed.
+    """The detections of one image by Soft-NMS within each class.
 
-    `boxes` [R, K, 4] a box a class, `scores` [R, K] without the background. A class's best remaining box is taken and
-    the others decay, `max_detections` times; scores at or below the floor, before or after, are dropped.
+    In each step every class takes its best remaining box and reduces the scores of its other boxes.
+
+    Args:
+        boxes: [R, K, 4], one box per region and class.
+        scores: [R, K], without the background.
+        soft: how scores are reduced.
+        score_floor: boxes whose score is, or falls to, at most this are dropped.
+        max_detections: detections kept per image.
+
+    Returns:
+        (boxes [D, 4], reduced scores [D], labels int64 [D]) by falling score.
     """
-    boxes, scores = as_wide(boxes).transpose(0, 1), as_wide(scores).T  # [K, R, 4], [K, R]
+    boxes, scores = at_least_float32(boxes).transpose(0, 1), at_least_float32(scores).T  # [K, R, 4], [K, R]
     sound = boxes.isfinite().all(2) & scores.isfinite()
     left = torch.where(sound & (scores > score_floor), scores, -math.inf)
     rows = torch.arange(len(boxes), device=boxes.device)
@@ -65,7 +77,7 @@ def multiclass_soft_nms(
         taken.append(best)
         order.append(index)
         ious = pairwise_iou(boxes[rows, index][:, None], boxes)[:, 0]  # [K, R]
-        # max() of a class without boxes is -inf, and any box: its scores are all -inf and stay so.
+        # A class without boxes left takes some box with score -inf; all its scores stay -inf.
         left = left * soft.factor(ious)
         left = torch.where(left > score_floor, left, -math.inf)
         left[rows, index] = -math.inf

@@ -1,17 +1,17 @@
-"""Localization error of ILSVRC's CLS-LOC task, counted as its development kit does: arrays in, numbers out.
+"""Localization error of ILSVRC's CLS-LOC task by the rules of its development kit.
 
-    guesses = Guesses(labels, boxes)                         # at most five an image: a class and a box each
-    truth = LocalizationTruth(labels, boxes, image)          # of each image its class, of each box its image
+    guesses = Guesses(labels, boxes)                         # at most five per image, each a class and a box
+    truth = LocalizationTruth(labels, boxes, image)          # the class of each image, the boxes of its objects
     result = localization_error(guesses, truth, excluded)
     result.localization, result.top5, result.top1            # in percent
     paired_difference(other.wrong[result.counted], result.wrong[result.counted])     # metrics/pairs.py
 
-The rule (eval_localization_flat.m, eval_clsloc.m): a guess is right if its class is the image's and its box has an IoU
-of at least .5, exactly .5 included, with any of the image's true boxes; an image is right if any of its guesses is.
-An image without a true box is wrong whatever is guessed.
+The rules, from eval_localization_flat.m and eval_clsloc.m: a guess is correct if its class is the image's and its box
+has an IoU of at least 0.5 with any ground-truth box of the image. An image is correct if any of its guesses is. Images
+without a ground-truth box are always wrong.
 
-Boxes are continuous, x2 - x1 is the width. The kit measures inclusive pixels, x2 - x1 + 1; readers that add 1 to xmax
-and ymax turn one into the other exactly, so no "+ 1" appears here.
+Boxes are continuous, x2 - x1 is the width. The kit measures inclusive pixels, x2 - x1 + 1; the readers convert them
+exactly by adding 1 to xmax and ymax, so that no "+ 1" appears here.
 """
 
 from __future__ import annotations
@@ -20,18 +20,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NO_GUESS = -1  # the label of a guess that was not made
+from resdet.metrics.flat import Array, paired_iou
+
+NO_GUESS = -1  # the label of an empty slot
 MOST_GUESSES = 5
 HIT_IOU = 0.5
-SHARES = (1 / 16, 1 / 4, 1 / 2)  # of the image; above the last one the whole image is a right box
+# Bounds of the groups in `error_by_share`: the part of the image's area that its largest object covers. Above the last
+# one, a box around the whole image is correct.
+SHARES = (1 / 16, 1 / 4, 1 / 2)
 
 
 @dataclass
 class Guesses:
-    """At most T <= 5 guesses for each of N images, the surest first; those not made come last."""
+    """At most T <= 5 guesses for each of N images, the most confident first, empty slots last.
 
-    labels: np.ndarray  # int64 [N, T], 0..K-1; NO_GUESS where there is none
-    boxes: np.ndarray  # float [N, T, 4], continuous x1, y1, x2, y2; of no meaning where there is no guess
+    Raises:
+        ValueError: arrays of other shapes, an empty slot before a guess, or a box that is not finite.
+    """
+
+    labels: Array  # int64 [N, T], 0..K-1; NO_GUESS in empty slots
+    boxes: Array  # float [N, T, 4], continuous x1, y1, x2, y2; ignored in empty slots
 
     def __post_init__(self) -> None:
         self.labels, self.boxes = np.asarray(self.labels, np.int64), np.asarray(self.boxes)
@@ -52,11 +60,15 @@ class Guesses:
 
 @dataclass
 class LocalizationTruth:
-    """The class of each of N images, and M boxes of objects of that class."""
+    """The class of each of N images, and the M boxes of all objects of these classes.
 
-    labels: np.ndarray  # int64 [N], 0..K-1
-    boxes: np.ndarray  # float [M, 4], continuous x1, y1, x2, y2
-    image: np.ndarray  # int64 [M], the image of each box, in any order
+    Raises:
+        ValueError: numbers of boxes and images that differ, an image out of range, or a box that is not finite.
+    """
+
+    labels: Array  # int64 [N], 0..K-1
+    boxes: Array  # float [M, 4], continuous x1, y1, x2, y2
+    image: Array  # int64 [M], index of the image that each box belongs to, in any order
 
     def __post_init__(self) -> None:
         self.labels = np.asarray(self.labels, np.int64).reshape(-1)
@@ -74,29 +86,28 @@ class LocalizationTruth:
 
 @dataclass
 class LocalizationResult:
-    """What `localization_error` answers: errors in percent, and each image's answer for paired tests."""
+    """Errors in percent, and which images are wrong, for paired comparisons."""
 
-    localization: float  # of the images that count
-    localization_top1: float  # the same of the first guess alone
-    top5: float  # classification error of all guesses, of all images
-    top1: float  # classification error of the first guess, of all images
-    wrong: np.ndarray  # bool [N], localization; of excluded images too
-    class_wrong: np.ndarray  # bool [N], no guess has the image's class
-    counted: np.ndarray  # bool [N], False for images that are excluded from localization
+    localization: float  # over the counted images
+    localization_top1: float  # the same with the first guess only
+    top5: float  # classification error of all guesses, over all images
+    top1: float  # classification error of the first guess, over all images
+    wrong: Array  # bool [N], localization is wrong; excluded images too have a value
+    class_wrong: Array  # bool [N], no guess has the image's class
+    counted: Array  # bool [N], False for images excluded from localization
 
 
-def localization_error(
-    guesses: Guesses, truth: LocalizationTruth, excluded: np.ndarray | None = None
-) -> LocalizationResult:
-    """Error of localization and, of the same guesses, of classification.
+def localization_error(guesses: Guesses, truth: LocalizationTruth, excluded: Array | None = None) -> LocalizationResult:
+    """Localization error, and the classification error of the same guesses.
 
     Args:
-        guesses, truth: see their classes; images are matched by index.
-        excluded: bool [N], images that do not count for localization, but do for classification: ILSVRC's list of
+        guesses: of N images.
+        truth: of the same images, matched by index.
+        excluded: bool [N], images that do not count for localization but do for classification: ILSVRC's list of
             1,762 ambiguous validation images (data/localization/files.read_excluded).
 
     Raises:
-        ValueError: other numbers of images, or none that counts.
+        ValueError: different numbers of images, or all are excluded.
     """
     if len(guesses) != len(truth):
         raise ValueError(f"guesses for {len(guesses)} images, but the truth of {len(truth)}")
@@ -105,23 +116,28 @@ def localization_error(
         raise ValueError(f"excluded is {list(counted.shape)}, not one flag for each of {len(truth)} images")
     if not counted.any():
         raise ValueError("no images: there is no error to compute")
-    place_wrong, kind_wrong = ~right_guesses(guesses, truth), ~_same_class(guesses, truth)  # [N, T]
-    wrong, class_wrong = np.asarray(place_wrong.all(1)), np.asarray(kind_wrong.all(1))
+    guess_wrong, label_wrong = ~correct_guesses(guesses, truth), ~_same_class(guesses, truth)  # [N, T]
+    wrong, class_wrong = np.asarray(guess_wrong.all(1)), np.asarray(label_wrong.all(1))
     return LocalizationResult(
         localization=_percent(wrong[counted]),
-        localization_top1=_percent(place_wrong[counted, 0]),
+        localization_top1=_percent(guess_wrong[counted, 0]),
         top5=_percent(class_wrong),
-        top1=_percent(kind_wrong[:, 0]),
+        top1=_percent(label_wrong[:, 0]),
         wrong=wrong,
         class_wrong=class_wrong,
         counted=counted,
     )
 
 
-def object_shares(truth: LocalizationTruth, sizes: np.ndarray) -> np.ndarray:
-    """How much of each image its largest true box covers, float64 [N] in 0..1; NaN without one.
+def object_shares(truth: LocalizationTruth, sizes: Array) -> Array:
+    """The part of each image's area that its largest ground-truth box covers.
 
-    sizes: [N, 2], the (height, width) of each image.
+    Args:
+        truth: of N images.
+        sizes: [N, 2], (height, width) of the images in pixels.
+
+    Returns:
+        float64 [N] in 0..1; NaN for images without a box.
     """
     sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
     shares = np.full(len(truth), -np.inf)
@@ -129,57 +145,57 @@ def object_shares(truth: LocalizationTruth, sizes: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(shares), shares, np.nan)
 
 
-def error_by_share(wrong: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Errors in percent of the images whose largest object's share is below each of SHARES and of the others.
+def error_by_share(wrong: Array, shares: Array) -> Array:
+    """Error of the images grouped by the size of their largest object.
 
-    wrong: bool [N]; shares: `object_shares`. float64 [len(SHARES) + 1], NaN where there is no image.
+    Args:
+        wrong: bool [N].
+        shares: float [N], from `object_shares`; images with NaN are in no group.
+
+    Returns:
+        Percent, float64 [len(SHARES) + 1]: shares below SHARES[0], between SHARES[0] and SHARES[1], ... from SHARES[-1]
+        on; NaN for a group without images.
     """
-    group = np.searchsorted(SHARES, shares, side="right")  # NaN comes last: no group has it
+    group = np.searchsorted(SHARES, shares, side="right")  # NaN gets an extra group, dropped below
     group = np.where(np.isnan(shares), len(SHARES) + 1, group)
     images = np.bincount(group, minlength=len(SHARES) + 2)[:-1]
     errors = np.bincount(group, wrong, minlength=len(SHARES) + 2)[:-1]
-    return np.divide(100 * errors, images, out=np.full(len(images), np.nan), where=images > 0)
+    percent: Array = np.divide(100 * errors, images, out=np.full(len(images), np.nan), where=images > 0)
+    return percent
 
 
-def right_guesses(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:
-    """Whether each guess has its image's class and overlaps one of its boxes enough, bool [N, T]."""
-    found = guesses.boxes[truth.image].astype(np.float64)  # [M, T, 4]: a row for each true box
-    near = _iou(found, truth.boxes[:, None].astype(np.float64)) >= HIT_IOU
-    box, guess = np.nonzero(near)
+def correct_guesses(guesses: Guesses, truth: LocalizationTruth) -> Array:
+    """Whether each guess is correct, bool [N, T]: the image's class, and an IoU >= HIT_IOU with one of its boxes."""
+    found = guesses.boxes[truth.image].astype(np.float64)  # [M, T, 4]: a row per ground-truth box
+    hits = paired_iou(found, truth.boxes[:, None].astype(np.float64)) >= HIT_IOU
+    box, guess = np.nonzero(hits)
     overlaps = np.zeros(guesses.labels.shape, bool)
     overlaps[truth.image[box], guess] = True
-    return overlaps & _same_class(guesses, truth)
+    right: Array = overlaps & _same_class(guesses, truth)
+    return right
 
 
-def best_overlaps(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:
-    """The IoU of each guess with the true box that it meets best, float64 [N, T], whatever its class; 0 without one."""
-    found = _iou(guesses.boxes[truth.image].astype(np.float64), truth.boxes[:, None].astype(np.float64))  # [M, T]
+def best_overlaps(guesses: Guesses, truth: LocalizationTruth) -> Array:
+    """The highest IoU of each guess with a ground-truth box of its image, whatever its class: float64 [N, T].
+
+    0 for images without a box and for empty slots.
+    """
+    found = paired_iou(guesses.boxes[truth.image].astype(np.float64), truth.boxes[:, None].astype(np.float64))  # [M, T]
     best = np.zeros(guesses.labels.shape)
     np.maximum.at(best, truth.image, found)
     return np.where(guesses.labels >= 0, best, 0.0)
 
 
-def _same_class(guesses: Guesses, truth: LocalizationTruth) -> np.ndarray:
-    return (guesses.labels == truth.labels[:, None]) & (guesses.labels >= 0)
+def _same_class(guesses: Guesses, truth: LocalizationTruth) -> Array:
+    """Whether each guess has the class of its image, bool [N, T]."""
+    same: Array = (guesses.labels == truth.labels[:, None]) & (guesses.labels >= 0)
+    return same
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of boxes with boxes, [..., 4] and [..., 4] -> [...]; 0 where they do not meet or are inverted."""
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = sides.clip(min=0).prod(-1)
-    union = _area(a) + _area(b) - shared
-    # The quotient, as the kit has it, and not 2 * shared >= union: both are exact for whole pixels.
-    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(-1)
-
-
-def _percent(wrong: np.ndarray) -> float:
+def _percent(wrong: Array) -> float:
     return float(100 * wrong.mean())
 
 
-def _check_finite(boxes: np.ndarray) -> None:
+def _check_finite(boxes: Array) -> None:
     if not np.isfinite(boxes).all():
         raise ValueError("a box is not finite: it cannot be compared")

@@ -1,14 +1,25 @@
-"""Two ways to answer the same questions: their difference, and how sure it is (arrays in, numbers out)."""
+"""The mean difference of two systems on the same images, with its standard error."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from resdet.metrics.flat import Array
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Mean of ``second - first`` over images, and its standard error; both [N], such as 1 where an answer is wrong.
 
-    Paired: what both find hard or easy does not count as uncertainty.
+def paired_difference(first: Array, second: Array) -> tuple[float, float]:
+    """Mean and standard error of ``second - first`` over images.
+
+    Because the difference is taken per image, images that are hard or easy for both do not add to the standard error.
+
+    Args:
+        first, second: [N], a value of each system per image, such as 1 where it is wrong.
+
+    Returns:
+        (mean, standard error).
+
+    Raises:
+        ValueError: different numbers of images, or none.
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} answers are no pairs")

@@ -1,11 +1,11 @@
-"""Which scores to show: a threshold a class, where precision and recall balance best on a validation set.
+"""Score thresholds for showing detections: for each class the one with the highest F1 on a validation set.
 
     result = evaluate_voc(detections, truth, num_classes=20)
     for suggestion in suggest_thresholds(result.classes):
         suggestion.score, suggestion.precision, suggestion.recall, suggestion.f1
 
-AP needs all detections, people want few wrong ones: the scores of one class are no probabilities that another class
-shares. Take the threshold from images that are not those of the final test.
+AP needs all detections, whereas people want to see few false ones. Scores of different classes are not comparable,
+therefore each class has its own threshold. Choose it on other images than those of the final test.
 """
 
 from __future__ import annotations
@@ -15,25 +15,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resdet.metrics.voc_ap import ClassResult
+from resdet.metrics.precision_recall import ClassResult
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The detections of one class with at least `score`. All NaN where nothing was to be found or is."""
+    """A threshold of one class and the result with it; all NaN without ground truth, detections or hits."""
 
-    score: float
+    score: float  # show detections with at least this score
     precision: float
     recall: float
     f1: float  # 2 * precision * recall / (precision + recall)
 
 
 def suggest_thresholds(classes: Sequence[ClassResult]) -> list[Suggestion]:
-    """The score of the highest F1 of each class, [K]; of several the highest score.
+    """The score with the highest F1 of each class; among equal F1 the highest score.
 
-    Detections of equal score are taken together, since no threshold can separate them.
+    Detections with equal scores are counted together, because no threshold can separate them.
 
-    classes: the curves of `VocResult.classes`, by falling score; precision is the one measured at each point.
+    Args:
+        classes: the K precision-recall curves, such as `VocResult.classes`.
+
+    Returns:
+        K suggestions in the same order.
     """
     return [_suggest(result) for result in classes]
 
@@ -41,11 +45,11 @@ def suggest_thresholds(classes: Sequence[ClassResult]) -> list[Suggestion]:
 def _suggest(result: ClassResult) -> Suggestion:
     if not result.num_truth or not len(result.score):
         return Suggestion(*[float("nan")] * 4)
-    last = np.append(result.score[1:] != result.score[:-1], True)  # of the points of one score
+    last = np.append(result.score[1:] != result.score[:-1], True)  # the last point with each score
     score, precision, recall = result.score[last], result.precision[last], result.recall[last]
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     if not f1.any():
         return Suggestion(*[float("nan")] * 4)
-    best = int(f1.round(12).argmax())  # equal but for their rounding: argmax takes the first, the highest score
+    best = int(f1.round(12).argmax())  # rounded, so that equal F1 compare equal; argmax takes the first
     return Suggestion(*(float(values[best]) for values in (score, precision, recall, f1)))

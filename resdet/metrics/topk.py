@@ -1,34 +1,41 @@
-"""Top-k error: the share of images whose class is not among the k most probable; the confusion matrix.
-
-Arrays in, numbers out.
-"""
+"""Classification: top-k error and the confusion matrix."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from resdet.metrics.flat import Array
 
-def topk_wrong(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Whether each image's class is not among its k most probable, bool [N].
+
+def topk_wrong(scores: Array, labels: Array, k: int) -> Array:
+    """Which images have a class that is not among the k classes with the highest scores.
 
     Args:
-        scores: [N, K], higher is more probable; equal scores and NaNs count against the image.
-        labels: int [N].
-        k: guesses an image may make.
+        scores: [N, K]. Another class with an equal score, and NaN, counts as higher.
+        labels: int [N], the true classes.
+        k: 1 to K.
+
+    Returns:
+        bool [N].
     """
     own = scores[np.arange(len(labels)), labels]
-    better = (~(scores < own[:, None])).sum(1) - 1  # its own does not count
-    return better >= k
+    better = (~(scores < own[:, None])).sum(1) - 1  # without the true class itself
+    wrong: Array = better >= k
+    return wrong
 
 
-def topk_error(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Error in percent; the arguments are `topk_wrong`'s."""
+def topk_error(scores: Array, labels: Array, k: int) -> float:
+    """Top-k error in percent of scores [N, K] and true classes int [N].
+
+    Raises:
+        ValueError: no images.
+    """
     if not len(labels):
         raise ValueError("no images: there is no error to compute")
     return float(100 * topk_wrong(scores, labels, k).mean())
 
 
-def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many images of class i (row) have class j (column) as their most probable one, int64 [K, K]."""
+def confusion_matrix(scores: Array, labels: Array) -> Array:
+    """Images of class i (row) classified as j (column): int64 [K, K], from scores [N, K] and true classes int [N]."""
     K = scores.shape[1]
     return np.bincount(labels * K + scores.argmax(1), minlength=K * K).reshape(K, K)

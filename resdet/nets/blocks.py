@@ -1,8 +1,8 @@
-"""What residual nets are made of: a convolution with its BN, the two blocks of Fig. 5, the shortcuts of Sect. 3.3.
+"""The parts of residual nets: convolution with BN, the two blocks of Fig. 5, the shortcuts of Sect. 3.3.
 
 stage = make_stage(Bottleneck, channels_in=256, width=128, count=4, stride=2, shortcut="B")
 y = stage(x)                                        # [N, 256, H, W] -> [N, 512, H/2, W/2]
-fold_for_inference(net)                             # BN into convolutions, for good
+fold_for_inference(net)                             # multiply BN into the convolutions, in place
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from torch import Tensor, nn
 from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
 
 StrideOn = Literal["1x1", "3x3"]
-Shortcut = Literal["A", "B", "C"] | None  # Sect. 3.3; None: a plain net, without any
-Padding = tuple[Tensor, Tensor] | None  # cells outside the images, at a block's input and output size, kept at zero
+Shortcut = Literal["A", "B", "C"] | None  # Sect. 3.3; None: a plain net, without shortcuts
+
+# Which cells are padding and kept at zero: bool [N, 1, H, W] of a block's input and of its output; None: no cell.
+Padding = tuple[Tensor, Tensor] | None
 
 
 class ConvBN(nn.Module):
-    """A convolution and its batch normalization; one convolution with a bias once the BN is frozen."""
+    """A convolution and its BN. A frozen BN (frozen_bn.py) is computed as part of the convolution.
+
+    Args:
+        channels_in: channels of the input.
+        channels_out: channels of the output.
+        kernel: side of the kernel; the input is padded by ``kernel // 2``.
+        stride: of the convolution.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -29,7 +38,7 @@ class ConvBN(nn.Module):
         self.bn: nn.Module = nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor, stride: int | None = None) -> Tensor:
-        """x [N, C, H, W]; `stride` replaces the convolution's own for this call."""
+        """x [N, channels_in, H, W] -> [N, channels_out, H/stride, W/stride]; `stride` overrides the layer's own."""
         conv = self.conv
         strides = conv.stride if stride is None else (stride, stride)
         if isinstance(self.bn, nn.Identity):  # folded for inference
@@ -37,31 +46,47 @@ class ConvBN(nn.Module):
         if isinstance(self.bn, FrozenBatchNorm):
             scale, shift = self.bn.affine()
             return F.conv2d(x, conv.weight * scale[:, None, None, None], shift, strides, conv.padding, conv.dilation)
-        return self.bn(F.conv2d(x, conv.weight, None, strides, conv.padding, conv.dilation))
+        y: Tensor = self.bn(F.conv2d(x, conv.weight, None, strides, conv.padding, conv.dilation))
+        return y
 
 
 class ZeroPadding(nn.Module):
-    """The shortcut of option A where the shape changes: every `stride`-th cell, and zeros for the new channels."""
+    """Option A's shortcut where the shape changes: every `stride`-th cell, with zeros appended as new channels."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.new, self.stride = channels_out - channels_in, stride
 
     def forward(self, x: Tensor, stride: int | None = None) -> Tensor:
-        """As ConvBN.forward."""
+        """x [N, channels_in, H, W] -> [N, channels_out, H/stride, W/stride]; `stride` overrides the layer's own."""
         stride = self.stride if stride is None else stride
         return F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, self.new))
 
 
 class _Block(nn.Module):
-    """The end that both blocks share: the shortcut, the addition, and which cells are zeroed."""
+    """What both blocks share: the shortcut, the addition, zeros in the padding and the last ReLU.
+
+    Args:
+        channels_in: channels of the input.
+        width: channels of the convolutions; the output has expansion * width.
+        stride: 2 in the first block of a stage that halves the map.
+        stride_on: the convolution of a bottleneck that has the stride: the first "1x1" (the paper) or the "3x3"
+            (torchvision). A BasicBlock ignores it; it is taken so that both blocks are built by the same call.
+        shortcut: option A, B or C of Sect. 3.3; None leaves the addition out.
+    """
 
     expansion: int
-    stride: int
 
-    def _set_shortcut(self, option: Shortcut, channels_in: int, channels_out: int, stride: int) -> None:
-        self.residual, self.stride = option is not None, stride
-        self.shortcut = _make_shortcut(option, channels_in, channels_out, stride)
+    def __init__(
+        self, channels_in: int, width: int, stride: int = 1, stride_on: StrideOn = "1x1", shortcut: Shortcut = "B"
+    ) -> None:
+        super().__init__()
+        self.residual, self.stride, self.strides_first = shortcut is not None, stride, stride_on == "1x1"
+        self._add_convolutions(channels_in, width)
+        self.shortcut = _make_shortcut(shortcut, channels_in, self.expansion * width, stride)
+
+    def _add_convolutions(self, channels_in: int, width: int) -> None:
+        raise NotImplementedError
 
     def _finish(self, y: Tensor, x: Tensor, stride: int | None, outside: Tensor | None) -> Tensor:
         if self.residual:
@@ -70,25 +95,13 @@ class _Block(nn.Module):
 
 
 class BasicBlock(_Block):
-    """Two 3x3 convolutions (Fig. 5, left); ResNet-18 and 34, and CIFAR's nets.
-
-    Args:
-        channels_in: of the block's input.
-        width: of its convolutions and its output.
-        stride: 2 in the first block of a stage that halves the map.
-        stride_on: of no matter here.
-        option: of the shortcut; None leaves the addition out.
-    """
+    """Two 3x3 convolutions (Fig. 5, left), in ResNet-18 and 34 and the nets for CIFAR-10; arguments of `_Block`."""
 
     expansion = 1
 
-    def __init__(
-        self, channels_in: int, width: int, stride: int = 1, stride_on: StrideOn = "1x1", option: Shortcut = "B"
-    ) -> None:
-        super().__init__()
-        self.a = ConvBN(channels_in, width, 3, stride)
+    def _add_convolutions(self, channels_in: int, width: int) -> None:
+        self.a = ConvBN(channels_in, width, 3, self.stride)
         self.b = ConvBN(width, width, 3)
-        self._set_shortcut(option, channels_in, width, stride)
 
     @property
     def last(self) -> ConvBN:
@@ -96,29 +109,21 @@ class BasicBlock(_Block):
         return self.b
 
     def forward(self, x: Tensor, padding: Padding = None, stride: int | None = None) -> Tensor:
-        """x [N, C, H, W] -> [N, width, H/stride, W/stride]; `stride` replaces the block's own for this call."""
+        """x [N, channels_in, H, W] -> [N, width, H/stride, W/stride]; `stride` overrides the block's own."""
         _, after = padding or (None, None)
         y = self.b(zero(self.a(x, stride), after).relu_())
         return self._finish(y, x, stride, after)
 
 
 class Bottleneck(_Block):
-    """1x1, 3x3, 1x1 convolutions (Fig. 5, right); ResNet-50, 101 and 152.
-
-    Arguments as BasicBlock's; `stride_on` says which convolution has the stride, and the output is 4 * width wide.
-    """
+    """1x1, 3x3 and 1x1 convolutions (Fig. 5, right), in ResNet-50, 101 and 152; arguments of `_Block`."""
 
     expansion = 4
 
-    def __init__(
-        self, channels_in: int, width: int, stride: int = 1, stride_on: StrideOn = "1x1", option: Shortcut = "B"
-    ) -> None:
-        super().__init__()
-        self.a = ConvBN(channels_in, width, 1, stride if stride_on == "1x1" else 1)
-        self.b = ConvBN(width, width, 3, stride if stride_on == "3x3" else 1)
-        self.c = ConvBN(width, 4 * width, 1)
-        self._set_shortcut(option, channels_in, 4 * width, stride)
-        self.strides_first = stride_on == "1x1"
+    def _add_convolutions(self, channels_in: int, width: int) -> None:
+        self.a = ConvBN(channels_in, width, 1, self.stride if self.strides_first else 1)
+        self.b = ConvBN(width, width, 3, 1 if self.strides_first else self.stride)
+        self.c = ConvBN(width, self.expansion * width, 1)
 
     @property
     def last(self) -> ConvBN:
@@ -126,7 +131,7 @@ class Bottleneck(_Block):
         return self.c
 
     def forward(self, x: Tensor, padding: Padding = None, stride: int | None = None) -> Tensor:
-        """As BasicBlock.forward."""
+        """x [N, channels_in, H, W] -> [N, 4 * width, H/stride, W/stride]; `stride` overrides the block's own."""
         before, after = padding or (None, None)
         stride_a, stride_b = (stride, None) if self.strides_first else (None, stride)
         y = zero(self.a(x, stride_a), after if self.strides_first else before).relu_()
@@ -141,33 +146,39 @@ def make_stage(
     count: int,
     stride: int,
     stride_on: StrideOn = "1x1",
-    option: Shortcut = "B",
+    shortcut: Shortcut = "B",
 ) -> nn.Sequential:
-    """`count` blocks, of which the first has the stride and changes the number of channels."""
-    first = block(channels_in, width, stride, stride_on, option)
-    rest = (block(width * block.expansion, width, 1, stride_on, option) for _ in range(count - 1))
+    """A stage: `count` blocks, the first of which has the stride and changes the number of channels.
+
+    Args:
+        block: BasicBlock or Bottleneck.
+        channels_in: channels of the stage's input.
+        width, stride_on, shortcut: as in the block.
+        count: number of blocks.
+        stride: of the first block.
+    """
+    first = block(channels_in, width, stride, stride_on, shortcut)
+    rest = (block(width * block.expansion, width, 1, stride_on, shortcut) for _ in range(count - 1))
     return nn.Sequential(first, *rest)
 
 
-def _make_shortcut(option: Shortcut, channels_in: int, channels_out: int, stride: int) -> nn.Module | None:
-    """None where the block's input itself is added, or nothing."""
+def _make_shortcut(shortcut: Shortcut, channels_in: int, channels_out: int, stride: int) -> nn.Module | None:
+    """The module of the shortcut; None for the identity and for plain nets."""
     same = stride == 1 and channels_in == channels_out
-    if option is None or (same and option != "C"):
+    if shortcut is None or (same and shortcut != "C"):
         return None
-    return (
-        ZeroPadding(channels_in, channels_out, stride)
-        if option == "A"
-        else ConvBN(channels_in, channels_out, 1, stride)
-    )
+    if shortcut == "A":
+        return ZeroPadding(channels_in, channels_out, stride)
+    return ConvBN(channels_in, channels_out, 1, stride)
 
 
 def zero(x: Tensor, where: Tensor | None) -> Tensor:
-    """Set cells to zero, in place; `where` bool [N, 1, H, W], None: nowhere."""
+    """Set the cells of x [N, C, H, W] at `where` bool [N, 1, H, W] to zero, in place; None: no cell. Returns x."""
     return x if where is None else x.masked_fill_(where, 0)
 
 
-def initialise(net: nn.Module) -> None:
-    """As in "Delving deep into rectifiers" (He et al. 2015): normal, fan-out; BN stays at one and zero."""
+def initialize(net: nn.Module) -> None:
+    """Initialize as in "Delving deep into rectifiers" (He et al. 2015), in place: normal, fan-out; BN stays at 1, 0."""
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -178,15 +189,20 @@ def initialise(net: nn.Module) -> None:
 
 @runtime_checkable
 class WithoutBN(Protocol):
-    """A net that has nothing to fold, and casts its layers by itself: VGG."""
+    """A net without BN to fold, which casts its own layers for inference: VGG."""
 
-    def cast(self, dtype: torch.dtype) -> None: ...  # noqa: D102
+    def cast(self, dtype: torch.dtype) -> None:
+        """Cast the weights to `dtype`, in place."""
 
 
 def fold_for_inference(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Multiply every BN below `module` into its convolution, in place and for good, and cast the convolutions once.
+    """Multiply every BN inside `module` into its convolution and cast the convolutions to `dtype`, in place.
 
-    The BN's running statistics are used, frozen or not. For inference only: training would decay other weights.
+    The running statistics are used, whether the BN is frozen or not. For inference only: in training, weight decay
+    would act on the product instead of the convolution's weight.
+
+    Returns:
+        `module`.
     """
     for layer in module.modules():
         if not isinstance(layer, ConvBN) or isinstance(layer.bn, nn.Identity):

@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and output sizes of a net, counted on the net itself.
+"""Parameters, multiply-adds and output sizes of a net, counted while it runs on tensors without data.
 
 cost = complexity(ResNet(50))
 cost.parameters, cost.macs                      # 25557032, 3857973248: the paper's 3.8 billion (Table 1)
@@ -17,15 +17,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Complexity:
-    """What one image costs."""
+    """Size and cost of a net for one image."""
 
     parameters: int
-    macs: int  # multiply-adds of convolutions and matrix products; BN, ReLU and pooling are not counted
-    sizes: dict[str, tuple[int, int]]  # (height, width) of the maps of every direct child that answers with one
+    macs: int  # multiply-adds of convolutions and matrix products, without BN, ReLU and pooling
+    sizes: dict[str, tuple[int, int]]  # child's name -> (height, width) of its output, of children that return a map
 
 
 def complexity(net: nn.Module, height: int = 224, width: int | None = None) -> Complexity:
-    """Count for one image of `height` x `width` pixels. Nothing is computed: tensors have shapes alone."""
+    """Count parameters and multiply-adds for one image, on the meta device: no values are computed.
+
+    Args:
+        net: takes preprocessed images [N, 3, H, W]; it is copied, not changed.
+        height, width: of the image in pixels; without `width` it is square.
+    """
     shadow = copy.deepcopy(net).to("meta").eval()
     sizes: dict[str, tuple[int, int]] = {}
     for name, child in shadow.named_children():

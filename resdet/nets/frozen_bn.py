@@ -1,11 +1,10 @@
-"""Batch normalization as a constant: "linear activations with constant offsets and scales" (App. A).
+"""Frozen batch normalization: "linear activations with constant offsets and scales" (App. A).
 
-A frozen BN never runs as a layer of its own: the convolution before it computes ``conv(x, w * scale) + shift`` in one
-go, in training too. Output and gradient are the same, and the map is read and written once less. The convolution keeps
-its own weight `w`, so that weight decay acts on the weight that it always acted on.
+    freeze_batch_norm(net)          # BatchNorm2d -> FrozenBatchNorm, in place, with the same statistics
 
-    freeze_batch_norm(net)          # BatchNorm2d -> FrozenBatchNorm, in place, statistics kept
-
+A frozen BN is not run as a layer: the ConvBN that holds it computes ``conv(x, w * scale) + shift``, in training too.
+Output and gradient are the same, and the map is read and written once less. The convolution keeps its weight `w`, so
+that weight decay acts on the same weight as before.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 
 class FrozenBatchNorm(nn.Module):
-    """Constant statistics and affine, kept as buffers: no gradient, no update, saved under BatchNorm2d's names."""
+    """BN with constant statistics and affine parameters: buffers under the names of BatchNorm2d's state dict."""
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -31,18 +30,25 @@ class FrozenBatchNorm(nn.Module):
     running_var: Tensor
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """The layer as ``x * scale + shift``: scale [C], shift [C], in fp32."""
+        """(scale [C], shift [C]) in fp32; the layer computes ``x * scale + shift``."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """For use outside of ConvBN; x [N, C, H, W]."""
+        """x [N, C, H, W] -> the same shape and dtype; called only outside of ConvBN."""
         scale, shift = self.affine()
         return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
 
 
 def freeze_batch_norm(module: nn.Module) -> nn.Module:
-    """Replace every BatchNorm2d below `module`, in place, by a FrozenBatchNorm with the same statistics."""
+    """Replace every BatchNorm2d inside `module` by a FrozenBatchNorm with the same statistics, in place.
+
+    Returns:
+        `module`.
+
+    Raises:
+        ValueError: a BatchNorm2d without affine parameters or running statistics.
+    """
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, _frozen_copy(child))

@@ -1,21 +1,27 @@
-"""Stages of a net that are not trained: their weights stay, and their BN is a constant.
+"""Freeze the first stages of a net: their weights get no gradient, their BN is frozen.
 
-freeze_stages(net, 2)          # conv1 and conv2, in place: no gradient is computed below conv3
+freeze_stages(net, 2)          # conv1 and conv2, in place: the backward pass ends at conv3
 """
 
 from __future__ import annotations
 
-from torch import nn
-
 from resdet.errors import UserError
+from resdet.nets.backbone import Backbone
 from resdet.nets.frozen_bn import freeze_batch_norm
 
 
-def freeze_stages(net: nn.Module, count: int) -> tuple[str, ...]:
-    """Freeze conv1 to conv{count} of a ResNet or VGG, in place. Returns their names.
+def freeze_stages(net: Backbone, count: int) -> tuple[str, ...]:
+    """Freeze conv1 to conv{count} of a backbone, in place.
+
+    Args:
+        net: its BN in these stages becomes constant, its weights there get no gradient.
+        count: 0 to 5; 0 freezes nothing.
+
+    Returns:
+        The names of the frozen stages.
 
     Raises:
-        UserError: the net has no such stage.
+        UserError: `count` is out of range.
     """
     if not 0 <= count <= 5:
         raise UserError(f"frozen_stages is {count}: the net has conv1 to conv5")

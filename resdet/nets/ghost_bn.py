@@ -1,9 +1,10 @@
-"""Batch normalization over parts of a batch: what each GPU of several saw.
-
-ImageNet's 256 images lay on the authors' eight GPUs, so that BN saw 32 at a time, CIFAR's 128 on two, 64 at a time
-(Sect. 3.4, 4.2). One device that takes them all at once normalises over a larger batch, unless it is told to.
+"""Ghost batch normalization: statistics over parts of a batch, as if it was split over several GPUs.
 
     use_ghost_batches(net, images=32)      # BatchNorm2d -> GhostBatchNorm, in place, names and statistics kept
+
+The paper's batches were split: ImageNet's 256 images over eight GPUs, 32 on each, CIFAR's 128 over two, 64 on each
+(Sect. 3.4, 4.2). BN on one device that takes the whole batch would normalize over more images. The name is from Hoffer
+et al. (2017, "Train longer, generalize better").
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from resdet.errors import UserError
 
 
 class GhostBatchNorm(nn.BatchNorm2d):
-    """In training every `images` images are normalised by themselves; what is left of a batch as well.
+    """BatchNorm2d that, in training, normalizes each part of `images` images (the last may be smaller) on its own.
 
-    The running averages follow the mean of the parts' statistics. At test it is a BatchNorm2d.
+    The running averages are updated with the mean of the parts' statistics. In eval mode it is a BatchNorm2d.
     """
 
     def __init__(self, channels: int, images: int) -> None:
@@ -28,13 +29,13 @@ class GhostBatchNorm(nn.BatchNorm2d):
         self.images = images
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W]."""
+        """x [N, C, H, W] -> the same shape."""
         if not self.training or len(x) <= self.images:
             return super().forward(x)
         assert self.momentum is not None
         mean, variance = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
         outputs, means, variances = [], [], []
-        for part in x.split(self.images):
+        for part in torch.split(x, self.images):
             means.append(mean.clone())
             variances.append(variance.clone())
             outputs.append(
@@ -48,7 +49,18 @@ class GhostBatchNorm(nn.BatchNorm2d):
 
 
 def use_ghost_batches(module: nn.Module, images: int) -> nn.Module:
-    """Let every BatchNorm2d below `module`, in place, normalise over at most `images` images at a time in training."""
+    """Replace every BatchNorm2d inside `module` by a GhostBatchNorm with the same statistics, in place.
+
+    Args:
+        module: a net.
+        images: images per part, at least 2.
+
+    Returns:
+        `module`.
+
+    Raises:
+        UserError: fewer than 2 images.
+    """
     if images < 2:
         raise UserError(f"ghost_batch is {images}: give 2 images or more, one alone has no variance at conv5")
     for name, child in module.named_children():

@@ -1,14 +1,14 @@
-"""BN statistics over the training set (App. A), instead of the running averages of training.
+"""Precise BN: statistics over the training set (App. A) instead of the running averages of training.
 
     compute_statistics(net, batches, images=25_000)                    # then freeze_batch_norm(net)
-    compute_statistics_by_layer(net, lambda: batches, images=25_000)   # once through the data for each layer
+    compute_statistics_by_layer(net, lambda: batches, images=25_000)   # one pass over the data per layer
 
-The population mean and variance: moments are pooled over all positions of all images, not averages of each batch's
-variance and no exponential average.
+Both compute the population mean and variance: moments over all positions of all images, not the mean of the batches'
+variances.
 
-In one pass, every layer sees inputs that the layers before it normalised with their batch's statistics, as in training;
-with batches that are not small (64 and more) this is close. By layer, the layers before it use the statistics that they
-will have at test: exact, however deep the net and small the batches, and one pass a layer.
+`compute_statistics` takes one pass. Each layer's input then comes from layers that normalize with the statistics of
+their batch, as in training; with batches of 64 and more this is close. `compute_statistics_by_layer` takes one pass per
+layer, in which the earlier layers use their final statistics: exact for any batch size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-Reduce = Callable[[Tensor], None]  # adds up a tensor over all processes, in place
+Reduce = Callable[[Tensor], None]  # sums a tensor over all processes, in place
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class PreciseBN:
     """How the statistics are computed at the end of a training.
 
     Args:
-        images: of the training set, at most; 0 keeps training's running averages. A last batch of one is left out: a
-            map of one cell would have no variance.
-        by_layer: one pass for each layer instead of one for all: exact.
+        images: training images to use, at most; 0 keeps the running averages of training. A last batch of one image is
+            left out, because a map of one cell has no variance.
+        by_layer: one pass per layer (exact) instead of one pass.
     """
 
     images: int = 0
@@ -38,18 +38,23 @@ class PreciseBN:
 
 
 class _ReachedError(Exception):
-    """The layer that is looked at has its input: the rest of the net need not run."""
+    """Raised when the layer whose moments are computed has seen its input: the rest of the net need not run."""
 
 
 class _Moments:
-    """Sums of one BN's inputs over a data set, in fp64."""
+    """Sums over the inputs of one BN layer, in fp64: number of cells, and values and squares per channel.
+
+    Args:
+        layer: its forward pre-hook is `add`.
+        last: end the net's forward pass at this layer, by an exception.
+    """
 
     def __init__(self, layer: nn.BatchNorm2d, last: bool = False) -> None:
         self.layer, self.last = layer, last
         self.sums = torch.zeros(2 * layer.num_features + 1, dtype=torch.float64, device=layer.weight.device)
 
     def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """A forward pre-hook."""
+        """Forward pre-hook: add the moments of the layer's input [N, C, H, W]."""
         x = inputs[0]
         variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
         cells = x.numel() // x.shape[1]
@@ -59,7 +64,7 @@ class _Moments:
             raise _ReachedError
 
     def store(self, reduce: Reduce | None) -> None:
-        """Set the layer's running statistics."""
+        """Set the layer's running statistics from the sums, reduced over all processes."""
         if reduce is not None:
             reduce(self.sums)
         if not self.sums[0]:
@@ -78,11 +83,14 @@ def compute_statistics(net: nn.Module, batches: Iterable[Tensor], images: int, r
     Args:
         net: called on each batch in training mode; its mode is restored afterwards.
         batches: preprocessed images [N, 3, H, W].
-        images: how many images to use, at least.
-        reduce: of several processes, each with its own batches.
+        images: stop after the batch that reaches this number.
+        reduce: sums a tensor over processes that each have their own batches; None for one process.
 
     Returns:
-        The number of images used, of this process.
+        The number of images used by this process.
+
+    Raises:
+        ValueError: `batches` is empty.
     """
     layers = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta, training = [layer.momentum for layer in layers], net.training
@@ -105,9 +113,16 @@ def compute_statistics(net: nn.Module, batches: Iterable[Tensor], images: int, r
 def compute_statistics_by_layer(
     net: nn.Module, read: Callable[[], Iterable[Tensor]], images: int, reduce: Reduce | None = None
 ) -> int:
-    """The same, one layer after the other in the order in which they are computed; later layers are not run.
+    """Set the running statistics of every BatchNorm2d, one layer after the other in the order of computation.
 
-    read: gives the batches anew for every layer; the other arguments are those of `compute_statistics`.
+    Args:
+        net: called on each batch in eval mode, up to the layer in question; its mode is restored afterwards.
+        read: returns the batches from the start, called once per layer.
+        images: stop after the batch that reaches this number.
+        reduce: sums a tensor over processes that each have their own batches; None for one process.
+
+    Returns:
+        The number of images used by this process.
     """
     training, seen = net.training, 0
     net.eval()
@@ -122,6 +137,7 @@ def compute_statistics_by_layer(
 
 
 def _run(net: nn.Module, batches: Iterable[Tensor], images: int, moments: list[_Moments]) -> int:
+    """Run the net with hooks that add to `moments`, until `images` images are seen; returns their number."""
     hooks = [m.layer.register_forward_pre_hook(m.add) for m in moments]
     seen = 0
     try:
@@ -138,6 +154,7 @@ def _run(net: nn.Module, batches: Iterable[Tensor], images: int, moments: list[_
 
 
 def _in_order(net: nn.Module, read: Callable[[], Iterable[Tensor]]) -> list[nn.BatchNorm2d]:
+    """The BatchNorm2d layers in the order in which the net computes them."""
     order: list[nn.BatchNorm2d] = []
     layers = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     hooks = [layer.register_forward_pre_hook(lambda layer, _: order.append(layer)) for layer in layers]

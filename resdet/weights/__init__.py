@@ -1,1 +1,1 @@
-"""Files of weights, other projects' and ours: read, load, export."""
+"""Weights of other projects and our own: read a file, load it into a model, export it under another project's names."""

@@ -1,12 +1,12 @@
-"""One layer, four names: how other projects call the parts of our ResNet and Faster R-CNN.
+"""Names of tensors: what other projects call the layers of our nets and of Faster R-CNN.
 
     DETECTRON2.translate("backbone.res3.0.conv1.norm.weight")   # "conv3.0.a.bn.weight"
     from_caffe2("res3_0_branch2a_bn_gamma")                     # the same
     TORCHVISION.translate("layer2.0.bn1.weight")                # the same
     TORCHVISION.inverse().translate("conv3.0.a.bn.weight")      # "layer2.0.bn1.weight"
 
-Our names are the paper's (Table 1): conv1, the stages conv2..conv5, in each the blocks 0, 1, ..., in each block the
-layers a, b (and c) and the projection `shortcut`; a layer is a `conv` and its `bn`.
+Our names are the paper's (Table 1): conv1, then the stages conv2..conv5. A stage has the blocks 0, 1, ...; a block has
+the layers a, b (and c) and the projection `shortcut`; a layer has a `conv` and its `bn`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from resdet.nets.vgg import LAYERS as VGG_LAYERS
 
 @dataclass(frozen=True)
 class Scheme:
-    """How one project names things, each table from its names to ours. A name is a layer, a dot, and a tensor."""
+    """One project's names, as tables from its layers to ours. A tensor's name is ``layer.weight`` and so on."""
 
-    layers: dict[str, str]  # outside the blocks: "bn1" -> "conv1.bn"
+    layers: dict[str, str]  # layers outside the blocks: "bn1" -> "conv1.bn"
     stages: dict[str, str]  # "layer1" -> "conv2"
-    block: dict[str, str]  # inside a block: "downsample.0" -> "shortcut.conv"
+    block: dict[str, str]  # layers inside a block: "downsample.0" -> "shortcut.conv"
 
     def translate(self, name: str) -> str | None:
-        """The other name of a tensor, or None where it has none."""
+        """The tensor's name on the other side, or None if the table does not have its layer."""
         layer, _, tensor = name.rpartition(".")
         if layer in self.layers:
             return f"{self.layers[layer]}.{tensor}"
@@ -37,28 +37,28 @@ class Scheme:
         return None
 
     def inverse(self) -> Scheme:
-        """From our names to the project's."""
+        """The scheme from our names to the project's."""
         return Scheme(*({ours: theirs for theirs, ours in t.items()} for t in (self.layers, self.stages, self.block)))
+
+
+def _block(**theirs: tuple[str, str]) -> dict[str, str]:
+    """The table `Scheme.block` from the project's names of the convolution and the BN of each of our layers."""
+    return {
+        name: f"{layer}.{part}"
+        for layer, names in theirs.items()
+        for name, part in zip(names, ("conv", "bn"), strict=True)
+    }
 
 
 TORCHVISION = Scheme(
     layers={"conv1": "conv1.conv", "bn1": "conv1.bn", "fc": "fc"},
     stages={f"layer{i}": f"conv{i + 1}" for i in range(1, 5)},
-    block={
-        "conv1": "a.conv",
-        "bn1": "a.bn",
-        "conv2": "b.conv",
-        "bn2": "b.bn",
-        "conv3": "c.conv",
-        "bn3": "c.bn",
-        "downsample.0": "shortcut.conv",
-        "downsample.1": "shortcut.bn",
-    },
+    block=_block(a=("conv1", "bn1"), b=("conv2", "bn2"), c=("conv3", "bn3"), shortcut=("downsample.0", "downsample.1")),
 )
 
 
 def torchvision_vgg(depth: int) -> Scheme:
-    """Of VGG-16 and VGG-19: torchvision counts convolutions, ReLUs and poolings alike."""
+    """torchvision's VGG-16 or VGG-19: one index counts convolutions, ReLUs and poolings."""
     layers = {"classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc"}
     index = 0
     for stage, count in enumerate(VGG_LAYERS[depth], 1):
@@ -69,24 +69,17 @@ def torchvision_vgg(depth: int) -> Scheme:
     return Scheme(layers, stages={}, block={})
 
 
-# The nets of 6n + 2 layers as public PyTorch checkpoints for CIFAR-10 name them.
+# ResNets for CIFAR-10 (6n + 2 layers, Sect. 4.2), as public PyTorch checkpoints name their layers.
 CIFAR = Scheme(
     layers={"conv1": "conv1.conv", "bn1": "conv1.bn", "linear": "fc"},
     stages={f"layer{i}": f"conv{i + 1}" for i in range(1, 4)},
-    block={
-        "conv1": "a.conv",
-        "bn1": "a.bn",
-        "conv2": "b.conv",
-        "bn2": "b.bn",
-        "shortcut.0": "shortcut.conv",
-        "shortcut.1": "shortcut.bn",
-    },
+    block=_block(a=("conv1", "bn1"), b=("conv2", "bn2"), shortcut=("shortcut.0", "shortcut.1")),
 )
 
 _RPN = "proposal_generator.rpn_head"
 _HEAD = "roi_heads.box_predictor"
 
-# Of detectors only the C4 form: conv5 (res5) belongs to the RoI heads, whose names start with "roi_heads.".
+# Backbones and C4 detectors. In a C4 detector conv5 (res5) belongs to the RoI heads: its names begin with "roi_heads.".
 DETECTRON2 = Scheme(
     layers={
         "stem.conv1": "conv1.conv",
@@ -99,26 +92,22 @@ DETECTRON2 = Scheme(
         f"{_HEAD}.bbox_pred": "head.deltas",
     },
     stages={f"res{i}": f"conv{i}" for i in range(2, 6)},
-    block={
-        "conv1": "a.conv",
-        "conv1.norm": "a.bn",
-        "conv2": "b.conv",
-        "conv2.norm": "b.bn",
-        "conv3": "c.conv",
-        "conv3.norm": "c.bn",
-        "shortcut": "shortcut.conv",
-        "shortcut.norm": "shortcut.bn",
-    },
+    block=_block(
+        a=("conv1", "conv1.norm"),
+        b=("conv2", "conv2.norm"),
+        c=("conv3", "conv3.norm"),
+        shortcut=("shortcut", "shortcut.norm"),
+    ),
 )
 
 
 def from_detectron2(name: str) -> str | None:
-    """Our name for detectron2's, of a bare backbone or inside a C4 detector; None where there is none."""
+    """Our name for a tensor of detectron2's backbone or C4 detector; None if our nets have no such tensor."""
     return DETECTRON2.translate(re.sub(r"^(backbone\.(?=stem|res)|roi_heads\.(?=res))", "", name))
 
 
 def to_detectron2(name: str) -> str | None:
-    """The inverse, for the parts of a C4 detector; None where detectron2 has no such part."""
+    """detectron2's name for a tensor of our detector; None if its C4 detectors have no such tensor."""
     theirs = _TO_DETECTRON2.translate(name.removeprefix("net."))
     if theirs is None or theirs.startswith(("proposal_generator.", "roi_heads.")):
         return theirs
@@ -130,16 +119,12 @@ _TO_DETECTRON2 = DETECTRON2.inverse()
 _CAFFE2 = Scheme(
     layers={"conv1": "conv1.conv", "res_conv1_bn": "conv1.bn", "fc1000": "fc", "pred": "fc"},
     stages={f"res{i}": f"conv{i}" for i in range(2, 6)},
-    block={
-        "branch2a": "a.conv",
-        "branch2a_bn": "a.bn",
-        "branch2b": "b.conv",
-        "branch2b_bn": "b.bn",
-        "branch2c": "c.conv",
-        "branch2c_bn": "c.bn",
-        "branch1": "shortcut.conv",
-        "branch1_bn": "shortcut.bn",
-    },
+    block=_block(
+        a=("branch2a", "branch2a_bn"),
+        b=("branch2b", "branch2b_bn"),
+        c=("branch2c", "branch2c_bn"),
+        shortcut=("branch1", "branch1_bn"),
+    ),
 )
 
 _CAFFE2_TENSORS = {
@@ -157,7 +142,7 @@ _CAFFE2_NAME = re.compile(rf"(?P<layer>\w+?)_(?P<tensor>{'|'.join(_CAFFE2_TENSOR
 
 
 def from_caffe2(name: str) -> str | None:
-    """Our name for that of the MSRA ResNets as Detectron and detectron2 publish them; None where there is none."""
+    """Our name for a tensor of the MSRA ResNets in Detectron's files (R-50.pkl); None if our nets do not have it."""
     match = _CAFFE2_NAME.fullmatch(name)
     if match is None:
         return None

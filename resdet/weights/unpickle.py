@@ -1,10 +1,10 @@
-"""Reads a pickle of numpy arrays and runs nothing that the file asks for.
+"""Read a pickle of numpy arrays without running any code that the file asks for.
 
-    blobs = read_arrays("R-50.pkl")          # nested dicts of arrays, as detectron2 and Detectron publish them
+    blobs = read_arrays("R-50.pkl")          # nested dicts of arrays: a file of Detectron or detectron2
 
-A pickle is a program: reading one from the web with `pickle.load` runs whatever its author wrote. Here every name
-that the file may call leads to a stand-in of this module; even numpy's own constructors never see the file's bytes.
-Only numbers come out: arrays of Python objects are refused. Pickles of Python 2 are read as well.
+`pickle.load` can run any code that the author of the file wrote. Here every function that a file may call is replaced
+by a class of this module, so that not even numpy's constructors see the file's bytes. Only arrays of numbers are
+returned: arrays of Python objects are refused. Pickles written by Python 2 are read as well.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 _NUMBERS = re.compile(r"[fiu][1248]|b1")
-_WRAPPERS = 2  # how deep the arrays may lie in dicts: {"model": {"conv1_w": array}}
+_WRAPPERS = 2  # levels of dicts around the arrays: {"model": {"conv1_w": array}}
 
 
 def read_arrays(path: str | Path) -> Any:
-    """What the pickle `path` holds, with numpy arrays in native byte order down to two dicts deep.
+    """The content of the pickle `path`; arrays are in native byte order and inside at most two levels of dicts.
 
     Raises:
-        pickle.UnpicklingError: the file calls something that numbers do not need, or holds arrays of objects.
-        Exception: of several kinds, where the file is truncated or is no pickle.
+        pickle.UnpicklingError: the file calls a function that arrays of numbers do not need, or holds objects.
+        Exception: of several types, if the file is truncated or not a pickle.
     """
     # latin1 maps the byte strings of Python 2 to text one to one, so that raw array data survives.
-    return _thaw(_Reader(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load(), _WRAPPERS)
+    return _to_numpy(_Reader(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load(), _WRAPPERS)
 
 
 class _Dtype:
-    """Stands in for numpy.dtype."""
+    """Replaces numpy.dtype."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not _NUMBERS.fullmatch(code):
@@ -42,42 +43,42 @@ class _Dtype:
         self.code = code
         self.order = "="
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.order = state[1]
 
-    def numpy(self) -> np.dtype:
+    def numpy(self) -> np.dtype[Any]:
         return np.dtype(self.order + self.code)
 
 
 class _Array:
-    """Stands in for numpy.ndarray and its `_reconstruct`: keeps the file's state until `thaw`."""
+    """Replaces numpy.ndarray and its `_reconstruct`: keeps the state read from the file until `to_numpy`."""
 
     def __init__(self, *_: object) -> None:
-        self.state: tuple = ()
+        self.state: tuple[Any, ...] = ()
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
 
-    def thaw(self) -> np.ndarray:
+    def to_numpy(self) -> npt.NDArray[Any]:
         _, shape, dtype, fortran, data = self.state  # version, ..., of ndarray.__reduce__
         raw = data.encode("latin1") if isinstance(data, str) else data
         if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
             raise pickle.UnpicklingError("it holds an array that is not one of numbers")
         array = np.frombuffer(raw, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
-        return array.astype(array.dtype.newbyteorder("="))  # a copy: bytes are read-only
+        return array.astype(array.dtype.newbyteorder("="))  # copies: an array on bytes is read-only
 
 
 class _Scalar(_Array):
-    """Stands in for numpy's `scalar`: an array without axes."""
+    """Replaces numpy's `scalar`: an array without axes."""
 
     def __init__(self, dtype: object, data: object) -> None:
         self.state = (1, (), dtype, False, data)
 
 
 class _Latin1:
-    """Stands in for `_codecs.encode`, with which Python 3 writes bytes for readers of Python 2."""
+    """Replaces `_codecs.encode`, with which Python 3 writes bytes in pickles that Python 2 can read."""
 
-    __slots__ = ()  # nothing that a file could set
+    __slots__ = ()  # no attributes that a file could set
 
     def __call__(self, text: str, encoding: str) -> bytes:
         if encoding not in ("latin1", "latin-1"):
@@ -103,9 +104,9 @@ class _Reader(pickle.Unpickler):
         return known
 
 
-def _thaw(value: Any, depth: int) -> Any:
+def _to_numpy(value: Any, depth: int) -> Any:
     if isinstance(value, _Array):
-        return value.thaw()
+        return value.to_numpy()
     if isinstance(value, dict) and depth > 0:
-        return {key: _thaw(item, depth - 1) for key, item in value.items()}
+        return {key: _to_numpy(item, depth - 1) for key, item in value.items()}
     return value

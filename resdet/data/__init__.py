@@ -1,1 +1,1 @@
-"""Readers of data sets, transforms and loading: every file format is parsed here."""
+"""Data sets, transforms and loading; every file format is read and written here."""

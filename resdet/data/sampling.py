@@ -1,4 +1,4 @@
-"""Which images make up step t: a pure function of (seed, t), so that a resumed run goes on where it stopped.
+"""Which images make up step t: a function of (seed, t) alone, so that a resumed run continues where it stopped.
 
 sampler = TrainSampler(len(dataset), images=2, seed=0, groups=aspect_groups(dataset.table.aspect_ratios()))
 for batch in sampler:                 # endless; each batch is a list of Draw(index, epoch, seed)
@@ -14,11 +14,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Draw:
-    """One image of one step. `seed` keys everything random that happens to it: augmentation, sampling of regions."""
+    """One image of one step. `seed` keys everything random about it: augmentation, sampling of anchors and regions."""
 
     index: int
     epoch: int
     seed: int
+
+
+@dataclass(frozen=True)
+class StepShare:
+    """A process's part of a step: a step has `accumulate` passes, and each pass is divided among `world` processes."""
+
+    accumulate: int = 1
+    rank: int = 0
+    world: int = 1
 
 
 class TrainSampler:
@@ -26,12 +35,15 @@ class TrainSampler:
 
     Args:
         length: images in the data set.
-        images: images a step, over all processes together.
+        images: images per step, over all processes.
         seed: of the run.
-        groups: int [length]; a step takes its images from one group (landscape or portrait), so that little is padded.
-            The few that are left over in each group at the end of an epoch are put together.
-        rank, world: this process takes images/world of every step.
+        groups: int [length], such as `aspect_groups`; a step takes its images from one group, to save padding. At the
+            end of an epoch the images left over in the groups are mixed. None: one group.
+        rank, world: this process takes images / world of every step.
         start: the first step, for resuming.
+
+    Raises:
+        ValueError: `images` is not divisible by `world`.
     """
 
     def __init__(
@@ -45,29 +57,30 @@ class TrainSampler:
         start: int = 0,
     ) -> None:
         if images % world:
-            raise ValueError(f"{images} images a step cannot be shared by {world} processes evenly")
+            raise ValueError(f"{images} images per step cannot be shared evenly by {world} processes")
         self.length, self.images, self.seed, self.start = length, images, seed, start
         self.groups = np.zeros(length, np.int64) if groups is None else groups
         self.rank, self.world = rank, world
-        self.steps_an_epoch = max(1, length // images)
+        self.steps_per_epoch = max(1, length // images)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        epoch, first = divmod(self.start, self.steps_an_epoch)
+        epoch, first = divmod(self.start, self.steps_per_epoch)
         while True:
             for indices in self.own_steps(epoch)[first:].tolist():
                 yield [Draw(i, epoch, draw_seed(self.seed, epoch, i)) for i in indices]
             epoch, first = epoch + 1, 0
 
     def own_steps(self, epoch: int) -> np.ndarray:
-        """This process's images of every step of an epoch: int64 [steps_an_epoch, images / world].
+        """This process's images of every step of an epoch: int64 [steps_per_epoch, images / world].
 
-        Neighbours in the step, so that processes see what ghost batches of their size see (nets/ghost_bn.py).
+        They are consecutive in the step, so that a process sees the images of one ghost batch of its size
+        (nets/ghost_bn.py).
         """
         share = self.images // self.world
         return self.epoch_steps(epoch)[:, self.rank * share : (self.rank + 1) * share]
 
     def epoch_steps(self, epoch: int) -> np.ndarray:
-        """The images of every step of an epoch: int64 [steps_an_epoch, images]."""
+        """The images of every step of an epoch, over all processes: int64 [steps_per_epoch, images]."""
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(self.length)
         if self.length < self.images:
@@ -85,10 +98,14 @@ class TrainSampler:
 
 
 def draw_seed(seed: int, epoch: int, index: int) -> int:
-    """A 63-bit key of (run, epoch, image): the same whatever the number of processes, workers or restarts."""
+    """A 63-bit hash of (run's seed, epoch, image); it does not depend on processes, workers or restarts."""
     return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def aspect_groups(ratios: np.ndarray) -> np.ndarray:
-    """0 for landscape and square, 1 for portrait: two groups; ratios are width over height."""
+    """Groups for `TrainSampler`, int64 [N]: 0 for landscape and square images, 1 for portrait.
+
+    Args:
+        ratios: width / height, [N].
+    """
     return (ratios < 1).astype(np.int64)

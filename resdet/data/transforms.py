@@ -1,11 +1,11 @@
-"""From a decoded image to the pixels a net sees: augmentation (albumentations, uint8 in and out) and ONE resizer.
+"""From a decoded image to network input, uint8 in and out: augmentation by albumentations, resizing, crops.
 
     resizer = Resizer(short=600, long=1000)
     pixels = resizer(image)                              # uint8 [H, W, 3]
     augment = DetectionAugmentation([A.HorizontalFlip(p=0.5)])
-    sample = augment(sample, seed)                       # the seed decides, not a global state
+    sample = augment(sample, seed)                       # a function of the seed, not of a global state
 
-Boxes stay in the image's own pixels when it is resized: structures.Batch knows both sizes.
+Resizing leaves boxes in the pixels of the image before resizing: structures.Batch has both sizes.
 """
 
 from __future__ import annotations
@@ -21,53 +21,63 @@ import torch
 
 from resdet.structures import Sample
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for updates when imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it checks for updates over the network when imported
 import albumentations as A
 
 
 @dataclass(frozen=True)
 class Resizer:
-    """Short side to `short` pixels unless the long side would pass `long` (Fast R-CNN: 600 and 1000)."""
+    """Resizes the short side to `short` pixels, less if the long side would exceed `long` (Fast R-CNN: 600, 1000).
+
+    Args:
+        short: in pixels.
+        long: in pixels; None: no limit.
+    """
 
     short: int = 600
     long: int | None = 1000
 
     def at(self, short: int) -> Resizer:
-        """The same for another short side; the long side's limit scales along (1000 x short / 600), or wide photographs
-        would have one size at all large scales."""
+        """A resizer for another short side, with `long` scaled in proportion (1000 x short / 600).
+
+        With a fixed limit, wide photographs would have the same size at all large scales.
+        """
         return Resizer(short, None if self.long is None else round(self.long * short / self.short))
 
     def factor(self, height: int, width: int) -> float:
-        """How much an image of this size is enlarged."""
+        """Scale factor for an image of this size."""
         factor = self.short / min(height, width)
         if self.long is not None:
             factor = min(factor, self.long / max(height, width))
         return factor
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) after resizing, whole pixels."""
+        """(height, width) after resizing, in whole pixels."""
         factor = self.factor(height, width)
         return max(1, round(height * factor)), max(1, round(width * factor))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] -> the resized image; bilinear, but by area where it shrinks to less than half."""
+        """Resize uint8 [H, W, 3]; bilinear, but by area averaging where it shrinks to less than half."""
         height, width = image.shape[:2]
         h, w = self.size(height, width)
         if (h, w) == (height, width):
             return image
-        return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if h < height / 2 else cv2.INTER_LINEAR)
+        method = cv2.INTER_AREA if h < height / 2 else cv2.INTER_LINEAR
+        resized: np.ndarray = cv2.resize(image, (w, h), interpolation=method)
+        return resized
 
 
-# Training crops that shrink by more are averaged: bilinear interpolation reads 2x2 pixels, thin lines would alias.
+# Crops that shrink by more than this factor are resized by area averaging: bilinear interpolation reads only 2x2
+# pixels, and thin lines would alias.
 BY_AREA = 1.5
 
 
 class DetectionAugmentation:
-    """Any albumentations transforms on an image and its boxes; boxes that leave the picture are dropped.
+    """Applies albumentations transforms to an image and its boxes; boxes are clipped, and dropped if outside.
 
     Args:
-        transforms: such as ``[A.HorizontalFlip(p=0.5)]``, the paper's only one.
-        min_visibility: the share of a box's area that must stay inside.
+        transforms: such as ``[A.HorizontalFlip(p=0.5)]``, the only one in the paper.
+        min_visibility: fraction of a box's area that must stay inside the image.
     """
 
     def __init__(self, transforms: Sequence[A.BasicTransform], min_visibility: float = 0.1) -> None:
@@ -81,7 +91,7 @@ class DetectionAugmentation:
         self.compose = A.Compose(list(transforms), bbox_params=boxes)
 
     def __call__(self, sample: Sample, seed: int) -> Sample:
-        """The augmented sample; the same for the same seed."""
+        """Return the augmented sample; the same for the same seed."""
         self.compose.set_random_seed(seed % 2**32)
         slots = np.arange(len(sample.boxes))
         out = self.compose(image=sample.image.numpy(), bboxes=sample.boxes.numpy(), slots=slots)
@@ -98,12 +108,12 @@ class DetectionAugmentation:
 
 
 class TrainCrop:
-    """ImageNet's training view (Sect. 3.4): short side drawn from a range, a random crop, a random flip.
+    """ImageNet's training crop (Sect. 3.4): the short side is drawn from a range, then a random crop and flip.
 
     Args:
-        size: of the crop; a dict such as ``{0: 64, 10: 112}`` gives the size from that epoch on (small crops first
-            cost a fraction of the time; the paper has one size).
-        short_side: the range of the short side for a 224 crop; it follows the crop's size in proportion.
+        size: side of the crop in pixels; a dict such as ``{0: 64, 10: 112}`` gives the side from that epoch on. Small
+            crops at the start save time; the paper has one size.
+        short_side: range of the image's short side in pixels, for a crop of 224; scaled in proportion for other sizes.
     """
 
     def __init__(self, size: int | dict[int, int] = 224, short_side: tuple[int, int] = (256, 480)) -> None:
@@ -111,11 +121,11 @@ class TrainCrop:
         self.short_side = short_side
 
     def __call__(self, image: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
-        """uint8 [H, W, 3] -> [S, S, 3]. The crop is cut from the source and resized once."""
+        """Cut and resize uint8 [H, W, 3] to [S, S, 3]; the crop is cut from the source and resized once."""
         size = self.sizes[max(e for e in self.sizes if e <= epoch)]
         random = np.random.default_rng(seed)
         height, width = image.shape[:2]
-        side = random.integers(self.short_side[0], self.short_side[1] + 1) / 224  # in crops
+        side = random.integers(self.short_side[0], self.short_side[1] + 1) / 224  # in units of the crop's side
         window = min(height, width) / side  # the crop's side in pixels of the source
         x, y = random.uniform(0, width - window), random.uniform(0, height - window)
         flip = random.random() < 0.5
@@ -123,35 +133,51 @@ class TrainCrop:
 
 
 class CenterCrop:
-    """The test view: short side to `short` for a 224 crop (256), the centre crop."""
+    """The centre crop of the 1-crop test.
+
+    Args:
+        size: side of the crop in pixels.
+        short: short side of the image in pixels, for a crop of 224; scaled in proportion for other sizes.
+    """
 
     def __init__(self, size: int = 224, short: int = 256) -> None:
         self.size, self.short = size, short
 
     def __call__(self, image: np.ndarray, seed: int = 0, epoch: int = 0) -> np.ndarray:
-        """uint8 [H, W, 3] -> [size, size, 3]; nothing is random here."""
+        """Cut and resize uint8 [H, W, 3] to [size, size, 3]; seed and epoch are ignored."""
         height, width = image.shape[:2]
         window = min(height, width) * 224 / self.short
         return cut_square(image, (width - window) / 2, (height - window) / 2, window, self.size, False, by_area=1)
 
 
 class ShortSide:
-    """The whole image, its short side resized to `short` pixels: for ten crops and fully convolutional tests."""
+    """The whole image resized to a short side of `short` pixels, for the 10-crop and the fully convolutional test."""
 
     def __init__(self, short: int) -> None:
         self.resizer = Resizer(short, None)
 
     def __call__(self, image: np.ndarray, seed: int = 0, epoch: int = 0) -> np.ndarray:
-        """uint8 [H, W, 3] -> [h, w, 3]."""
+        """Resize uint8 [H, W, 3] to [h, w, 3]; seed and epoch are ignored."""
         return self.resizer(image)
 
 
 def cut_square(
     image: np.ndarray, x: float, y: float, window: float, size: int, flip: bool, by_area: float = BY_AREA
 ) -> np.ndarray:
-    """The square [x, x + window] x [y, y + window] of an image, to whole pixels of the source, as [size, size].
+    """Cut a square out of an image and resize it.
 
-    It is cut before it is resized: what lies outside costs nothing.
+    It is cut before it is resized, so that the rest of the image costs nothing.
+
+    Args:
+        image: uint8 [H, W, 3].
+        x, y: left and top of the square in pixels; rounded and moved inside the image.
+        window: side of the square in pixels; rounded, at most the image's short side.
+        size: side of the result in pixels.
+        flip: mirror the result horizontally.
+        by_area: above this factor of reduction, resize by area averaging instead of bilinearly.
+
+    Returns:
+        uint8 [size, size, 3].
     """
     height, width = image.shape[:2]
     side = max(1, min(round(window), height, width))
@@ -164,5 +190,5 @@ def cut_square(
 
 
 def build_augmentation(transforms: Sequence[Any]) -> DetectionAugmentation | None:
-    """None for an empty list, which leaves samples as they are."""
+    """Make the augmentation of a config's `data.augment`; None for an empty list."""
     return DetectionAugmentation(transforms) if transforms else None

@@ -1,1 +1,1 @@
-"""Any config's whole job in seconds: a small config and generated data."""
+"""Dry runs: a shrunken config and generated data run any config's whole job in seconds."""

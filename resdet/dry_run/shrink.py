@@ -1,12 +1,11 @@
-"""A dry run: a config's whole job at small size on generated data. It shows that the config works before its data are
-there.
+"""Shrink a config for a dry run, which runs the whole job in seconds on generated data, before the real data exist.
 
     cfg = make_small(load_config("coco_r101"), Path("dry/data"))
-    train_detector(cfg, run)        # some steps, the evaluation, the page, in seconds
+    train_jointly(cfg, run)         # a few steps, the evaluation, the page
 
-What a config chooses stays: types, layouts, depths, rules, optimizer, kind of schedule. Pictures, widths, numbers of
-images, steps, anchors and regions shrink; weights to start from are left out, as they do not fit narrow nets. The
-figures mean nothing.
+The config's choices are kept: types, layouts, depths, rules, optimizer, kind of schedule. The sizes of images and nets
+and the numbers of images, steps, anchors and regions are reduced. Pretrained weights are not loaded, as they do not fit
+narrow nets. The resulting figures are meaningless.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from resdet.data.classification.cifar import Cifar10
-from resdet.data.settings import ResidentData
-from resdet.detection.inference import Testing
+from resdet.data.classification.settings import ResidentData
+from resdet.detection.inference import InferenceSettings
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
-from resdet.dry_run.files import FewOfCifar10, data_sets, generate, is_generated
+from resdet.dry_run.classification_files import FewOfCifar10
+from resdet.dry_run.files import data_sets, generate, is_generated
 from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, LazyObject, require
 from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
@@ -32,29 +32,36 @@ from resdet.nets.vgg import VGG
 from resdet.recipes.localization.build import is_localizer
 
 STEPS, MILESTONE = 3, 1
-WIDTH = 1 / 16  # of ResNets and VGGs; CIFAR's nets are narrow as they are
-SHORT = 64  # short side of a detector's input
-CROP = 32  # side of a classifier's and a localizer's; VGG's fc6 reads 224 pixels alone
+WIDTH = 1 / 16  # factor of the widths of ResNets and VGGs; CIFAR's nets are narrow already
+SHORT = 64  # short side of a detector's input in pixels
+CROP = 32  # side of a classifier's and localizer's crops; VGG keeps 224, the only size that its fc6 accepts
 FEW = 8  # images of CIFAR-10, and for BN statistics
 PROPOSALS = {"train_pre_nms": 200, "train_post_nms": 50, "test_pre_nms": 100, "test_post_nms": 20}
-FEW_PROPOSALS, ANY_IOU = 20, 0.1  # of the R-CNN stage; of a net that knows nothing some are positive all the same
+FEW_PROPOSALS, ANY_IOU = 20, 0.1  # of the R-CNN stage; so that some proposals of an untrained net are positive
 REQUIRED = {
     "detector": ("model.net", "data.resizer"),
     "classifier": ("net",),
     "localizer": ("model.net", "data.train_view", "data.test_view"),
 }
-IMAGES = {"detector": 2, "classifier": 4, "localizer": 4}  # a process and pass
+IMAGES = {"detector": 2, "classifier": 4, "localizer": 4}  # per process and pass
 
 logger = logging.getLogger("resdet")
 
 
 def make_small(cfg: Config, folder: Path) -> Config:
-    """Change a config for a dry run, in place, and write its data into `folder`.
+    """Shrink a config for a dry run, in place, and write its data into `folder`.
 
-    Call it on every process, after they have joined: one writes, the others wait.
+    Call it on every process after the process group was made: one process writes, the others wait.
+
+    Args:
+        cfg: a detector's, classifier's or localizer's config.
+        folder: missing, empty, or of generated data, which is replaced.
+
+    Returns:
+        `cfg`.
 
     Raises:
-        UserError: the config lacks a section, `folder` holds something else, or a data set is of an unknown type.
+        UserError: the config lacks a section, `folder` has other files, or a data set has an unknown type.
     """
     kind = "classifier" if not cfg.get("model") else "localizer" if is_localizer(cfg) else "detector"
     require(cfg, f"a {kind}", "data.train", "data.test", "loop", *REQUIRED[kind])
@@ -69,16 +76,20 @@ def make_small(cfg: Config, folder: Path) -> Config:
     validate_every = STEPS - 1 if cfg.loop.get("validate_every") else 0
     cfg.loop.update(log_every=1, checkpoint_every=STEPS, validate_every=validate_every)
     cfg.init_from, cfg.log_backends = None, []
-    text = "dry run: %d steps of a small net on noise in %s, whose figures mean nothing"
+    text = "dry run: %d steps of a small net on noise in %s; its figures mean nothing"
     logger.warning(text, STEPS, folder)
     return cfg
 
 
 def refuse_other_folders(work_dir: Path) -> None:
-    """Refuse a folder in which a dry run would replace the checkpoints of a real one."""
+    """Refuse a work dir whose checkpoints are those of a real run, which a dry run would replace.
+
+    Raises:
+        UserError: there is a checkpoint, and no generated data.
+    """
     found = [path for path in (work_dir / LAST, *work_dir.glob(f"*/{LAST}")) if path.is_file()]
     if found and not is_generated(work_dir / "data"):
-        raise UserError(f"{found[0]} is no dry run's, which would replace it; choose another --work-dir")
+        raise UserError(f"{found[0]} is not of a dry run, which would replace it; choose another --work-dir")
 
 
 def _small_detector(cfg: Config) -> None:
@@ -92,14 +103,14 @@ def _small_detector(cfg: Config) -> None:
     _small_testing(cfg.get("testing", {}), scale)
     data.update(workers=0, test_images=min(2, data.get("test_images", 1)))
     _narrow(model.net)
-    if _residual(model.net):  # its frozen BN has no statistics yet: a hundred random layers would overflow
+    if _residual(model.net):  # frozen BN has no statistics yet: a hundred random layers would overflow
         model.net.zero_last_gamma = True
     for name, settings in (("rpn", RPNSettings), ("head", HeadSettings)):
         if not model.get(name):
             model[name] = {"type": _lazy(settings)}
     scales = [s * scale for s in model.rpn.get("scales", RPNSettings.scales)]
     model.rpn.update(hidden=8, scales=scales, **PROPOSALS)
-    model.head.update(regions=16, score_floor=0.0)  # even a net that knows nothing detects something
+    model.head.update(regions=16, score_floor=0.0)  # so that even an untrained net detects something
 
 
 def _small_testing(testing: Any, scale: float) -> None:
@@ -107,7 +118,7 @@ def _small_testing(testing: Any, scale: float) -> None:
         if testing.get(name):
             testing[name] = [round(s * scale) for s in testing[name]]
     if testing.get("scales"):
-        testing.region_side = scale * testing.get("region_side", Testing.region_side)
+        testing.region_side = scale * testing.get("region_side", InferenceSettings.region_side)
 
 
 def _small_classifier(cfg: Config) -> None:
@@ -146,7 +157,7 @@ def _small_localizer(cfg: Config) -> None:
 
 
 def _small_rcnn(section: Any) -> None:
-    """`images` may be left out of the section: it follows with the steps."""
+    """Shrink the R-CNN stage; its `images` are set in `_small_steps`."""
     section.setdefault("images", 0)
     if section.get("net"):
         _narrow(section.net)
@@ -180,7 +191,7 @@ def _residual(net: Any) -> bool:
 
 
 def _small_steps(node: Any, images: int) -> None:
-    """Every schedule in a section, however deep: some steps, with the first milestone among them."""
+    """Shorten every schedule in a section, at any depth, to `STEPS` steps with the first milestone at `MILESTONE`."""
     if not isinstance(node, dict):
         return
     if "images" in node:
@@ -200,5 +211,5 @@ def _default(node: Any, name: str) -> Any:
 
 
 def _lazy(target: type) -> LazyObject:
-    """A type as a config holds it, so that the config can be written down."""
+    """A type in the form that configs use, so that the config can be saved as text."""
     return LazyObject(target.__module__, target.__name__)

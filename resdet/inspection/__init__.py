@@ -1,1 +1,1 @@
-"""Checks of a whole data set, which name every fault."""
+"""Checks of whole data sets that report all problems at once."""

@@ -1,8 +1,6 @@
-"""Check a classifier's data and describe them: every file that cannot be read, images by class, a sample sheet.
+"""Check the data sets of a classifier or localizer: every unreadable file, images per class, a sheet of samples.
 
 problems = inspect_classes(load_config("configs/tiny_imagenet50_r18.py"), Path("inspection"))
-
-A localizer's too, with their boxes.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
 from resdet.data.classification.cifar import Cifar10
 from resdet.data.classification.imagenet import UNKNOWN, ImageNetDataset, first_synonym
@@ -22,19 +19,33 @@ from resdet.engine.config import Config, build, require
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
 from resdet.inspection.problem import Problem
-from resdet.report.drawing import Image, contact_sheet, draw_truth, save_image, titled
+from resdet.report.canvas import Image
+from resdet.report.drawing import draw_truth
+from resdet.report.image_files import save_image
+from resdet.report.progress import progress_bar
+from resdet.report.sheets import contact_sheet, titled
 from resdet.report.tables import print_table, results_table
 
 PICTURES, COLUMNS, CELL = 16, 4, 240
-MOST_CLASSES = 60  # of more, no table
+MOST_CLASSES = 60  # with more, no table is printed
 
 ClassSet = ImageNetDataset | Cifar10 | LocalizationDataset
 
 
 def inspect_classes(cfg: Config, out: Path) -> list[Problem]:
-    """Print what is wrong and what is there; write OUT/train.jpg and OUT/test.jpg. Returns the problems.
+    """Print problems and statistics of both data sets, and write OUT/train.jpg and OUT/test.jpg.
 
-    Every image is decoded, on all cores: ImageNet takes a while.
+    Every image is decoded, on all cores, which takes long for ImageNet.
+
+    Args:
+        cfg: a classifier's or localizer's config.
+        out: folder of the sample sheets.
+
+    Returns:
+        The problems of both data sets.
+
+    Raises:
+        UserError: the config lacks a section.
     """
     require(cfg, "a classifier or localizer", "data.train", "data.test")
     problems: list[Problem] = []
@@ -61,7 +72,7 @@ def inspect_classes(cfg: Config, out: Path) -> list[Problem]:
 
 
 def describe_classes(name: str, dataset: ClassSet) -> None:
-    """How many images each class has; of many classes the range, of unknown ones nothing."""
+    """Print the number of images per class (a table, or with many classes the range), and of boxes of a localizer."""
     if UNKNOWN in np.asarray(dataset.labels):
         print(f"{name}: {len(dataset)} images without labels\n")
         return
@@ -70,7 +81,7 @@ def describe_classes(name: str, dataset: ClassSet) -> None:
         rows = [(first_synonym(label), count) for label, count in zip(dataset.names, counts.tolist(), strict=True)]
         print_table(results_table(f"{name}: {len(dataset)} images", ["class", "images"], rows))
     print(
-        f"{name}: {len(dataset)} images of {len(counts)} classes; images a class {counts.min()}..{counts.max()}, "
+        f"{name}: {len(dataset)} images of {len(counts)} classes; images per class {counts.min()}..{counts.max()}, "
         f"median {np.median(counts):g}\n"
     )
     if isinstance(dataset, LocalizationDataset):
@@ -85,7 +96,7 @@ def describe_classes(name: str, dataset: ClassSet) -> None:
 
 
 def class_sheet(dataset: ClassSet, order: np.ndarray) -> Image:
-    """Images spread over the set, each under its class."""
+    """A sheet of `PICTURES` images, evenly spaced in `order` (int [n]), each with its class as title."""
     chosen = order[np.unique(np.linspace(0, len(order) - 1, PICTURES).round().astype(int))]
     cells = []
     for i in chosen.tolist():
@@ -108,7 +119,7 @@ def _pixels(dataset: ClassSet, index: int) -> Image:
 
 
 def _unreadable(dataset: ImageNetDataset | LocalizationDataset, name: str) -> list[tuple[int, str]]:
-    """(index, what is wrong) of every image that cannot be decoded."""
+    """Index and error message of every image that cannot be decoded."""
 
     def look(index: int) -> tuple[int, str]:
         try:
@@ -118,9 +129,10 @@ def _unreadable(dataset: ImageNetDataset | LocalizationDataset, name: str) -> li
         return index, ""
 
     console = Console(stderr=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
-        answers = track(pool.map(look, range(len(dataset))), f"{name}: reading", len(dataset), console=console)
-        return [(index, text) for index, text in answers if text]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+        looked = pool.map(look, range(len(dataset)))
+        with progress_bar(looked, f"{name}: reading", len(dataset), console) as answers:
+            return [(index, text) for index, text in answers if text]
 
 
 def _tell(name: str, text: str) -> Problem:

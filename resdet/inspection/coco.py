@@ -1,4 +1,4 @@
-"""Look at every entry and image of sets in COCO's form and name all that is wrong, where a reader stops at the first.
+"""Check every entry and image of data sets in COCO's format and report all problems; the reader stops at the first.
 
 for problem in check_coco("data/mine", [("photos", "labels.json")]):
     print(problem.text)
@@ -22,7 +22,14 @@ from resdet.inspection.problem import Problem, check_box
 
 
 def check_coco(root: str | Path, splits: Sequence[str | tuple[str, str]], annotated: bool = True) -> Iterator[Problem]:
-    """One line for each problem: what COCODataset refuses, and what it repairs and only counts."""
+    """Find what COCODataset refuses, and what it repairs and only counts.
+
+    Args:
+        root, splits, annotated: see COCODataset.
+
+    Yields:
+        A problem per defect.
+    """
     for split in splits:
         folder, file = folder_and_file(Path(root), split)
         try:
@@ -50,7 +57,7 @@ def _check_content(folder: Path, file: Path, content: dict[str, Any]) -> Iterato
         yield Problem(str(error), True)
     listed = set()
     for item in content["images"]:
-        with suppress(UserError):  # named below
+        with suppress(UserError):  # reported below
             listed.add(reader.number(item, "id", "image"))
     boxes: dict[int, list[tuple[Any, list[float], np.ndarray]]] = defaultdict(list)
     for item in content["annotations"]:

@@ -1,4 +1,4 @@
-"""Check a config's data and describe them: every bad file in one pass, statistics, sample pictures.
+"""Check the data sets of a detector: every defect in one pass, statistics, a sheet of samples.
 
 problems = inspect_data(load_config("configs/fruit_r18.py"), Path("inspection"))
 """
@@ -6,6 +6,7 @@ problems = inspect_data(load_config("configs/fruit_r18.py"), Path("inspection"))
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +18,30 @@ from resdet.errors import UserError
 from resdet.inspection.coco import check_coco
 from resdet.inspection.problem import Problem
 from resdet.inspection.voc import check_voc
-from resdet.metrics.voc_ap import SIZE_RANGES
-from resdet.report.drawing import contact_sheet, draw_truth, save_image
+from resdet.metrics.precision_recall import SIZE_RANGES
+from resdet.report.drawing import draw_truth
+from resdet.report.image_files import save_image
+from resdet.report.sheets import contact_sheet
 from resdet.report.tables import print_table, results_table
 
 PICTURES = 12
 
 
 def inspect_data(cfg: Config, out: Path) -> list[Problem]:
-    """Print what is wrong and what is there; write OUT/train.jpg and OUT/test.jpg. Returns the problems.
+    """Print problems and statistics of both data sets, and write OUT/train.jpg and OUT/test.jpg.
 
-    Sets that cannot be read at all have no statistics: mend the problems named and look again.
+    A data set that cannot be read has no statistics until its problems are corrected. Only VOC and COCO are checked
+    completely; other formats report the first error of their reader.
+
+    Args:
+        cfg: a detector's config.
+        out: folder of the sample sheets.
+
+    Returns:
+        The problems of both data sets.
+
+    Raises:
+        UserError: the config lacks a section.
     """
     require(cfg, "a detector", "model", "data.train", "data.test")
     problems: list[Problem] = []
@@ -48,7 +62,7 @@ def inspect_data(cfg: Config, out: Path) -> list[Problem]:
 
 
 def describe(name: str, dataset: DetectionDataset) -> None:
-    """Objects by class and size, and what the images are like."""
+    """Print the objects per class and size, and the sizes and aspect ratios of the images."""
     table = dataset.table
     areas = (table.boxes[:, 2] - table.boxes[:, 0]) * (table.boxes[:, 3] - table.boxes[:, 1])
     rows = []
@@ -62,13 +76,13 @@ def describe(name: str, dataset: DetectionDataset) -> None:
     print_table(results_table(f"{name}: {len(table)} images", columns, rows))
     counts, ratios = np.diff(table.offsets), table.aspect_ratios()
     empty = int((counts == 0).sum())
-    print(f"images without objects {empty}; objects an image {counts.mean():.1f}, most {counts.max()}")
+    print(f"images without objects {empty}; objects per image {counts.mean():.1f}, at most {counts.max()}")
     low, high = table.sizes.min(0), table.sizes.max(0)
     print(f"width {low[1]}..{high[1]}, height {low[0]}..{high[0]}, portraits {100 * (ratios < 1).mean():.0f} %\n")
 
 
 def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
-    """Annotated images spread over the data set, on one sheet."""
+    """A sheet of `PICTURES` images with their boxes, evenly spaced in the data set."""
     pictures = []
     for i in np.unique(np.linspace(0, len(dataset) - 1, PICTURES).round().astype(int)):
         sample = dataset[int(i)]
@@ -79,8 +93,8 @@ def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
     return contact_sheet(pictures, columns=4, cell_width=480)
 
 
-def _problems(node: dict) -> list[Problem]:
-    while "dataset" in node:  # of SplitPart and Repeated
+def _problems(node: dict[str, Any]) -> list[Problem]:
+    while "dataset" in node:  # SplitPart and Repeated wrap a data set
         node = node["dataset"]
     kind = node["type"]
     if kind not in (VOCDataset, COCODataset):
@@ -90,5 +104,5 @@ def _problems(node: dict) -> list[Problem]:
         return list(check_coco(values["root"], values["splits"], values.get("annotated", True)))
     classes = values.get("classes", VOC_CLASSES)
     if classes is None:
-        return []  # inferred from the annotations: no name is unknown
+        return []  # classes are taken from the annotations: no name can be unknown
     return list(check_voc(values["root"], values["splits"], classes))

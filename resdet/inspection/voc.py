@@ -1,4 +1,4 @@
-"""Look at every file of image sets in VOC layout and name all that is wrong, where a reader would stop at the first.
+"""Check every file of image sets in VOC layout and report all problems; the reader stops at the first.
 
 for problem in check_voc("data/VOCdevkit", [("fruit", "trainval")], ("apple", "banana", "orange")):
     print(problem.text)
@@ -10,14 +10,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from resdet.data.detection.annotations import Annotation
-from resdet.data.detection.voc import images_by_id, read_annotation, read_image_set
+from resdet.data.detection.voc import images_by_id, read_image_set
+from resdet.data.detection.voc_xml import read_annotation
 from resdet.data.images import read_image
 from resdet.errors import UserError
 from resdet.inspection.problem import Problem, check_box
 
 
 def check_voc(root: str | Path, splits: Sequence[tuple[str, str]], classes: Sequence[str]) -> Iterator[Problem]:
-    """One line for each problem: what VOCDataset refuses, and what it repairs and only counts."""
+    """Find what VOCDataset refuses, and what it repairs and only counts.
+
+    Args:
+        root, splits, classes: see VOCDataset.
+
+    Yields:
+        A problem per defect.
+    """
     seen: dict[str, str] = {}
     for year, image_set in splits:
         folder = Path(root) / f"VOC{year}"

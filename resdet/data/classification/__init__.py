@@ -1,1 +1,1 @@
-"""Classification data sets and how they are fed."""
+"""Classification data sets and their loading."""

@@ -1,11 +1,11 @@
-"""CIFAR-10 from its official files, in the binary or the Python layout; the whole set is one tensor.
+"""CIFAR-10 from its official files, in the binary or the Python layout, as one tensor.
 
     train = Cifar10("data", "train")
     train.images                          # uint8 [50000, 3, 32, 32], RGB
     train.mean_image                      # float32 [3, 32, 32], what Sect. 4.2 subtracts
 
 ROOT/cifar-10-batches-bin/{data_batch_1..5,test_batch}.bin, or ROOT/cifar-10-batches-py/data_batch_1 ... as
-torchvision downloads them. The Python layout's pickles are read without running what they ask for.
+torchvision downloads them. The Python layout's pickles are read without executing code in them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from resdet.weights.unpickle import read_arrays
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BINARY, PYTHON = "cifar-10-batches-bin", "cifar-10-batches-py"
 SIDE, PIXELS = 32, 3 * 32 * 32
-BATCH = 10_000  # images in each of the six files
+BATCH = 10_000  # images per file
 VALIDATION = 5_000  # of the training images, the last ones (Sect. 4.2: a 45k/5k split; which 5k is not said)
 
 ImageSet = Literal["train", "test", "train45k", "val5k"]
@@ -33,12 +33,16 @@ class Cifar10:
     """All images and labels of one set, in memory.
 
     Args:
-        root: the folder that holds cifar-10-batches-bin or cifar-10-batches-py, or one of these itself.
+        root: the folder that holds cifar-10-batches-bin or cifar-10-batches-py, or one of these folders.
         image_set: "train" (50,000), "test" (10,000), or the training set's parts "train45k" and "val5k".
-        download: let torchvision fetch the Python layout where there is none.
+        download: let torchvision download the Python layout if no files are there.
+
+    Attributes:
+        images: uint8 [N, 3, 32, 32] (channels_last memory), RGB.
+        labels: int64 [N].
 
     Raises:
-        UserError: a file is missing, of another size, or not CIFAR-10's.
+        UserError: a file is missing, has another size, or is not CIFAR-10's.
     """
 
     def __init__(self, root: str | Path, image_set: ImageSet, download: bool = False) -> None:
@@ -57,14 +61,14 @@ class Cifar10:
 
     @property
     def mean_image(self) -> Tensor:
-        """The mean of every pixel over the set, float32 [3, 32, 32], 0..255."""
+        """The per-pixel mean over the set, float32 [3, 32, 32], 0..255."""
         return self.images.double().mean(0).float()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def image_id(self, index: int) -> str:
-        """A name for messages: the set and the number."""
+        """A name of the image, for messages: the set and the index."""
         return f"{self.image_set}/{index}"
 
 
@@ -87,7 +91,7 @@ def _files(root: Path, names: list[str], download: bool) -> list[Path]:
 
 
 def _download(root: Path) -> None:
-    from torchvision.datasets import CIFAR10  # lazily: only needed where it downloads
+    from torchvision.datasets import CIFAR10  # imported here: only the download needs it
 
     try:
         CIFAR10(str(root), download=True)
@@ -96,7 +100,7 @@ def _download(root: Path) -> None:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [10000, 3072] and labels [10000] of one file."""
+    """Pixels uint8 [10000, 3072] and labels [10000] of one file."""
     images, labels = _read_binary(path) if path.suffix == ".bin" else _read_python(path)
     if images.shape != (BATCH, PIXELS) or labels.shape != (BATCH,):
         raise UserError(f"{path} holds {len(images)} images, not {BATCH:,}: copy it again")
@@ -106,10 +110,10 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Records of a byte for the label and 3,072 for the pixels, plane by plane."""
+    """Records of one byte for the label and 3,072 for the pixels, channel by channel."""
     data = np.fromfile(path, np.uint8)
     if data.size % (PIXELS + 1):
-        raise UserError(f"{path} has {data.size:,} bytes, no multiple of {PIXELS + 1}: it is cut short; copy it again")
+        raise UserError(f"{path} has {data.size:,} bytes, no multiple of {PIXELS + 1}: it is truncated; copy it again")
     records = data.reshape(-1, PIXELS + 1)
     return records[:, 1:], records[:, 0]
 

@@ -1,6 +1,6 @@
 """Images with one class each: the ImageNet CLS-LOC layout as published, or plain folders of classes.
 
-    train = ImageNetDataset("data/classification/imagenet", "train")
+    train = ImageNetDataset("data/imagenet", "train")
     train.classes[0], train.names[0]     # 'n01440764', 'tench, Tinca tinca'
     image, label = train[0]              # uint8 [H, W, 3] RGB, int
 
@@ -20,21 +20,27 @@ import numpy as np
 from resdet.data.images import read_image
 from resdet.errors import UserError
 
-UNKNOWN = -1  # the label of a test image
+UNKNOWN = -1  # label of test images, whose classes are not public
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 class ImageNetDataset:
-    """A classification set; the list of images is two flat arrays that workers share without copying.
+    """Images with one class each; paths and labels are flat arrays, which forked workers share without copying.
 
     Args:
         root: the folder that holds ILSVRC/, or train/ and val/.
-        image_set: "train", "val", or of CLS-LOC "test".
-        decode_to: decode large photographs to a half, a quarter or an eighth, where their short side keeps so many
-            pixels (data/images.read_image): faster, and not quite the same pixels. None: always whole.
+        image_set: "train", "val", or in CLS-LOC "test".
+        decode_to: decode large photographs at 1/2, 1/4 or 1/8 of their size while the short side keeps at least this
+            many pixels (data/images.read_image): faster, with slightly different pixels. None: full size.
+
+    Attributes:
+        classes: K names, wnids in CLS-LOC.
+        names: K human-readable names.
+        paths: str [N], below the root.
+        labels: int64 [N]; `UNKNOWN` for test.
 
     Raises:
-        UserError: a folder, list or solution file is missing, or names a class that the mapping does not have.
+        UserError: a folder, list or solution file is missing, or refers to a class that the mapping does not have.
     """
 
     def __init__(self, root: str | Path, image_set: str, decode_to: int | None = None) -> None:
@@ -52,6 +58,11 @@ class ImageNetDataset:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        """Decode image `index`: uint8 [H, W, 3], RGB, and its label.
+
+        Raises:
+            UserError: the image is missing or unreadable.
+        """
         return read_image(self.root / str(self.paths[index]), self.decode_to), int(self.labels[index])
 
     def image_id(self, index: int) -> str:
@@ -60,16 +71,19 @@ class ImageNetDataset:
 
 
 def first_synonym(name: str) -> str:
-    """Of "tench, Tinca tinca" the tench."""
+    """The first of several names: "tench" of "tench, Tinca tinca"."""
     return name.split(",")[0]
 
 
 def read_ilsvrc_ids(path: Path, classes: Sequence[str]) -> np.ndarray:
-    """The numbers by which ILSVRC's server knows the classes, int64 [K]; their order is not that of the synsets.
+    """ILSVRC's class numbers, which its submissions use; their order is not that of the synsets.
 
     Args:
-        path: the development kit's map_clsloc.txt, 'n02119789 1 kit_fox' a line.
-        classes: synsets.
+        path: the development kit's map_clsloc.txt, 'n02119789 1 kit_fox' per line.
+        classes: K synsets.
+
+    Returns:
+        int64 [K].
 
     Raises:
         UserError: there is no such file, or it lacks a class.
@@ -80,18 +94,21 @@ def read_ilsvrc_ids(path: Path, classes: Sequence[str]) -> np.ndarray:
     ids = {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
     absent = next((name for name in classes if name not in ids), None)
     if absent is not None:
-        raise UserError(f"{path} has no line '{absent} NUMBER NAME', and the data have that class")
+        raise UserError(f"{path} has no line '{absent} NUMBER NAME', which is a class of the data set")
     return np.array([ids[name] for name in classes], dtype=np.int64)
 
 
 def read_mapping(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The synsets of LOC_synset_mapping.txt, in the order of their labels, and what people call them.
+    """Read LOC_synset_mapping.txt.
+
+    Returns:
+        Synsets in the order of their labels, and their human-readable names.
 
     Raises:
         UserError: there is no such file.
     """
     if not path.is_file():
-        raise UserError(f"{path} is missing: it lists the classes, one 'n01440764 tench, Tinca tinca' a line")
+        raise UserError(f"{path} is missing: it lists the classes, one 'n01440764 tench, Tinca tinca' per line")
     pairs = [line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip()]
     return tuple(p[0] for p in pairs), tuple(p[-1] for p in pairs)
 
@@ -113,7 +130,7 @@ def _read_cls_loc(root: Path, image_set: str, class_index: dict[str, int]) -> li
 
 
 def _solution(root: Path, image_set: str, stems: list[str]) -> list[str]:
-    """The classes of validation images, from the 'ImageId,PredictionString' file whose rows begin with a synset."""
+    """The synset of each image, from the solution file 'ImageId,PredictionString', whose rows begin with it."""
     path = root / f"LOC_{image_set}_solution.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing: it holds the classes of '{image_set}'")
@@ -121,7 +138,7 @@ def _solution(root: Path, image_set: str, stems: list[str]) -> list[str]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         if [cell.strip() for cell in next(rows, [])] != ["ImageId", "PredictionString"]:
-            raise UserError(f"{path}: the first line is not 'ImageId,PredictionString'; take the published form")
+            raise UserError(f"{path}: the first line is not 'ImageId,PredictionString'; use the file as published")
         for row in filter(None, rows):
             words = row[1].split() if len(row) > 1 else []
             if not words:

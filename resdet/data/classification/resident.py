@@ -1,4 +1,4 @@
-"""Batches of a small set that lives on the device as uint8: no workers, no files, no copies from the host.
+"""Batches of a small data set that is kept on the device as uint8: no workers, no files, no copies from the host.
 
 for batch in ResidentLoader(train, sampler, device): ...        # endless, for training
 for batch in resident_batches(test, order, 1000, device): ...   # every image once
@@ -18,30 +18,36 @@ from resdet.draws import draw_seeds
 from resdet.structures import LabelledImages
 
 
-class ResidentImages(Protocol):
-    """What such a set offers (data/classification/cifar.py)."""
+class ResidentDataset(Protocol):
+    """A data set in one tensor, such as Cifar10 (data/classification/cifar.py)."""
 
     classes: Sequence[str]
-    names: Sequence[str]  # what people call the classes
+    names: Sequence[str]  # human-readable names of the classes
     images: Tensor  # uint8 [N, 3, H, W]
     labels: Tensor  # int64 [N]
 
     def __len__(self) -> int: ...
     def image_id(self, index: int) -> str:
-        """A name for messages."""
+        """A name of the image, for messages and result files."""
         ...
 
 
 class ResidentLoader:
-    """Endless batches in the sampler's order; the order of a whole epoch is sent to the device at once."""
+    """Endless batches in the sampler's order; the image indices of a whole epoch are copied to the device at once.
 
-    def __init__(self, dataset: ResidentImages, sampler: TrainSampler, device: torch.device) -> None:
+    Args:
+        dataset: copied to the device.
+        sampler: the images of each step.
+        device: where the batches are made.
+    """
+
+    def __init__(self, dataset: ResidentDataset, sampler: TrainSampler, device: torch.device) -> None:
         self.dataset, self.sampler = dataset, sampler
         self.images, self.labels = dataset.images.to(device), dataset.labels.to(device)
 
     def __iter__(self) -> Iterator[LabelledImages]:
         sampler = self.sampler
-        epoch, first = divmod(sampler.start, sampler.steps_an_epoch)
+        epoch, first = divmod(sampler.start, sampler.steps_per_epoch)
         while True:
             plan = sampler.own_steps(epoch)
             index = torch.tensor(plan, device=self.images.device)
@@ -53,9 +59,9 @@ class ResidentLoader:
 
 
 def resident_batches(
-    dataset: ResidentImages, order: np.ndarray, size: int, device: torch.device
+    dataset: ResidentDataset, order: np.ndarray, size: int, device: torch.device
 ) -> Iterator[LabelledImages]:
-    """The images of `order`, `size` at a time."""
+    """The images of `order`, int64 [N], `size` per batch, on `device`; the last batch may have fewer."""
     for start in range(0, len(order), size):
         part = order[start : start + size]
         index = torch.from_numpy(part)

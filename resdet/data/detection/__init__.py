@@ -1,1 +1,1 @@
-"""Detection data sets, their file formats, and how they are fed."""
+"""Detection data sets, their file formats and their loading."""

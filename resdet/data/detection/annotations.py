@@ -1,12 +1,12 @@
-"""Annotations of a whole data set in a few flat arrays, and the data set that decodes one image at a time.
+"""Annotations of a whole data set in flat arrays, and the data set that decodes one image at a time.
 
     table = AnnotationTable([Annotation(path, id, (height, width), boxes, labels), ...])
     dataset = DetectionDataset(classes, table)
     sample = dataset[0]                       # resdet.structures.Sample
 
-A reader of a file format (VOC, COCO) makes `Annotation`s; nothing else needs to know of the format. The arrays hold
-no Python objects, so that forked loader workers share their memory: reading a list of objects would write every
-object's reference count and copy the pages, worker by worker.
+A reader of a file format (VOC, COCO) makes `Annotation`s; nothing else depends on the format. The arrays hold no Python
+objects, so that forked loader workers share their memory: reading a list of objects changes their reference counts, and
+every worker would get its own copy of the pages (copy-on-write).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from resdet.data.images import read_image
+from resdet.data.images import image_size, read_image
 from resdet.errors import UserError
 from resdet.structures import Sample
 
@@ -34,8 +34,8 @@ class Annotation:
     size: tuple[int, int]  # (height, width)
     boxes: np.ndarray  # float64 [G, 4]
     labels: np.ndarray  # int64 [G], 0..K-1
-    difficult: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # bool [G]; empty means none is
-    crowd: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # bool [G]; empty means none is
+    difficult: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # bool [G]; () for none
+    crowd: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # bool [G]; () for none
 
     def __post_init__(self) -> None:
         self.boxes = np.asarray(self.boxes, np.float64).reshape(-1, 4)
@@ -46,7 +46,7 @@ class Annotation:
             raise ValueError(f"{self.id}: {len(self.boxes)} boxes but {len(self.labels)} labels")
 
     def keep(self, mask: np.ndarray) -> Annotation:
-        """The same image with only the objects where `mask` (bool [G]) is true."""
+        """Return the image with the objects where `mask`, bool [G], is true."""
         chosen = (array[mask] for array in (self.boxes, self.labels, self.difficult, self.crowd))
         return Annotation(self.path, self.id, self.size, *chosen)
 
@@ -55,7 +55,7 @@ class Annotation:
 
 
 class AnnotationTable:
-    """All N images and M objects of a data set as flat arrays; the objects of image i are offsets[i]:offsets[i + 1]."""
+    """All N images and M objects of a data set as flat arrays; image i has the objects offsets[i]:offsets[i + 1]."""
 
     paths: np.ndarray  # str [N]
     ids: np.ndarray  # str [N]
@@ -71,30 +71,36 @@ class AnnotationTable:
         self.ids = np.array([a.id for a in annotations], dtype=np.str_)
         self.sizes = np.array([a.size for a in annotations], np.int32).reshape(-1, 2)
         self.offsets = np.cumsum([0, *(len(a) for a in annotations)], dtype=np.int64)
-        # The empty heads give an empty data set its shapes: np.concatenate refuses an empty list.
+        # The empty first arrays give shapes to an empty data set: np.concatenate refuses an empty list.
         self.boxes = np.concatenate([np.zeros((0, 4)), *(a.boxes for a in annotations)])
         self.labels = np.concatenate([np.zeros(0, np.int64), *(a.labels for a in annotations)])
         self.difficult = np.concatenate([np.zeros(0, bool), *(a.difficult for a in annotations)])
         self.crowd = np.concatenate([np.zeros(0, bool), *(a.crowd for a in annotations)])
 
     def objects(self, index: int) -> slice:
-        """Where the objects of image `index` lie in boxes, labels, difficult and crowd."""
+        """The slice of boxes, labels, difficult and crowd that belongs to image `index`."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
     def image_of_object(self) -> np.ndarray:
-        """int64 [M]: the index of the image that each object belongs to."""
+        """Index of the image of each object, int64 [M]."""
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
 
     def aspect_ratios(self) -> np.ndarray:
-        """float64 [N]: width / height of each image, for batches of like shapes."""
-        return self.sizes[:, 1] / self.sizes[:, 0]
+        """Width / height of each image, float64 [N]."""
+        ratios: np.ndarray = self.sizes[:, 1] / self.sizes[:, 0]
+        return ratios
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 class DetectionDataset:
-    """Images and objects by index. `classes` names the labels, `table` holds every annotation."""
+    """Images and objects by index.
+
+    Args:
+        classes: names of the labels 0..K-1.
+        table: the annotations of all images.
+    """
 
     def __init__(self, classes: Sequence[str], table: AnnotationTable) -> None:
         self.classes: tuple[str, ...] = tuple(classes)
@@ -134,8 +140,27 @@ class DetectionDataset:
         )
 
 
+def complete_sizes(annotations: Sequence[Annotation], warn_of_empty: bool = True) -> list[Annotation]:
+    """Read image sizes that the annotations lack, (0, 0), from the images' headers; one warning counts them.
+
+    Args:
+        annotations: `path` of each is its image.
+        warn_of_empty: False counts only images with objects, for formats whose empty images have no annotation file.
+
+    Raises:
+        UserError: an image is missing, or its header cannot be read.
+    """
+    missing = [a for a in annotations if 0 in a.size and (warn_of_empty or len(a))]
+    if missing:
+        logger.warning(
+            "%d of %d annotations have no image size (first: %s): read from the image headers",
+            *(len(missing), len(annotations), missing[0].id),
+        )
+    return [replace(a, size=image_size(a.path)) if 0 in a.size else a for a in annotations]
+
+
 def clean_boxes(annotations: Sequence[Annotation]) -> list[Annotation]:
-    """Clip boxes to their images and drop those without area, which train to NaN; one warning counts both."""
+    """Clip boxes to their images and drop those without area, on which training gives NaN; one warning counts both."""
     clipped = dropped = 0
     first = ""
     cleaned = []
@@ -153,7 +178,7 @@ def clean_boxes(annotations: Sequence[Annotation]) -> list[Annotation]:
         cleaned.append(replace(annotation, boxes=boxes).keep(has_area) if len(bad) else annotation)
     if first:
         logger.warning(
-            "%d boxes reach over their image and were clipped, %d have no area in it and were dropped (first: %s)",
+            "%d boxes extend beyond their image and were clipped, %d have no area in it and were dropped (first: %s)",
             *(clipped, dropped, first),
         )
     return cleaned

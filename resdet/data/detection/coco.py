@@ -1,13 +1,13 @@
-"""COCO: annotations of one or several sets, and results for its evaluation and its server.
+"""COCO: data sets, and result files for its evaluation server.
 
     train = COCODataset("data/coco", ["train2017"])               # train2017/, annotations/instances_train2017.json
     both = COCODataset("data/coco", ["train2014", "val2014"])
-    mine = COCODataset("data/mine", [("photos", "labels.json")])   # one's own: folder and file below the root
+    mine = COCODataset("data/mine", [("photos", "labels.json")])   # (folder of images, file) of your own
     write_results("results.json", mine, detections)
     detections = read_results("results.json", mine)
 
-Labels are 0..K-1, whatever the file's category ids, which have holes (COCO's 80 go up to 90). Boxes are COCO's own
-x, y, width, height, continuous: (x, y, x + width, y + height).
+Labels are 0..K-1 by ascending category id; the ids themselves have gaps (COCO's 80 go up to 90). COCO's boxes are
+continuous (x, y, width, height), converted to (x, y, x + width, y + height).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from resdet.data.detection.annotations import Annotation, AnnotationTable, Detec
 from resdet.data.detection.coco_file import CocoFile, read_coco_file, read_content
 from resdet.errors import UserError
 from resdet.metrics.coco_ap import Instances
-from resdet.metrics.voc_ap import FlatDetections
+from resdet.metrics.flat import FlatDetections
 
-# In the order of their ids, which have holes: detection's 80 of the 91 that were planned.
+# The 80 classes of the detection task by ascending id; ids go up to 90, because 11 of the planned classes are unused.
 COCO_CLASSES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
     *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
@@ -40,18 +40,24 @@ COCO_CLASSES = (
 
 
 class COCODataset(DetectionDataset):
-    """Image sets with instances in COCO's JSON, united in their order.
+    """One or several image sets in COCO's JSON format, concatenated.
 
     Args:
         root: the folder that holds annotations/ and the folders of images.
         splits: names of sets, for ROOT/<set> and ROOT/annotations/instances_<set>.json; or (folder of images, file)
             pairs below the root.
-        classes: category names in the order of their labels, all others are left out; None takes the file's, by id.
-        empty_images: False leaves out images without objects (in training they teach the background).
-        annotated: False for sets whose answers only the server has (image_info_test-dev2017.json).
+        classes: category names in the order of their labels; objects of others are left out. None takes all of the
+            file's categories, by ascending id.
+        empty_images: False leaves out images without objects; in training they teach the background.
+        annotated: False for sets whose annotations are not public (image_info_test-dev2017.json).
 
-    `category_ids`, int64 [K], are the file's ids of the labels, `image_numbers`, int64 [N], those of the images. Boxes
-    are clipped to their image and those without area dropped, counted in one warning. Crowds are kept and marked.
+    Attributes:
+        category_ids: int64 [K], the file's ids of the labels.
+        image_numbers: int64 [N], the file's ids of the images.
+        files: the JSON files.
+
+    Boxes are clipped to their image and boxes without area are dropped, with one warning that counts them. Crowds are
+    kept and marked.
 
     Raises:
         UserError: a missing or malformed file, sets with different categories, an image twice, an unknown class.
@@ -91,22 +97,24 @@ class COCODataset(DetectionDataset):
         self.image_numbers = self.table.ids.astype(np.int64)
 
     def _categories(self, contents: Sequence[CocoFile]) -> dict[str, int]:
-        """Ids by name, the same in all files."""
+        """Category ids by name; refuses files with different categories."""
         for path, content in zip(self.files, contents, strict=True):
             if content.categories != contents[0].categories:
-                raise UserError(f"{path} and {self.files[0]} have different categories: train on one of them")
+                raise UserError(f"{path} and {self.files[0]} have different categories; use one of them")
         return {name: number for number, name in contents[0].categories.items()}
 
 
 def folder_and_file(root: Path, split: str | tuple[str, str]) -> tuple[Path, Path]:
-    """The folder of a set's images and its JSON file."""
+    """The folder of images and the JSON file of one entry of COCODataset's `splits`."""
     folder, file = (split, f"annotations/instances_{split}.json") if isinstance(split, str) else split
     return root / folder, root / file
 
 
 def instances_of(dataset: DetectionDataset) -> Instances:
-    """What pycocotools needs of a data set: COCO's files as they are (their areas are those of the polygons); of
-    another format its boxes, difficult ones as crowds, numbered from 1.
+    """The ground truth in the form that pycocotools evaluates.
+
+    For COCO it is the content of the files, whose areas are those of the polygons. For other formats areas are those of
+    the boxes, difficult objects are crowds, and images and classes are numbered from 1.
     """
     if not hasattr(dataset, "files"):
         return _instances_of_table(dataset)
@@ -121,9 +129,14 @@ def instances_of(dataset: DetectionDataset) -> Instances:
 
 
 def write_results(path: str | Path, dataset: COCODataset, detections: FlatDetections) -> None:
-    """Write detections as COCO's evaluation server takes them; coordinates to a hundredth of a pixel.
+    """Write detections in the form of COCO's evaluation server, coordinates rounded to 0.01 pixels.
 
-    The file is written as it is made: 5,000 images x 100 detections take no more memory than a few.
+    Detections are written one by one, so that memory does not grow with their number.
+
+    Args:
+        path: the file.
+        dataset: gives the ids of images and categories.
+        detections: `image` indexes the data set.
     """
     images, categories = dataset.image_numbers[detections.image], dataset.category_ids[detections.label]
     boxes = detections.box.astype(np.float64)
@@ -139,10 +152,17 @@ def write_results(path: str | Path, dataset: COCODataset, detections: FlatDetect
 
 
 def read_results(path: str | Path, dataset: COCODataset) -> FlatDetections:
-    """Read a file of results; scores and boxes are float64.
+    """Read a result file.
+
+    Args:
+        path: the file.
+        dataset: the images and categories that results can refer to.
+
+    Returns:
+        Detections with float64 scores and boxes; `image` indexes the data set.
 
     Raises:
-        UserError: no such file, not JSON, a malformed entry, or one of an image or category that the set does not have.
+        UserError: no such file, not JSON, a malformed entry, or one of an unknown image or category.
     """
     path = Path(path)
     images = {number: i for i, number in enumerate(dataset.image_numbers.tolist())}
@@ -163,7 +183,7 @@ def read_results(path: str | Path, dataset: COCODataset) -> FlatDetections:
 
 
 def _annotations(folder: Path, file: CocoFile, category_ids: np.ndarray) -> list[Annotation]:
-    """The images with their objects of these categories, in the file's order."""
+    """The images with their objects of the given categories, in the file's order."""
     labels = {number: k for k, number in enumerate(category_ids.tolist())}
     label = np.array([labels.get(number, -1) for number in file.categories_of_objects.tolist()], np.int64)
     found = []
@@ -185,8 +205,10 @@ def _annotations(folder: Path, file: CocoFile, category_ids: np.ndarray) -> list
 
 
 def _instance(item: dict[str, Any], number: int) -> dict[str, Any]:
-    """An object as pycocotools wants it. Two files may count from the same number; many exporters leave out the area,
-    which is then the box's, and iscrowd.
+    """An object in the form that pycocotools takes.
+
+    It is numbered anew, because two files may use the same ids. Many exporters leave out iscrowd and the area, for
+    which the box's area is used.
     """
     box = [float(v) for v in item["bbox"]]
     return {
@@ -229,7 +251,7 @@ def _read_list(path: Path) -> list[Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); write the results again") from None
     if not isinstance(items, list):
-        raise UserError(f"{path}: is no list; results are a list of image_id, category_id, bbox and score")
+        raise UserError(f"{path}: not a list; results are a list of image_id, category_id, bbox and score")
     return items
 
 

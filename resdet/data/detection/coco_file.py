@@ -1,12 +1,12 @@
-"""One file of COCO instances, checked, as flat arrays; large files leave a cache beside them.
+"""A file of COCO instances, checked and converted to flat arrays, with a cache for large files.
 
 file = read_coco_file("data/coco/annotations/instances_train2017.json")
 file.categories                         # {1: "person", ...}, by id
-file.names[0], file.objects(0)          # the first image's file name, and where its objects lie in the arrays
-content = read_content(path)            # the JSON itself, without its polygons: for pycocotools
+file.names[0], file.objects(0)          # the first image's file name, and the slice of its objects in the arrays
+content = read_content(path)            # the JSON itself without polygons, for pycocotools
 
-COCO's train2017 is 450 MB of JSON, most of it polygons, which a detector does not need: they are dropped while the
-file is parsed.
+COCO's train2017 is 450 MB of JSON, most of it polygons, which a detector does not need; they are dropped during
+parsing.
 """
 
 from __future__ import annotations
@@ -24,47 +24,48 @@ import numpy as np
 
 from resdet.errors import UserError
 
-CACHED_FROM = 20_000_000  # bytes of JSON; smaller files are read in a moment
-CACHE_VERSION = 1  # of the arrays below
+CACHED_FROM = 20_000_000  # bytes of JSON; smaller files are parsed quickly
+CACHE_VERSION = 1  # raise it whenever the arrays of CocoFile change
 logger = logging.getLogger("resdet")
 
 
 @dataclass
 class CocoFile:
-    """N images in the file's order and M objects by image; the objects of image i are offsets[i]:offsets[i + 1]."""
+    """N images in the file's order and M objects sorted by image; image i has the objects offsets[i]:offsets[i + 1]."""
 
-    category_ids: np.ndarray  # int64 [K], rising
+    category_ids: np.ndarray  # int64 [K], ascending
     category_names: np.ndarray  # str [K]
     image_ids: np.ndarray  # int64 [N]
-    names: np.ndarray  # str [N], of the images' files
+    names: np.ndarray  # str [N], file names of the images
     sizes: np.ndarray  # int64 [N, 2], (height, width)
     offsets: np.ndarray  # int64 [N + 1]
-    boxes: np.ndarray  # float64 [M, 4], x1, y1, x2, y2 as the file says, not clipped
-    categories_of_objects: np.ndarray  # int64 [M], ids
+    boxes: np.ndarray  # float64 [M, 4], x1, y1, x2, y2, not clipped
+    categories_of_objects: np.ndarray  # int64 [M], category ids
     crowd: np.ndarray  # bool [M]
 
     @property
     def categories(self) -> dict[int, str]:
-        """Names by id, in the order of the ids."""
+        """Category names by id, in the order of the ids."""
         return dict(zip(self.category_ids.tolist(), self.category_names.tolist(), strict=True))
 
     def objects(self, image: int) -> slice:
-        """Where the objects of an image lie."""
+        """The slice of the objects of image `image`."""
         return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
 
 
 def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = CACHED_FROM) -> CocoFile:
-    """Read and check a file, or its cache if the file has not changed since.
+    """Read and check a file, or read its cache if the file has not changed since.
 
-    The cache is <name>.resdet.npz beside the file; where that folder cannot be written to there is none.
+    The cache is <name>.resdet.npz beside the file; if that folder is not writable, there is none.
 
     Args:
         path: the JSON file.
-        annotated: False for the lists of images that COCO publishes of its test sets.
-        cached_from: bytes from which a cache is kept.
+        annotated: False for the lists of test images that COCO publishes, which have no annotations.
+        cached_from: size in bytes from which on a cache is written.
 
     Raises:
-        UserError: no such file, not JSON, not instances; an entry is incomplete, repeated, or of something not listed.
+        UserError: no such file, not JSON, not instances; an incomplete or repeated entry, or a reference to an image or
+            category that is not listed.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,10 +83,14 @@ def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = 
 
 
 def read_content(path: Path, annotated: bool = True) -> dict[str, Any]:
-    """The file's JSON, annotations without their polygons.
+    """The file's JSON, its annotations without polygons.
+
+    Args:
+        path: the JSON file.
+        annotated: False replaces the annotations by an empty list.
 
     Raises:
-        UserError: not JSON, or not of instances.
+        UserError: not JSON, or without lists of images, annotations and categories.
     """
     try:
         content = json.loads(path.read_bytes(), object_hook=_drop_polygons)
@@ -103,7 +108,7 @@ def read_content(path: Path, annotated: bool = True) -> dict[str, Any]:
     return content
 
 
-def _drop_polygons(item: dict) -> dict:
+def _drop_polygons(item: dict[str, Any]) -> dict[str, Any]:
     item.pop("segmentation", None)
     return item
 
@@ -129,27 +134,34 @@ def _to_arrays(path: Path, content: dict[str, Any]) -> CocoFile:
 
 
 class EntryReader:
-    """Reads the three lists of a file; whatever is wrong is named with its entry."""
+    """Reads the entries of a file's three lists; each error names the file and the entry.
+
+    Args:
+        path: the file, for messages.
+
+    Raises:
+        UserError: from every method, if an entry is incomplete, malformed or repeated.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def categories(self, items: Sequence[dict]) -> tuple[list[int], list[str]]:
-        """Ids, rising, and names."""
+    def categories(self, items: Sequence[dict[str, Any]]) -> tuple[list[int], list[str]]:
+        """Category ids, ascending, and names."""
         pairs = sorted((self.number(c, "id", "category"), str(self.value(c, "name", "category"))) for c in items)
         ids, names = [number for number, _ in pairs], [name for _, name in pairs]
         if len(set(ids)) < len(ids) or len(set(names)) < len(names):
             raise UserError(f"{self.path}: two categories have one id or one name; correct the categories")
         return ids, names
 
-    def images(self, items: Sequence[dict]) -> tuple[list[int], list[str], list[tuple[int, int]]]:
-        """Ids, names and sizes of all."""
+    def images(self, items: Sequence[dict[str, Any]]) -> tuple[list[int], list[str], list[tuple[int, int]]]:
+        """Ids, file names and (height, width) of all images."""
         self.refuse_repeated(items, "image")
         rows = [self.image(item) for item in items]
         return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
 
-    def image(self, item: dict) -> tuple[int, str, tuple[int, int]]:
-        """Id, name, (height, width)."""
+    def image(self, item: dict[str, Any]) -> tuple[int, str, tuple[int, int]]:
+        """Id, file name and (height, width) of one image."""
         number, name = self.number(item, "id", "image"), str(self.value(item, "file_name", "image"))
         height, width = self.number(item, "height", "image"), self.number(item, "width", "image")
         if height <= 0 or width <= 0:
@@ -157,9 +169,9 @@ class EntryReader:
         return number, name, (height, width)
 
     def objects(
-        self, items: Sequence[dict], image_ids: Sequence[int], category_ids: Sequence[int]
+        self, items: Sequence[dict[str, Any]], image_ids: Sequence[int], category_ids: Sequence[int]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Index of the image [M], id of the category [M], box [M, 4], crowd [M], in the file's order."""
+        """Image index, category id [M], box [M, 4] and crowd [M] of all objects, in the file's order."""
         index = {number: i for i, number in enumerate(image_ids)}
         known = set(category_ids)
         self.refuse_repeated(items, "annotation")
@@ -171,46 +183,48 @@ class EntryReader:
         return images, categories, boxes, crowd
 
     def object(
-        self, item: dict, images: Container[int], categories: Container[int]
+        self, item: dict[str, Any], images: Container[int], categories: Container[int]
     ) -> tuple[int, int, tuple[float, float, float, float]]:
-        """Ids of the image and the category, and the box as x1, y1, x2, y2."""
+        """Image id, category id and box (x1, y1, x2, y2) of one object."""
         image, category = self.number(item, "image_id", "annotation"), self.number(item, "category_id", "annotation")
         if image not in images:
-            self._refuse_annotation(item, f"is of image {image}, which is not listed; add it or remove these")
+            self._refuse_annotation(item, f"is of image {image}, which is not listed; add it or remove its objects")
         if category not in categories:
-            self._refuse_annotation(item, f"is of category {category}, which is not listed; add it or remove these")
+            self._refuse_annotation(
+                item, f"is of category {category}, which is not listed; add it or remove its objects"
+            )
         x, y, width, height = self._box(item)
         return image, category, (x, y, x + width, y + height)
 
-    def refuse_repeated(self, items: Sequence[dict], what: str) -> None:
-        """Refuse two images, or two annotations, with one id."""
+    def refuse_repeated(self, items: Sequence[dict[str, Any]], what: str) -> None:
+        """Refuse two entries with the same id; `what` they are, for the message."""
         numbers = [self.number(item, "id", what) for item in items if isinstance(item, dict) and "id" in item]
         if len(set(numbers)) == len(numbers):
             return
         seen: set[Any] = set()
         repeated = next(n for n in numbers if n in seen or seen.add(n))  # type: ignore[func-returns-value]
-        raise UserError(f"{self.path}: two {what}s have the id {repeated}; number them anew")
+        raise UserError(f"{self.path}: two {what}s have the id {repeated}; renumber them")
 
-    def value(self, item: dict, key: str, what: str) -> Any:
-        """An entry's value; `what` it is an entry of, for the message."""
+    def value(self, item: dict[str, Any], key: str, what: str) -> Any:
+        """The value of an entry; `what` the entry is, for the message."""
         if not isinstance(item, dict) or key not in item:
             number = item.get("id", "") if isinstance(item, dict) else repr(item)[:40]
             text = f"{self.path}: {what} {number} has no '{key}'; correct the file"
             raise UserError(text.replace("  ", " "))
         return item[key]
 
-    def number(self, item: dict, key: str, what: str) -> int:
-        """An entry's whole number."""
+    def number(self, item: dict[str, Any], key: str, what: str) -> int:
+        """The value of an entry as an int; `what` the entry is, for the message."""
         value = self.value(item, key, what)
         try:
             whole = int(value)
         except (TypeError, ValueError, OverflowError):
             raise UserError(
-                f"{self.path}: {what} {item.get('id', '')}: {key} {value!r} is no number; correct it"
+                f"{self.path}: {what} {item.get('id', '')}: {key} {value!r} is not a number; correct it"
             ) from None
         return whole
 
-    def _box(self, item: dict) -> list[float]:
+    def _box(self, item: dict[str, Any]) -> list[float]:
         box: Any = item.get("bbox")
         try:
             values = [float(v) for v in box]
@@ -220,7 +234,7 @@ class EntryReader:
             self._refuse_annotation(item, f"has bbox {box}, not x, y, width, height; correct it")
         return values
 
-    def _refuse_annotation(self, item: dict, why: str) -> None:
+    def _refuse_annotation(self, item: dict[str, Any], why: str) -> None:
         raise UserError(f"{self.path}: annotation {item.get('id', '')} {why}".replace("  ", " "))
 
 
@@ -236,7 +250,7 @@ def _read_cache(cache: Path, key: np.ndarray) -> CocoFile | None:
             if not np.array_equal(arrays["key"], key):
                 return None
             return CocoFile(*(arrays[f.name] for f in fields(CocoFile)))
-    except Exception:  # a damaged file can fail in any way: read the JSON again
+    except Exception:  # a damaged file can fail in any way; the JSON is read instead
         return None
 
 
@@ -246,10 +260,10 @@ def _write_cache(cache: Path, key: np.ndarray, file: CocoFile) -> None:
         with tempfile.NamedTemporaryFile(dir=cache.parent, prefix=cache.name, delete=False) as stream:
             draft = Path(stream.name)
             np.savez(stream, key=key, **{f.name: getattr(file, f.name) for f in fields(CocoFile)})
-        draft.chmod(0o644)  # temporary files are their owner's alone
+        draft.chmod(0o644)  # temporary files are readable by their owner only
         draft.replace(cache)
     except OSError as error:
         if draft is not None:
             with suppress(OSError):
                 draft.unlink()
-        logger.info("%s: no cache of the annotations (%s); they are parsed anew each time", cache, error.strerror)
+        logger.info("%s: the annotations cannot be cached (%s) and are parsed each time", cache, error.strerror)

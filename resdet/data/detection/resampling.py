@@ -1,9 +1,9 @@
-"""Rare classes more often: images repeated by the frequency of their rarest class, as for LVIS.
+"""Repeat factor sampling (LVIS): images with rare classes are used more often in training.
 
     data.update(train=dict(type=Repeated, dataset=dict(type=VOCDataset, ...), threshold=0.1))
 
-A class in a smaller fraction of the images than `threshold` is seen sqrt(threshold / fraction) times as often. For
-training only. A schedule counts steps, so that a run takes no longer: the other images are seen less.
+A class that occurs in a smaller fraction of the images than `threshold` is seen sqrt(threshold / fraction) times as
+often. For training only. Schedules count steps, so a run does not get longer: other images are seen less often.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from resdet.errors import UserError
 class Repeated(DetectionDataset):
     """A data set in which an image of repeat factor r occurs floor(r) times, once more with probability r - floor(r).
 
-    The draw for the fraction is made here, once, from `seed`: every epoch and every process sees the same copies. Each
-    copy is an image of its own to the sampler, with its own augmentation. The second copy of "a" has the id "a#2":
-    ids stay unique. What else the data set knows is known here too.
+    That draw is made once, from `seed`: every epoch and every process sees the same copies. To the sampler copies are
+    different images, with different augmentation. The second copy of "a" has the id "a#2", so that ids stay unique.
+    Other attributes of the data set are attributes of the result.
 
     Args:
-        dataset: the whole training set, after a split if there is one: copies must not fall into both parts.
+        dataset: the training set; split it before, so that no image has copies in both parts.
         threshold: see `repeat_factors`.
         seed: of the draw.
 
@@ -42,10 +42,17 @@ class Repeated(DetectionDataset):
 
 
 def repeat_factors(table: AnnotationTable, threshold: float) -> np.ndarray:
-    """How often each image should be seen, float64 [N], at least 1 (Gupta, Dollar, Girshick, LVIS, 2019, Sect. 4.2).
+    """Repeat factor of each image (Gupta, Dollar, Girshick, LVIS, 2019, Sect. 4.2).
 
-    f_c is the fraction of images with class c, r_c = max(1, sqrt(threshold / f_c)), and an image has the largest r_c of
-    its classes; without objects 1. LVIS takes a threshold of .001.
+    With f_c the fraction of images that have class c, r_c = max(1, sqrt(threshold / f_c)); an image's factor is the
+    largest r_c of its classes, and 1 without objects.
+
+    Args:
+        table: annotations of N images.
+        threshold: fraction of the images below which a class is repeated, 0..1; LVIS uses 0.001.
+
+    Returns:
+        float64 [N], at least 1.
 
     Raises:
         UserError: `threshold` is not in 0..1.

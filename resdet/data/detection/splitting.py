@@ -1,9 +1,9 @@
-"""A part of a data set: chosen images, or one side of a split that shares out rare classes evenly.
+"""Parts of a data set: chosen images, or one side of a split that divides every class in proportion.
 
     first, second = stratified_split(dataset.table, fraction=0.8, seed=0)       # indices of images
     few = subset(dataset, first[:10])
 
-In a config, both parts of one set, by the same arguments:
+In a config, both parts of one set have the same arguments:
 
     photos = dict(type=YOLODataset, root="data/photos", image_sets=".")
     data.update(
@@ -26,16 +26,15 @@ D = TypeVar("D", bound=DetectionDataset)
 
 
 class SplitPart(DetectionDataset):
-    """One part of a data set. The parts "train" and "test" of the same arguments have no image in common and no image
-    is in neither.
+    """One part of a data set. For equal arguments every image is in exactly one of the parts "train" and "test".
+
+    Other attributes of the data set (a COCODataset's category_ids, image_numbers, files) are attributes of the part.
 
     Args:
-        dataset: the whole set; for both parts with the same images and classes.
-        part: "train", the first part, or "test", the rest.
-        fraction: of the images in "train".
-        seed: of the split, not the run's.
-
-    What else the data set knows (a COCODataset's category_ids, image_numbers, files) is known here too.
+        dataset: the whole set.
+        part: "train" or "test".
+        fraction: fraction of the images in "train".
+        seed: of the split, independent of the run's.
 
     Raises:
         UserError: an unknown part, a fraction outside of 0..1, a part without images.
@@ -50,29 +49,37 @@ class SplitPart(DetectionDataset):
         chosen = first if part == "train" else second
         if not len(chosen):
             raise UserError(
-                f"of {len(dataset)} images none is left for {part!r}; choose another fraction than {fraction}"
+                f"of {len(dataset)} images none is left for {part!r}; choose a fraction other than {fraction}"
             )
         vars(self).update(vars(subset(dataset, chosen)))
 
 
 def stratified_split(table: AnnotationTable, fraction: float = 0.8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Share out images so that each class has its part in both: int64 [about fraction * N] and the rest, rising.
+    """Divide images into two parts with the same proportion of each class.
 
-    Iterative stratification (Sechidis, Tsoumakas, Vlahavas, 2011, Algorithm 1): the images of the class that has the
-    fewest of them left are given away first, each to the part that still wants most of this class, then most images;
-    images without objects come last. A class with a single image has it in the larger part.
+    Iterative stratification (Sechidis, Tsoumakas, Vlahavas, 2011, Algorithm 1): images of the class with the fewest
+    undivided images are assigned first, each to the part that needs most images of this class, then most images of any
+    class; images without objects are assigned last. The image of a class that has only one goes to the larger part.
 
-    Objects marked difficult are not looked at, so that a data set's `keep_difficult` does not change the split.
+    Objects marked difficult are ignored, so that a data set's `keep_difficult` does not change the split.
+
+    Args:
+        table: annotations of N images.
+        fraction: fraction of the images in the first part.
+        seed: the same seed gives the same split.
+
+    Returns:
+        Indices of the images of both parts, int64, ascending.
 
     Raises:
         UserError: `fraction` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
-        raise UserError(f"the fraction of a split lies between 0 and 1, not at {fraction}")
+        raise UserError(f"the fraction of a split must be between 0 and 1, not {fraction}")
     random = np.random.default_rng(seed)
     present = _classes_present(table)
-    wanted_images = np.array([fraction, 1 - fraction]) * len(table)  # [2], still to be given to each part
-    wanted = np.array([[fraction], [1 - fraction]]) * present.sum(0)  # [2, K], of each class
+    wanted_images = np.array([fraction, 1 - fraction]) * len(table)  # [2], still to be assigned to each part
+    wanted = np.array([[fraction], [1 - fraction]]) * present.sum(0)  # [2, K], the same per class
     part = np.full(len(table), -1)
     order = random.permutation(len(table))
     while (left := present[part < 0].sum(0)).any():
@@ -88,10 +95,10 @@ def stratified_split(table: AnnotationTable, fraction: float = 0.8, seed: int = 
 
 
 def subset(dataset: D, indices: np.ndarray) -> D:
-    """The data set of these images, int [n], in this order; an index may come several times, and so do its ids."""
+    """The data set of the images `indices`, int [n], in this order; repeated indices give repeated images and ids."""
     part = copy.copy(dataset)
     part.table = take_images(dataset.table, indices)
-    if hasattr(dataset, "image_numbers"):  # a COCODataset's, one an image
+    if hasattr(dataset, "image_numbers"):  # a COCODataset's, one per image
         part.image_numbers = dataset.image_numbers[indices]  # type: ignore[attr-defined]
     if getattr(dataset, "excluded", None) is not None:  # an ImageNetDETDataset's (image, label) pairs
         pairs = dataset.excluded  # type: ignore[attr-defined]
@@ -101,7 +108,7 @@ def subset(dataset: D, indices: np.ndarray) -> D:
 
 
 def take_images(table: AnnotationTable, indices: np.ndarray) -> AnnotationTable:
-    """The rows of these images and their objects, in this order."""
+    """The annotations of the images `indices`, int [n], in this order."""
     taken = copy.copy(table)
     counts = np.diff(table.offsets)[indices]
     taken.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
@@ -113,7 +120,7 @@ def take_images(table: AnnotationTable, indices: np.ndarray) -> AnnotationTable:
 
 
 def _classes_present(table: AnnotationTable) -> np.ndarray:
-    """bool [N, K]: does image n have an object of class k that is not difficult?"""
+    """Whether image n has an object of class k that is not difficult, bool [N, K]."""
     counts = ~table.difficult
     present = np.zeros((len(table), int(table.labels.max(initial=-1)) + 1), bool)
     present[table.image_of_object()[counts], table.labels[counts]] = True
@@ -121,8 +128,8 @@ def _classes_present(table: AnnotationTable) -> np.ndarray:
 
 
 def _neediest(wanted: np.ndarray, wanted_images: np.ndarray, random: np.random.Generator) -> int:
-    """The part that wants most; if both want the same, the one that wants more images; else either."""
+    """The part, 0 or 1, that needs more of the class; if equal, more images; if equal, a random one."""
     for wants in (wanted, wanted_images):
-        if abs(wants[0] - wants[1]) > 1e-6:  # sums of fractions that are equal but for their rounding
+        if abs(wants[0] - wants[1]) > 1e-6:  # else equal up to rounding
             return int(wants.argmax())
     return int(random.integers(2))

@@ -1,11 +1,11 @@
-"""Folders in YOLO's txt form: a text file for each image, a line for each object.
+"""YOLO's txt format: a text file per image, a line per object.
 
     train = YOLODataset("data/photos", "train")              # images/train/**.jpg, labels/train/**.txt, data.yaml
     both = YOLODataset("data/photos", ["train", "val"], classes=["cat", "dog"])
-    listed = YOLODataset("data/photos", "train.txt")         # Darknet's way: a file that lists the images
+    listed = YOLODataset("data/photos", "train.txt")         # as in Darknet: a file that lists the images
 
-A line is `class cx cy w h`, in fractions of the image as it is looked at (EXIF rotation counts). One with more numbers
-is a polygon, `class x1 y1 x2 y2 x3 y3 ...`, and its enclosing box is taken. An image without a txt has no objects.
+A line is `class cx cy w h`, in fractions of the image after its EXIF rotation. A line with more numbers is a polygon,
+`class x1 y1 x2 y2 x3 y3 ...`, of which the enclosing box is used. An image without a txt file has no objects.
 """
 
 from __future__ import annotations
@@ -18,35 +18,40 @@ import numpy as np
 
 from resdet.data.detection.annotations import Annotation, AnnotationTable, DetectionDataset, clean_boxes
 from resdet.data.images import image_size
+from resdet.data.text_files import finite_number, read_text
 from resdet.errors import UserError
 
 Row = tuple[int, float, float, float, float]  # label and corners x1, y1, x2, y2 in fractions of the image
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # compared in lower case
-_ROUNDING = 1e-6  # of files with six digits: corners so little outside are moved to the border without a word
-_TOLERANCE = 0.01  # numbers further outside of 0..1 are pixels or mistakes
+_ROUNDING = 1e-6  # files have six digits: corners this close to the border are moved to it without a warning
+_REMEDY = "check the root and the name of the set"  # for a missing file
+_TOLERANCE = 0.01  # numbers further outside of 0..1 are refused: they are pixels, or mistakes
 
 logger = logging.getLogger("resdet")
 
 
 class YOLODataset(DetectionDataset):
-    """One or several image sets in YOLO's form, united in their order.
+    """One or several image sets in YOLO's format, concatenated.
 
     Args:
         root: the folder that holds images/ and labels/.
-        image_sets: a name or several: folders in ROOT/images, searched to the bottom, with their txt files at the same
-            place in ROOT/labels ("." is all of it); or folders in ROOT with images/ and labels/ of their own; or
-            "<name>.txt", a file in ROOT that lists images by their path below ROOT. The txt of a listed image is where
-            its last folder "images" is called "labels", without such a folder beside it.
+        image_sets: one or several of
+            - a folder in ROOT/images, read recursively, with its txt files at the same place in ROOT/labels; "." for
+              all of ROOT/images;
+            - a folder in ROOT with images/ and labels/ of its own;
+            - "<name>.txt", a file in ROOT that lists images by their paths below ROOT. The txt file of a listed image
+              is found by replacing the last folder "images" of its path by "labels"; without one it is beside the
+              image.
         classes: names in the order of their labels; None takes the lines of ROOT/classes.txt, else the `names` of
             ROOT/data.yaml.
 
-    An image's id is its path below ROOT without "images" and suffix, such as "train/001"; it must be the only one with
-    it. Sizes come from the image headers. Boxes are clipped to the image and those without area dropped, lines that
-    repeat another are dropped, images without a txt are kept; each is counted in one warning of the logger "resdet".
+    An image's id is its path below ROOT without "images" and suffix, such as "train/001"; ids must be unique. Sizes are
+    read from the image headers. Boxes are clipped to the image, boxes without area and repeated lines are dropped,
+    images without a txt file are kept; each of these gives one warning with a count, on the logger "resdet".
 
     Raises:
-        UserError: a missing folder or image, a malformed line, a class that is not there, an image twice.
+        UserError: a missing folder or image, a malformed line, an unknown class, an image twice.
     """
 
     def __init__(self, root: str | Path, image_sets: str | Sequence[str], classes: Sequence[str] | None = None) -> None:
@@ -62,7 +67,7 @@ class YOLODataset(DetectionDataset):
 
 
 def _list_images(root: Path, image_set: str) -> list[PurePath]:
-    """The images of one set, by their path below the root."""
+    """The images of one set, by their paths below the root."""
     source, images = _find_images(root, image_set)
     if not images:
         raise UserError(f"{source}: no image in this image set; put .jpg, .jpeg or .png files there, or list them")
@@ -76,14 +81,14 @@ def _list_images(root: Path, image_set: str) -> list[PurePath]:
 
 def _find_images(root: Path, image_set: str) -> tuple[Path, list[PurePath]]:
     if image_set.endswith(".txt"):
-        lines = [line.strip() for line in _read_text(root / image_set).splitlines()]
+        lines = [line.strip() for line in read_text(root / image_set, _REMEDY).splitlines()]
         return root / image_set, [_below(root, line, root / image_set) for line in lines if line]
     folders = [root / "images" / image_set, root / image_set / "images"]
     folder = next((f for f in folders if f.is_dir()), None)
     if folder is None:
         raise UserError(f"{folders[0]}: no such folder; put the images of the set {image_set!r} there")
     found = (p.relative_to(root) for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES)
-    # The Finder leaves files such as ._photo.jpg on foreign disks; they are no images.
+    # macOS writes files such as ._photo.jpg on foreign file systems; they are not images.
     return folder, sorted((p for p in found if not p.name.startswith(".")), key=lambda p: p.as_posix())
 
 
@@ -109,7 +114,7 @@ def _label_path(image: PurePath) -> PurePath:
 
 
 def _instead_of_images(path: PurePath, folders: tuple[str, ...]) -> PurePath:
-    """The path with other folders in place of its last folder "images"; as it is if it has none."""
+    """Replace the last folder "images" of a path by `folders`; without one the path is returned unchanged."""
     parts = path.parts
     places = [k for k, part in enumerate(parts[:-1]) if part == "images"]
     return PurePath(*parts[: places[-1]], *folders, *parts[places[-1] + 1 :]) if places else path
@@ -118,13 +123,13 @@ def _instead_of_images(path: PurePath, folders: tuple[str, ...]) -> PurePath:
 def _read_rows(path: Path, num_classes: int) -> list[Row]:
     if not path.is_file():
         return []
-    lines = enumerate(_read_text(path).splitlines(), 1)
+    lines = enumerate(read_text(path, _REMEDY).splitlines(), 1)
     return [_parse(line, num_classes, f"{path}:{number}") for number, line in lines if line.strip()]
 
 
 def _parse(line: str, num_classes: int, where: str) -> Row:
     words = line.split()
-    numbers = [_float(word, where) for word in words]
+    numbers = [finite_number(word, where, "correct the line") for word in words]
     if len(numbers) < 5:
         raise UserError(f"{where}: {line.strip()!r} is not 'class cx cy w h'; complete or remove the line")
     if len(numbers) % 2 == 0:
@@ -145,7 +150,7 @@ def _parse(line: str, num_classes: int, where: str) -> Row:
 
 
 def _corners(values: np.ndarray) -> np.ndarray:
-    """(cx, cy, w, h), or the points of a polygon, to (x1, y1, x2, y2)."""
+    """Convert (cx, cy, w, h), or the points of a polygon, to (x1, y1, x2, y2)."""
     if len(values) == 4:
         center, half = values[:2], values[2:] / 2
         return np.concatenate([center - half, center + half])
@@ -154,7 +159,7 @@ def _corners(values: np.ndarray) -> np.ndarray:
 
 
 def _annotation(path: Path, image_id: str, rows: Sequence[Row]) -> Annotation:
-    """The image with its objects, those that repeat another left out."""
+    """Make the annotation of an image, without repeated objects."""
     height, width = image_size(path)
     table = np.array(list(dict.fromkeys(rows)), np.float64).reshape(-1, 5)
     return Annotation(str(path), image_id, (height, width), table[:, 1:] * [width, height, width, height], table[:, 0])
@@ -164,7 +169,7 @@ def _warn_of_missing(root: Path, images: dict[str, PurePath]) -> None:
     missing = [i for i, image in images.items() if not (root / _label_path(image)).is_file()]
     if missing:
         logger.warning(
-            "%d of %d images have no txt (first: %s): they are taken to have no objects",
+            "%d of %d images have no txt file (first: %s) and count as images without objects",
             *(len(missing), len(images), missing[0]),
         )
 
@@ -179,50 +184,29 @@ def _warn_of_repeated(rows: Sequence[Sequence[Row]], ids: Sequence[str]) -> None
 def _read_names(root: Path) -> tuple[str, ...]:
     lines, settings = root / "classes.txt", root / "data.yaml"
     if lines.is_file():
-        source, names = lines, [line.strip() for line in _read_text(lines).rstrip().splitlines()]
+        source, names = lines, [line.strip() for line in read_text(lines, _REMEDY).rstrip().splitlines()]
     elif settings.is_file():
         source, names = settings, _names_of_yaml(settings)
     else:
         raise UserError(f"{root}: neither classes.txt nor data.yaml is there; write one, or give the classes")
     if not names or not all(names) or len(set(names)) < len(names):
-        raise UserError(f"{source}: a class has no name or the name of another, or there is none; correct the names")
+        raise UserError(f"{source}: names of classes are missing, empty or repeated; correct them")
     return tuple(names)
 
 
 def _names_of_yaml(path: Path) -> list[str]:
-    import yaml  # type: ignore[import-untyped]  # lazily: comes with mmengine, which this floor does not need
+    import yaml  # type: ignore[import-untyped]  # imported here: only data.yaml needs it; it is installed with mmengine
 
     try:
-        content = yaml.safe_load(_read_text(path))
+        content = yaml.safe_load(read_text(path, _REMEDY))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); write it again") from None
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[label] for label in range(len(names))]
     if not isinstance(names, list):
-        raise UserError(f"{path}: has no 'names', a list or 0: name, 1: name ...; add them, or give the classes")
-    unclear = [name for name in names if not isinstance(name, str)]  # YAML takes a bare no for False
+        raise UserError(f"{path}: has no 'names' as a list or as '0: name'; add them, or give the classes")
+    unclear = [name for name in names if not isinstance(name, str)]  # YAML reads an unquoted no as False
     if unclear:
-        raise UserError(f"{path}: the name {unclear[0]!r} is no text to YAML; put it in quotes")
-    return names
-
-
-def _float(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise UserError(f"{where}: {text!r} is not a number; correct the line")
-    return value
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the root and the name of the set") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a UTF-8 text file; save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise UserError(f"{path}: YAML does not read the name {unclear[0]!r} as text; put it in quotes")
+    return [str(name) for name in names]

@@ -1,1 +1,1 @@
-"""The embedded sets: drawn shapes, for demonstrations and tests."""
+"""The embedded data sets: drawn shapes, for demonstrations and tests."""

@@ -1,6 +1,6 @@
-"""The embedded set for localization: one large shape an image with its class and box, in ImageNet's CLS-LOC layout.
+"""The embedded set for localization: one large shape per image, its class and its box, in ImageNet's CLS-LOC layout.
 
-train = ShapesLocalization("data/shapes_loc", "train", with_boxes=True)      # drawn in some seconds, once
+train = ShapesLocalization("data/shapes_loc", "train", with_boxes=True)      # drawn once, in seconds
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from resdet.data.embedded.detection import GENERATOR_VERSION, publish_whole, write_jpeg
-from resdet.data.embedded.pictures import SHAPE_CLASSES, draw_single
+from resdet.data.embedded.outlines import SHAPE_CLASSES
+from resdet.data.embedded.pictures import draw_single
+from resdet.data.embedded.publishing import GENERATOR_VERSION, publish, write_jpeg
 from resdet.data.localization.dataset import LocalizationDataset
 
 _SIZES = ((72, 96), (96, 72), (80, 80))  # (height, width)
-_TRAIN, _VAL = 4, 5  # streams of random numbers, after those of data/embedded/detection.py
-_WITHOUT_BOX = 10  # of so many training images one has no box, as in ImageNet only some have
+_TRAIN, _VAL = 4, 5  # part of each picture's seed, different from those of data/embedded/detection.py
+_WITHOUT_BOX = 10  # one in so many training images has no box; in ImageNet only some have boxes
 
 
 class ShapesLocalization(LocalizationDataset):
-    """The embedded set as a `LocalizationDataset`; drawn first if `root` lacks it. image_set: "train" or "val".
+    """The embedded set as a `LocalizationDataset`, drawn if `root` does not have it.
+
+    Args:
+        root: folder of the set.
+        image_set: "train" or "val".
+        train, val: images in the two sets.
+        with_boxes: leave out the images without a box.
 
     Raises:
-        UserError: see `generate_shapes_localization`.
+        UserError: `root` exists but was not drawn here, or cannot be written.
     """
 
     def __init__(
@@ -38,10 +45,13 @@ class ShapesLocalization(LocalizationDataset):
 
 
 def generate_shapes_localization(root: str | Path, train: int = 2400, val: int = 400, seed: int = 0) -> Path:
-    """Draw the set and return `root`; nothing is done where it was drawn with the same arguments before.
+    """Draw the set; nothing is done if it was drawn with the same arguments before.
+
+    Returns:
+        `root`.
 
     Raises:
-        UserError: `root` is there but was not drawn by this function, or cannot be written.
+        UserError: `root` exists but was not drawn by this function, or cannot be written.
     """
     asked = {"drawn_by": "resdet", "set": "localization", "version": GENERATOR_VERSION}
 
@@ -56,12 +66,12 @@ def generate_shapes_localization(root: str | Path, train: int = 2400, val: int =
             solution = "".join(f"{row}\n" for row in ["ImageId,PredictionString", *rows])
             (folder / f"LOC_{image_set}_solution.csv").write_text(solution)
 
-    publish_whole(Path(root), asked | {"train": train, "val": val, "seed": seed}, draw)
+    publish(Path(root), asked | {"train": train, "val": val, "seed": seed}, draw)
     return Path(root)
 
 
 def _draw_set(folder: Path, image_set: str, count: int, key: tuple[int, int]) -> tuple[list[str], list[str]]:
-    """Draw the images of a set: their names as ImageSets lists them, and the rows of its solution."""
+    """Draw the images of a set; returns their names for ImageSets and the rows of the solution file."""
     names, rows = [], []
     for index in range(count):
         rng = np.random.default_rng((*key, index))
@@ -75,5 +85,5 @@ def _draw_set(folder: Path, image_set: str, count: int, key: tuple[int, int]) ->
         write_jpeg(path, pixels)
         if not train or index % _WITHOUT_BOX:
             x1, y1, x2, y2 = (round(v) for v in box)
-            rows.append(f"{stem},{kind} {x1} {y1} {x2 - 1} {y2 - 1} ")  # xmax and ymax lie inside
+            rows.append(f"{stem},{kind} {x1} {y1} {x2 - 1} {y2 - 1} ")  # CLS-LOC's xmax and ymax are inclusive
     return names, rows

@@ -1,1 +1,1 @@
-"""ImageNet's localization data (App. C) and how they are fed."""
+"""ImageNet localization data (App. C) and their loading."""

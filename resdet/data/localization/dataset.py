@@ -1,13 +1,13 @@
-"""ImageNet localization: images with one class each and the boxes of its objects, in the CLS-LOC layout as published.
+"""ImageNet localization: images with one class each and the boxes of that class's objects, in the CLS-LOC layout.
 
     train = LocalizationDataset("data/imagenet", "train", with_boxes=True)
     image, label, boxes, size = train[0]              # uint8 [H, W, 3] RGB, int, float32 [G, 4], the file's (H, W)
     val = LocalizationDataset("data/imagenet", "val")
     localization_error(guesses, val.truth())          # no image is opened
 
-List, labels and pixels are ImageNetDataset's (data/classification/imagenet.py). Of train only some images have boxes:
-those in ImageSets/CLS-LOC/train_loc.txt. Pixels are counted from 0, xmax and ymax lie inside the box: inside, boxes are
-continuous, (xmin, ymin, xmax + 1, ymax + 1).
+Lists, labels and pixels are those of ImageNetDataset (data/classification/imagenet.py). Only some training images have
+boxes: those in ImageSets/CLS-LOC/train_loc.txt. The files' boxes are 0-based and inclusive, and are made continuous:
+(xmin, ymin, xmax + 1, ymax + 1).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from resdet.data.classification.imagenet import UNKNOWN, ImageNetDataset
-from resdet.data.detection.voc import read_annotation
+from resdet.data.detection.voc_xml import read_annotation
 from resdet.data.images import image_size
 from resdet.data.localization.files import read_solution
 from resdet.errors import UserError
 from resdet.metrics.localization_error import LocalizationTruth
 
-_FROM_VOC = 1.0  # `read_annotation` takes 1 from xmin and ymin, as VOC counts from 1; CLS-LOC counts from 0
+_FROM_VOC = 1.0  # `read_annotation` subtracts 1 from xmin and ymin, which are 1-based in VOC and 0-based here
 
 _SAME = "the two must be of one release"
 
@@ -38,33 +38,36 @@ class LocalizedImage(NamedTuple):
     image: np.ndarray  # uint8 [H, W, 3], RGB
     label: int
     boxes: np.ndarray  # float32 [G, 4], clipped to the image
-    size: tuple[int, int]  # (height, width) of the file; `image` is smaller where `decode_to` made it so
+    size: tuple[int, int]  # (height, width) of the file; `image` is smaller if `decode_to` reduced it
 
 
 class LocalizationDataset:
-    """Images with boxes by index; the boxes are flat arrays that workers share without copying.
+    """Images with boxes by index; the boxes are flat arrays, which forked workers share without copying.
 
     Args:
         root: the folder that holds ILSVRC/ and the LOC_*.csv files.
-        image_set: "train", "val", or a list of one's own in the form of val; "test", whose classes and boxes are not
-            public: its labels are unknown (-1), it has no `truth()`, guesses can be made for it all the same.
-        decode_to: as ImageNetDataset's; boxes shrink with their image.
-        with_boxes: leave out the images without a usable box. Else they are there, and have none.
-        min_side: boxes thinner than so many pixels of the file are not given: nothing can be learnt from a line.
-        boxes_from: "csv" is LOC_<set>_solution.csv, "xml" the files in Annotations/CLS-LOC/<set>. None takes for train
-            the CSV where there is one (one file instead of half a million), for val the xml where there are any.
+        image_set: "train", "val", or the name of one's own list in the form of val; or "test", whose classes and boxes
+            are not public: its labels are `UNKNOWN` and it has no `truth()`, but it can be predicted.
+        decode_to: see ImageNetDataset; boxes are scaled with their image.
+        with_boxes: leave out images without a usable box; otherwise they have no boxes.
+        min_side: boxes with a shorter side than this, in pixels of the file, are not used in training.
+        boxes_from: "csv" for LOC_<set>_solution.csv, "xml" for Annotations/CLS-LOC/<set>. None: for train the CSV if
+            it exists (one file instead of half a million), for val the xml files if they exist.
 
-    What is wrong with boxes is mended and counted in one warning of the logger "resdet". Left out altogether: objects
-    of another class than their image's, as the task asks for that class alone, and boxes without area. Left out of the
-    images, but not of `truth()`: boxes outside of their image, and thin ones. Clipped when the image is read: boxes
-    that reach over it; `truth()` has the file's numbers, as the development kit compares with these.
+    Attributes:
+        images: the ImageNetDataset of the whole list.
+        lines: int64 [N], position of each image in the whole list, which is longer if `with_boxes` left some out.
+        labels: int64 [N].
 
-    `lines`, int64 [N], is the place of each image in the list (from 0), which is longer where `with_boxes` left some
-    out; `images` is the ImageNetDataset of the whole list.
+    Defects of boxes are corrected, and counted in one warning of the logger "resdet":
+        - removed: objects of another class than their image's, which the task ignores, and boxes without area;
+        - removed from the images, but not from `truth()`: boxes outside their image, and thin ones;
+        - clipped in the images, but not in `truth()`: boxes that extend beyond their image. The development kit
+          compares with the unclipped boxes.
 
     Raises:
-        UserError: a missing or malformed file; an unknown class; list and boxes are not of the same images; no image
-            has a box; of test those with boxes are asked for.
+        UserError: a missing or malformed file; an unknown class; list and boxes do not have the same images; no image
+            has a box; `with_boxes` for test.
     """
 
     def __init__(
@@ -78,9 +81,9 @@ class LocalizationDataset:
     ) -> None:
         root = Path(root)
         if not (root / "ILSVRC").is_dir():
-            raise UserError(f"{root}: has no folder ILSVRC; boxes are read from ImageNet's CLS-LOC layout alone")
+            raise UserError(f"{root}: has no folder ILSVRC; boxes can only be read from ImageNet's CLS-LOC layout")
         if image_set == "test" and with_boxes:
-            raise UserError(f"{root}: the boxes of 'test' are not public; take val, or leave with_boxes=True out")
+            raise UserError(f"{root}: the boxes of 'test' are not public; use val, or remove with_boxes=True")
         self.images = ImageNetDataset(root, image_set, decode_to)
         self.classes, self.names, self.min_side = self.images.classes, self.images.names, min_side
         listed = self.listed
@@ -122,50 +125,57 @@ class LocalizationDataset:
 
     @property
     def listed(self) -> list[str]:
-        """The ids of the whole list, such as ILSVRC2012_val_00000001."""
+        """The ids of all images of the list, such as ILSVRC2012_val_00000001."""
         return [_id(path) for path in self.images.paths.tolist()]
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the images here: their names in ILSVRC's and Kaggle's files."""
+        """The ids of the images of this data set, N: their names in ILSVRC's and Kaggle's files."""
         return [_id(path) for path in self.images.paths[self.lines].tolist()]
 
     def boxes_of(self, index: int) -> np.ndarray:
-        """The boxes of one image as `truth()` has them, float64 [G, 4]."""
+        """The boxes of one image in `truth()`, float64 [G, 4]."""
         index = range(len(self))[index]
-        return self._boxes[self._offsets[index] : self._offsets[index + 1]]
+        boxes: np.ndarray = self._boxes[self._offsets[index] : self._offsets[index + 1]]
+        return boxes
 
     def boxes_in(self, index: int, size: tuple[int, int]) -> np.ndarray:
-        """The boxes that image `index` is given, float64 [G, 4] in its file's pixels: clipped, and none that is thin.
+        """The boxes of one image that training uses: clipped, and none with a side below `min_side`.
 
-        `size` (height, width) of the file; where it is not known, (0, 0), there is no box.
+        Args:
+            index: of the image.
+            size: (height, width) of the file; (0, 0), unknown, gives no box.
+
+        Returns:
+            float64 [G, 4], in pixels of the file.
         """
         boxes = self.boxes_of(index).clip(0, [size[1], size[0], size[1], size[0]])
-        return boxes[(_thickness(boxes) >= self.min_side) & (_thickness(boxes) > 0)]
+        usable: np.ndarray = boxes[(_thickness(boxes) >= self.min_side) & (_thickness(boxes) > 0)]
+        return usable
 
     @property
     def labelled(self) -> bool:
-        """Whether classes and boxes are known: not of test."""
+        """Whether classes and boxes are known; False for test."""
         return UNKNOWN not in self.images.labels
 
     def truth(self) -> LocalizationTruth:
-        """What guesses are compared with, by the index of the images here.
+        """Classes and boxes that guesses are evaluated against, by the index of the images of this data set.
 
         Raises:
             UserError: the set is test.
         """
         if not self.labelled:
-            raise UserError(f"{self.images.root}: classes and boxes of 'test' are not public; take val")
+            raise UserError(f"{self.images.root}: classes and boxes of 'test' are not public; use val")
         return LocalizationTruth(self.labels, self._boxes, self._image)
 
 
 class _Boxes(NamedTuple):
-    """M boxes as they are found, in the order of the list."""
+    """M boxes as read, in the order of the list."""
 
-    image: np.ndarray  # int64 [M], place in the list, rising
+    image: np.ndarray  # int64 [M], position in the list, ascending
     labels: np.ndarray  # int64 [M]
     boxes: np.ndarray  # float64 [M, 4], continuous
-    sizes: np.ndarray  # float64 [M, 2], (width, height) of the image by its xml, which may be 0; infinite by the CSV
+    sizes: np.ndarray  # float64 [M, 2], image (width, height) in the xml, 0 if missing; infinite in the CSV
 
 
 _NO_BOXES = _Boxes(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros((0, 2)))
@@ -181,7 +191,7 @@ def _read_boxes(root: Path, image_set: str, images: ImageNetDataset, ids: list[s
     with_boxes = root / "ILSVRC/ImageSets/CLS-LOC" / ("train_loc.txt" if train else f"{image_set}.txt")
     if boxes_from == "csv":
         return _from_solution(solution, images.classes, ids, with_boxes)
-    if not train:  # its labels come from there: it must be of this list
+    if not train:  # val's labels were read from the CSV: check that it belongs to this list
         _from_solution(solution, images.classes, ids, with_boxes)
     if not with_boxes.is_file():
         raise UserError(f"{with_boxes}: no such list of the images with boxes; unpack ImageSets or add {solution.name}")
@@ -194,11 +204,11 @@ def _from_solution(path: Path, classes: tuple[str, ...], ids: list[str], with_bo
     rows = read_solution(path, classes)
     place = {image_id: i for i, image_id in enumerate(ids)}
     if len(place) < len(ids):
-        raise UserError(f"{path}: cannot tell apart images of one name in several folders; take the xml files")
+        raise UserError(f"{path}: images in several folders have the same name; use the xml files")
     unlisted = next((image_id for image_id in rows.ids if image_id not in place), None)
     if unlisted is not None:
         raise UserError(
-            f"{path}: has a row for image '{unlisted}', which the list in {with_boxes.parent} has not; {_SAME}"
+            f"{path}: has a row for image '{unlisted}', which the list in {with_boxes.parent} does not have; {_SAME}"
         )
     absent = {_id(name) for name in _names(with_boxes)} - set(rows.ids) if with_boxes.is_file() else set()
     if absent:
@@ -215,7 +225,7 @@ def _from_xml(folder: Path, classes: tuple[str, ...], place: dict[str, int], wit
             raise UserError(f"{with_boxes}: image '{name}' is not in the list of all images; {_SAME}")
         if not xml.is_file():
             raise UserError(f"{xml}: no such annotation, but {with_boxes} lists its image; restore it")
-        found = read_annotation(xml, classes)  # <filename> is not asked: it lacks its suffix, or tells another name
+        found = read_annotation(xml, classes)  # <filename> is not used: it lacks the suffix, or names another file
         image += [place[name]] * len(found)
         labels += found.labels.tolist()
         boxes.append(found.boxes + _FROM_VOC)
@@ -230,7 +240,7 @@ def _sorted(found: _Boxes) -> _Boxes:
 
 
 def _mend(found: _Boxes, labels: np.ndarray, ids: list[str], min_side: float, where: str) -> tuple[_Boxes, np.ndarray]:
-    """The boxes that have area and their image's class, and which of them an image is given, bool [M]."""
+    """The boxes with area and their image's class, and which of them training uses, bool [M]; warns of defects."""
     limits = np.where(found.sizes > 0, found.sizes, np.inf)
     clipped = found.boxes.clip(0, np.tile(limits, 2))
     other = found.labels != labels[found.image]
@@ -240,12 +250,12 @@ def _mend(found: _Boxes, labels: np.ndarray, ids: list[str], min_side: float, wh
     thin = kept & ~outside & (_thickness(clipped) < min_side)
     usable = kept & ~outside & ~thin
     flaws = {
-        "of another class than their image's, left out": other,
-        "without area, left out": empty,
-        "outside of their image, not given": outside,
-        f"thinner than {min_side:g} pixels, not given": thin,
-        "reaching over their image, clipped": usable & (clipped != found.boxes).any(1),
-        "of an xml without the image's size, taken from the image": (found.sizes == 0).any(1),
+        "of another class than their image's, removed": other,
+        "without area, removed": empty,
+        "outside their image, not used": outside,
+        f"thinner than {min_side:g} pixels, not used": thin,
+        "extending beyond their image, clipped": usable & (clipped != found.boxes).any(1),
+        "of an xml without the image's size, which is read from the image": (found.sizes == 0).any(1),
     }
     counted = [
         f"{flaw.sum()} {what} (first: {ids[found.image[flaw.argmax()]]})" for what, flaw in flaws.items() if flaw.any()
@@ -256,12 +266,13 @@ def _mend(found: _Boxes, labels: np.ndarray, ids: list[str], min_side: float, wh
 
 
 def _thickness(boxes: np.ndarray) -> np.ndarray:
-    """The shorter side, [M]; not positive where a box has no area."""
-    return (boxes[:, 2:] - boxes[:, :2]).min(1)
+    """The shorter side of each box, [M]; zero or negative if a box has no area."""
+    sides: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).min(1)
+    return sides
 
 
 def _id(path: str) -> str:
-    """Of a path its last part without .JPEG: ILSVRC's and Kaggle's name of an image."""
+    """The image's id in ILSVRC's and Kaggle's files: the last part of its path without .JPEG."""
     return path.rsplit("/", 1)[-1].removesuffix(".JPEG")
 
 

@@ -1,21 +1,20 @@
-"""The files of the CLS-LOC task: solutions and predictions in Kaggle's form, ILSVRC's submission, the excluded images.
+"""Files of the CLS-LOC task: solutions and predictions in Kaggle's format, ILSVRC's submissions, excluded images.
 
     write_kaggle("predictions.csv", guesses, ids, classes)               # ImageId,PredictionString
-    write_ilsvrc("predictions.txt", guesses, class_ids)                  # a line an image, in the list's order
-    guesses = read_predictions("predictions.csv", ids, classes)          # tells the two forms apart
+    write_ilsvrc("predictions.txt", guesses, class_ids)                  # one line per image, in the list's order
+    guesses = read_predictions("predictions.csv", ids, classes)          # recognizes the format
     truth = read_solution("LOC_val_solution.csv", classes).truth()
     excluded = read_excluded("ILSVRC2015_clsloc_validation_blacklist.txt", ids)
 
-`ids` are the images' names as ImageSets/CLS-LOC/val.txt lists them, in its order; `class_ids` ILSVRC's numbers of the
-classes (data/classification/imagenet.read_ilsvrc_ids). A prediction is five times 'class xmin ymin xmax ymax', a synset
-in Kaggle's form and a number in ILSVRC's. Pixels are counted from 0, xmax and ymax lie inside the box, fractions stay:
-readers make boxes continuous by adding 1 to xmax and ymax, writers take it away. What is read back is, as float32,
-what was written from float32.
+`ids` are the images' names in ImageSets/CLS-LOC/val.txt, in its order; `class_ids` are ILSVRC's class numbers
+(data/classification/imagenet.read_ilsvrc_ids). A prediction is up to five times 'class xmin ymin xmax ymax', where the
+class is a synset in Kaggle's format and a number in ILSVRC's. The files' boxes are 0-based and inclusive, possibly with
+fractions: readers add 1 to xmax and ymax to make them continuous, writers subtract it. float32 boxes are read back
+exactly.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,29 +22,32 @@ from typing import TextIO
 
 import numpy as np
 
+from resdet.data.text_files import finite_number, read_text, shortest
 from resdet.errors import UserError
 from resdet.metrics.localization_error import MOST_GUESSES, NO_GUESS, Guesses, LocalizationTruth
 
 _HEADER = "ImageId,PredictionString"
 _TO_CONTINUOUS = np.array([0.0, 0.0, 1.0, 1.0])
-_NOBODY = "0"  # ILSVRC's form has five groups a line: label 0, which is no class, where no guess was made
+_REMEDY = "write 'class xmin ymin xmax ymax'"
+_NO_CLASS = "0"  # ILSVRC's lines have five groups; missing guesses get label 0, which is no class
 
-_Group = tuple[int, list[float]]  # label, and the box with its inclusive pixels
+_Group = tuple[int, list[float]]  # label and inclusive box
 
 
 @dataclass
 class SolutionRows:
-    """A file in Kaggle's form: N rows with a box or more each, M boxes in all."""
+    """A solution in Kaggle's format: N rows with at least one box each, M boxes in all."""
 
     ids: list[str]  # [N]
-    row: np.ndarray  # int64 [M], rising
+    row: np.ndarray  # int64 [M], row of each box, ascending
     labels: np.ndarray  # int64 [M]
     boxes: np.ndarray  # float64 [M, 4], continuous
 
     def truth(self) -> LocalizationTruth:
-        """What guesses are compared with, images in the rows' order; the class of each is its first box's.
+        """Classes and boxes that guesses are evaluated against, images in the rows' order.
 
-        Boxes of other classes and those without area are left out, as by data/localization/dataset.py.
+        An image's class is that of its first box. Boxes of other classes and boxes without area are removed, as
+        LocalizationDataset does.
         """
         labels = self.labels[np.searchsorted(self.row, np.arange(len(self.ids)))]
         kept = (self.labels == labels[self.row]) & (self.boxes[:, 2:] > self.boxes[:, :2]).all(1)
@@ -53,15 +55,14 @@ class SolutionRows:
 
 
 def read_solution(path: str | Path, classes: Sequence[str]) -> SolutionRows:
-    """LOC_train_solution.csv or LOC_val_solution.csv, as they are.
+    """Read LOC_train_solution.csv or LOC_val_solution.csv.
 
     Args:
-        path: the file, rows of any order.
+        path: the file, rows in any order.
         classes: synsets in the order of their labels.
 
     Raises:
-        UserError: the file is missing or of another form; an image has two rows, or one without a box; a class is
-            unknown, or a number is none.
+        UserError: the file is missing or malformed; an image has two rows, or one without a box; a class is unknown.
     """
     ids: list[str] = []
     rows, labels, boxes = [], [], []
@@ -79,20 +80,33 @@ def read_solution(path: str | Path, classes: Sequence[str]) -> SolutionRows:
 def read_predictions(
     path: str | Path, ids: Sequence[str], classes: Sequence[str], class_ids: np.ndarray | None = None
 ) -> Guesses:
-    """Predictions in either form; Kaggle's is known by its first line.
+    """Read predictions in either format; Kaggle's is recognized by its first line.
+
+    Args:
+        path: the file.
+        ids: of the N images in the list's order.
+        classes: synsets in the order of their labels.
+        class_ids: ILSVRC's class numbers, int64 [K]; needed for ILSVRC's format only.
 
     Raises:
-        UserError: as of `read_kaggle` and `read_ilsvrc`; the file has ILSVRC's form and `class_ids` is None.
+        UserError: the file is missing or malformed (see `read_kaggle` and `read_ilsvrc`), or it has ILSVRC's format
+            and `class_ids` is None.
     """
-    if _read_text(Path(path)).lstrip().startswith(_HEADER.split(",")[0]):
+    if read_text(path).lstrip().startswith(_HEADER.split(",")[0]):
         return read_kaggle(path, ids, classes)
     if class_ids is None:
-        raise UserError(f"{path}: has ILSVRC's form, whose class numbers only map_clsloc.txt explains; name that file")
+        raise UserError(f"{path}: has ILSVRC's format; give map_clsloc.txt too, which defines its class numbers")
     return read_ilsvrc(path, len(ids), class_ids)
 
 
 def write_kaggle(path: str | Path, guesses: Guesses, ids: Sequence[str], classes: Sequence[str]) -> None:
-    """Write a row an image with the guesses that were made.
+    """Write predictions in Kaggle's format, a row per image.
+
+    Args:
+        path: the file.
+        guesses: of N images.
+        ids: of the images.
+        classes: synsets in the order of their labels.
 
     Raises:
         UserError: the file cannot be written.
@@ -104,31 +118,41 @@ def write_kaggle(path: str | Path, guesses: Guesses, ids: Sequence[str], classes
 
 
 def read_kaggle(path: str | Path, ids: Sequence[str], classes: Sequence[str]) -> Guesses:
-    """Read predictions with rows of any order.
+    """Read predictions in Kaggle's format, rows in any order.
+
+    Args:
+        path: the file.
+        ids: of the N images; guesses are returned in this order.
+        classes: synsets in the order of their labels.
 
     Raises:
-        UserError: the file is missing or of another form; it lacks one of `ids` or has others, or one twice; a class is
-            unknown, a number is none, an image has more than five guesses.
+        UserError: the file is missing or malformed; an image is missing, unknown or repeated; a class is unknown; an
+            image has more than five guesses.
     """
     place = {image_id: i for i, image_id in enumerate(ids)}
     found: list[Sequence[_Group] | None] = [None] * len(ids)
     for where, image_id, groups in _kaggle_rows(Path(path), classes):
         if image_id not in place:
-            raise UserError(f"{where}: image '{image_id}' is not in the list; score the set that was predicted")
+            raise UserError(f"{where}: image '{image_id}' is not in the list; evaluate on the set that was predicted")
         found[place[image_id]] = _at_most_five(groups, where)
     absent = next((image_id for image_id, groups in zip(ids, found, strict=True) if groups is None), None)
     if absent is not None:
-        raise UserError(f"{path}: has no row for image '{absent}'; write one for every image, empty without a guess")
+        raise UserError(f"{path}: has no row for image '{absent}'; write one per image, empty if there is no guess")
     return _to_guesses([groups or [] for groups in found])
 
 
 def write_ilsvrc(path: str | Path, guesses: Guesses, class_ids: np.ndarray) -> None:
-    """Write a line an image, always five groups; where no guess was made '0 0 0 0 0', and 0 is no class.
+    """Write predictions in ILSVRC's format, a line of five groups per image, '0 0 0 0 0' for a missing guess.
+
+    Args:
+        path: the file.
+        guesses: of N images, in the list's order.
+        class_ids: ILSVRC's class numbers, int64 [K].
 
     Raises:
         UserError: the file cannot be written.
     """
-    nothing = " ".join([_NOBODY] * 5)
+    nothing = " ".join([_NO_CLASS] * 5)
     with _create(Path(path)) as file:
         for groups in _written(guesses):
             made = [f"{class_ids[label]} {box}" for label, box in groups]
@@ -136,15 +160,20 @@ def write_ilsvrc(path: str | Path, guesses: Guesses, class_ids: np.ndarray) -> N
 
 
 def read_ilsvrc(path: str | Path, images: int, class_ids: np.ndarray) -> Guesses:
-    """Read a submission of so many images; lines may have fewer than five groups, of label 0 is no guess.
+    """Read predictions in ILSVRC's format; lines may have fewer than five groups, label 0 is a missing guess.
+
+    Args:
+        path: the file.
+        images: number of lines that the file must have.
+        class_ids: ILSVRC's class numbers, int64 [K].
 
     Raises:
-        UserError: the file is missing, or has another number of lines; a label is unknown, a number is none, an image
-            has more than five guesses.
+        UserError: the file is missing, malformed, or has another number of lines; a label is unknown; an image has more
+            than five guesses.
     """
     path = Path(path)
-    label_of = {str(number): label for label, number in enumerate(class_ids.tolist())} | {_NOBODY: NO_GUESS}
-    lines = _read_text(path).splitlines()
+    label_of = {str(number): label for label, number in enumerate(class_ids.tolist())} | {_NO_CLASS: NO_GUESS}
+    lines = read_text(path).splitlines()
     if len(lines) != images:
         raise UserError(f"{path}: {len(lines)} lines for {images} images; write one for each, in the list's order")
     found = []
@@ -155,17 +184,22 @@ def read_ilsvrc(path: str | Path, images: int, class_ids: np.ndarray) -> Guesses
 
 
 def read_excluded(path: str | Path, ids: Sequence[str]) -> np.ndarray:
-    """Which of `ids`, bool [N], are excluded from localization.
+    """Read which images are excluded from the evaluation of localization.
 
-    path: one image a line, its number in the list counted from 1, as in the development kit's
-        ILSVRC2015_clsloc_validation_blacklist.txt (and 2014's), or its id.
+    Args:
+        path: one image per line, by its 1-based number in the list, as in the development kit's
+            ILSVRC2015_clsloc_validation_blacklist.txt (and 2014's), or by its id.
+        ids: of the N images in the list's order.
+
+    Returns:
+        bool [N].
 
     Raises:
         UserError: the file is missing, or a line is neither a number of the list nor one of `ids`.
     """
     path, excluded = Path(path), np.zeros(len(ids), bool)
     place = {image_id: i for i, image_id in enumerate(ids)}
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         word = line.strip()
         if not word:
             continue
@@ -173,24 +207,24 @@ def read_excluded(path: str | Path, ids: Sequence[str]) -> np.ndarray:
         if not 0 <= index < len(ids):
             raise UserError(
                 f"{path}:{number}: '{word}' is neither a number from 1 to {len(ids)} nor an image of the "
-                "list; take the exclusions of this set"
+                "list; use the exclusions of this image set"
             )
         excluded[index] = True
     return excluded
 
 
 def _kaggle_rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, list[_Group]]]:
-    """`path:line`, the image's id and its groups."""
+    """`path:line`, image id and groups of each row."""
     label_of = {name: label for label, name in enumerate(classes)}
-    lines = _read_text(path).splitlines()
+    lines = read_text(path).splitlines()
     if not lines or lines[0].replace('"', "").strip() != _HEADER:
-        raise UserError(f"{path}: the first line is not '{_HEADER}'; take the published form")
+        raise UserError(f"{path}: the first line is not '{_HEADER}'; use the published format")
     seen: set[str] = set()
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
         where = f"{path}:{number}"
-        cells = line.replace('"', "").rpartition(",")  # the last comma: predictions have none
+        cells = line.replace('"', "").rpartition(",")  # the last comma: predictions contain none
         image_id = cells[0].strip()
         if not image_id:
             raise UserError(f"{where}: {line.strip()[:60]!r} is not '{_HEADER}'; write the row again")
@@ -203,32 +237,24 @@ def _kaggle_rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[str, str,
 def _parse(text: str, label_of: Mapping[str, int], where: str) -> list[_Group]:
     words = text.split()
     if len(words) % 5:
-        raise UserError(f"{where}: {len(words)} words are no groups of 'class xmin ymin xmax ymax'; write it again")
+        raise UserError(
+            f"{where}: {len(words)} words are not groups of 'class xmin ymin xmax ymax'; write the row again"
+        )
     groups = []
     for start in range(0, len(words), 5):
         name, *numbers = words[start : start + 5]
         if name not in label_of:
             raise UserError(
-                f"{where}: class '{name}' is not one of the {len(label_of.keys() - {_NOBODY})} known; "
+                f"{where}: class '{name}' is not one of the {len(label_of.keys() - {_NO_CLASS})} known; "
                 "the two must have the same classes"
             )
-        groups.append((label_of[name], [_number(word, where) for word in numbers]))
+        groups.append((label_of[name], [finite_number(word, where, _REMEDY) for word in numbers]))
     return groups
-
-
-def _number(word: str, where: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{where}: '{word}' is not a number; write 'class xmin ymin xmax ymax'")
-    return value
 
 
 def _at_most_five(groups: list[_Group], where: str) -> list[_Group]:
     if len(groups) > MOST_GUESSES:
-        raise UserError(f"{where}: {len(groups)} guesses, and {MOST_GUESSES} are allowed; keep the surest")
+        raise UserError(f"{where}: {len(groups)} guesses, but only {MOST_GUESSES} are allowed; keep the most confident")
     return groups
 
 
@@ -242,24 +268,11 @@ def _to_guesses(found: Sequence[Sequence[_Group]]) -> Guesses:
 
 
 def _written(guesses: Guesses) -> Iterator[list[tuple[int, str]]]:
-    """Label and 'xmin ymin xmax ymax' of every guess of each image."""
+    """Label and 'xmin ymin xmax ymax' of each image's guesses."""
     boxes = guesses.boxes.astype(np.float64) - _TO_CONTINUOUS
     for labels, corners in zip(guesses.labels.tolist(), boxes.tolist(), strict=True):
         made = zip(labels, corners, strict=True)
-        yield [(label, " ".join(map(_shortest, box))) for label, box in made if label != NO_GUESS]
-
-
-def _shortest(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check its name") from None
-    except (UnicodeDecodeError, OSError):
-        raise UserError(f"{path}: not a readable UTF-8 text file; copy it again") from None
+        yield [(label, " ".join(map(shortest, box))) for label, box in made if label != NO_GUESS]
 
 
 def _create(path: Path) -> TextIO:

@@ -1,19 +1,18 @@
-"""RoI-centric batches (App. C): warped crops of the cached proposals, drawn over ALL training images.
+"""Batches for the R-CNN stage (App. C): warped crops of cached proposals, drawn over ALL training images (RoI-centric).
 
     sampler = RegionSampler(train, cache, 256, run.seed, model.settings, start=loop.step)
-    loop(region_loader(train, sampler, workers=2))            # endless; RegionBatch, what LocalizationRCNN takes
+    loop(region_loader(train, sampler, workers=2))            # RegionBatch, the input of LocalizationRCNN; endless
 
-A draw is a function of (seed, step, slot): a run goes on at any step with the same bits, and several processes or
-accumulated passes are shares of one step.
+A draw is a function of (seed, step, slot) alone: a resumed run continues with the same draws, and processes and
+accumulated passes are parts of one step.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -25,20 +24,20 @@ from resdet.boxes.targets import NEGATIVE, POSITIVE
 from resdet.data.loading import make_loader
 from resdet.data.localization.crops import MEAN_COLOUR, warped_crop
 from resdet.data.localization.dataset import LocalizationDataset, LocalizedImage
-from resdet.data.sampling import Draw
+from resdet.data.sampling import Draw, StepShare
+from resdet.data.unreadable import UnreadableImages
 from resdet.draws import draw_seeds, random_keys
 from resdet.errors import UserError
-from resdet.localization.rcnn import RCNNSettings, RegionBatch
+from resdet.localization.rcnn import RCNNSettings
 from resdet.localization.regions import ChosenRegions, RegionPools, label_regions, sample_regions
+from resdet.structures import RegionBatch
 
-FLIP_STREAM = 5  # of random_keys: which regions are mirrored
-LABELLED = 1000  # images whose regions are labelled at once
-
-logger = logging.getLogger("resdet")
+FLIP_STREAM = 5  # of random_keys (resdet/draws.py): which regions are mirrored
+LABELLED = 1000  # images whose proposals are labelled at once; limits the memory of the IoU matrices
 
 
-class Proposals(Protocol):
-    """What recipes/localization/rcnn_proposals.ProposalCache is, or tensors of one's own."""
+class CachedProposals(Protocol):
+    """R proposals of each of I images: a ProposalCache (recipes/localization/proposal_files.py) or plain tensors."""
 
     @property
     def boxes(self) -> Tensor:
@@ -47,85 +46,87 @@ class Proposals(Protocol):
 
     @property
     def valid(self) -> Tensor:
-        """Bool [I, R]."""
+        """Bool [I, R], False in padding."""
         ...
 
     @property
     def sizes(self) -> Tensor:
-        """int64 [I, 2], the (height, width) of each file."""
+        """int64 [I, 2], the (height, width) of each file; (0, 0) of a file that could not be read."""
         ...
 
 
 @dataclass(frozen=True)
 class RegionDraw(Draw):
-    """One region of one step: `index` is its image, `epoch` the step, `seed` keys what happens to the crop."""
+    """One region of one step: `index` is its image, `epoch` the step, `seed` keys the random draws for its crop."""
 
-    box: tuple[float, ...]  # in pixels of the file
-    target: tuple[float, ...]  # the deltas to its object, of the crop as it is given: mirrored where `flip`
+    box: tuple[float, ...]  # x1, y1, x2, y2 in pixels of the file
+    target: tuple[float, ...]  # deltas to its object, mirrored if `flip`; undefined if not positive
     positive: bool
-    valid: bool
+    valid: bool  # False where all images together have no region of the wanted kind
     flip: bool
 
 
 class RegionSampler:
-    """Endless lists of draws, a list for each pass of a step.
+    """Endless lists of draws, one list per pass; `share.accumulate` lists make a step.
 
     Args:
-        dataset: the images that were proposed for, in that order.
-        proposals: the cache.
-        regions: a step, over all processes and accumulated passes.
+        dataset: the training images, in the order of the proposals.
+        proposals: boxes of every image.
+        regions: regions per step, over all processes and accumulated passes.
         seed: of the run.
-        settings: the R-CNN's, for what is positive, how many of them, and the deltas.
-        accumulate: passes of a step.
-        rank, world: this process takes regions/world of every pass.
+        settings: the R-CNN stage's, for the IoU of positives, their fraction and the scale of the deltas.
+        share: this process's part of a step.
         start: the first step, for resuming.
 
     Raises:
-        UserError: no proposal is positive; regions cannot be shared evenly; proposals of other images.
+        UserError: no proposal is positive; `regions` is not divisible by passes x processes; the proposals are of
+            another number of images.
     """
 
     def __init__(
         self,
         dataset: LocalizationDataset,
-        proposals: Proposals,
+        proposals: CachedProposals,
         regions: int,
         seed: int,
         settings: RCNNSettings | None = None,
-        accumulate: int = 1,
-        rank: int = 0,
-        world: int = 1,
+        share: StepShare | None = None,
         start: int = 0,
     ) -> None:
-        if regions % (accumulate * world):
-            parts = f"{accumulate * world} passes (loop.accumulate x processes)"
-            raise UserError(f"{regions} regions a step cannot be shared by {parts} evenly")
+        self.settings, self.share = settings or RCNNSettings(), share or StepShare()
+        if regions % (self.share.accumulate * self.share.world):
+            parts = f"{self.share.accumulate * self.share.world} passes (loop.accumulate x processes)"
+            raise UserError(f"{regions} regions per step cannot be shared evenly by {parts}")
         if len(dataset) != len(proposals.boxes):
-            raise UserError(f"proposals of {len(proposals.boxes)} images for a set of {len(dataset)}: give its own")
-        self.settings, self.dataset, self.proposals = settings or RCNNSettings(), dataset, proposals
+            raise UserError(
+                f"proposals of {len(proposals.boxes)} images for a data set of {len(dataset)}: "
+                "use the proposals made for this data set"
+            )
+        self.dataset, self.proposals = dataset, proposals
         self.regions, self.seed, self.start = regions, seed, start
-        self.accumulate, self.rank, self.world = accumulate, rank, world
-        self.pools = RegionPools(label_proposals(dataset, proposals, self.settings.positive_iou))
+        self.pools = RegionPools(_label_proposals(dataset, proposals, self.settings.positive_iou))
         if not self.pools.count(POSITIVE):
             raise UserError(
                 f"of {self.pools.count(NEGATIVE)} proposals none has an IoU of {self.settings.positive_iou:g} with an "
-                "object, there is nothing to learn; train the per-class RPN longer, or look at its error"
+                "object, there is nothing to learn; train the per-class RPN longer, or check its localization error"
             )
 
     def __iter__(self) -> Iterator[list[RegionDraw]]:
-        share = self.regions // (self.accumulate * self.world)
+        share = self.share
+        count = self.regions // (share.accumulate * share.world)
         for step in itertools.count(self.start):
             draws = self.step(step)
-            for of_pass in range(self.accumulate):
-                first = (of_pass * self.world + self.rank) * share
-                yield draws[first : first + share]
+            for number in range(share.accumulate):
+                first = (number * share.world + share.rank) * count
+                yield draws[first : first + count]
 
     def step(self, step: int) -> list[RegionDraw]:
-        """All regions of a step."""
+        """All regions of a step, over all processes and passes."""
         seeds = draw_seeds(self.seed, step, torch.arange(self.regions))
         chosen = sample_regions(self.pools, seeds, self.settings.positive_fraction)
         boxes = self.proposals.boxes[chosen.image, chosen.region]  # [B, 4]
         flip = random_keys(seeds, 1, FLIP_STREAM).squeeze(1) < 0.5
-        targets = mirror_deltas(self._targets(chosen, boxes), flip)
+        targets = _mirror_deltas(self._targets(chosen, boxes), flip)
         columns = (chosen.image, seeds, boxes, targets, chosen.positive, chosen.valid, flip)
         return [
             RegionDraw(image, step, key, tuple(box), tuple(target), *flags)
@@ -133,41 +134,53 @@ class RegionSampler:
         ]
 
     def _targets(self, chosen: ChosenRegions, regions: Tensor) -> Tensor:
-        """Deltas [B, 4] from each region to its object."""
-        boxes, mask = true_boxes(self.dataset, chosen.image, self.proposals.sizes[chosen.image])
+        """Deltas [B, 4] from each region to the object it overlaps most."""
+        boxes, mask = _true_boxes(self.dataset, chosen.image, self.proposals.sizes[chosen.image])
         every = torch.ones(len(regions), 1, dtype=torch.bool)
-        objects = label_regions(regions[:, None], every, boxes, mask, self.settings.positive_iou).index  # [B, 1]
+        objects = label_regions(regions[:, None], every, boxes, mask, self.settings.positive_iou).gt_index  # [B, 1]
         learned = boxes.gather(1, objects[..., None].expand(-1, -1, 4)).squeeze(1)
         return encode(learned, regions, self.settings.delta_weights)
 
 
 def region_loader(
-    dataset: LocalizationDataset, sampler: RegionSampler, workers: int = 2, pin: bool = False, skip: bool = False
-) -> DataLoader:
-    """Endless batches for training, in the sampler's order whatever the number of workers.
+    dataset: LocalizationDataset,
+    sampler: RegionSampler,
+    workers: int = 2,
+    pin: bool = False,
+    skip_unreadable: bool = False,
+) -> DataLoader[Any]:
+    """Endless training batches (`RegionBatch`) in the sampler's order, whatever the number of workers.
 
-    `skip` leaves the slots of an image that cannot be read without a region, with a warning: one that could be read
-    when its proposals were made, or it would have none.
+    Args:
+        dataset: the sampler's.
+        sampler: the regions of each pass.
+        workers, pin: see data/loading.make_loader.
+        skip_unreadable: make the slots of an image that cannot be read invalid, with a warning (data/unreadable.py).
+            Such an image became unreadable after its proposals were made; without proposals it is never drawn.
     """
-    crops = _Crops(dataset, sampler.settings.size, sampler.settings.context, skip)
+    crops = _RegionItems(dataset, sampler.settings.size, sampler.settings.context, skip_unreadable)
     return make_loader(crops, cast(Iterable[list[Draw]], sampler), collate_regions, workers, pin)
 
 
-def label_proposals(dataset: LocalizationDataset, proposals: Proposals, positive_iou: float) -> Tensor:
-    """int8 [I, R]: 1 positive, 0 negative, -1 ignored; no image is opened."""
+def _label_proposals(dataset: LocalizationDataset, proposals: CachedProposals, positive_iou: float) -> Tensor:
+    """int8 [I, R]: 1 positive, 0 negative, -1 ignored. No image is read."""
     labels = []
-    for images in torch.arange(len(dataset)).split(LABELLED):
-        part = slice(int(images[0]), int(images[-1]) + 1)
-        boxes, mask = true_boxes(dataset, images, proposals.sizes[part])
+    for first in range(0, len(dataset), LABELLED):
+        images = torch.arange(first, min(first + LABELLED, len(dataset)))
+        part = slice(first, first + len(images))
+        boxes, mask = _true_boxes(dataset, images, proposals.sizes[part])
         found = label_regions(proposals.boxes[part], proposals.valid[part], boxes, mask, positive_iou)
         labels.append(found.labels)
     return torch.cat(labels)
 
 
-def true_boxes(dataset: LocalizationDataset, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """The boxes that these images [N] are given (LocalizationDataset.boxes_in), [N, G, 4], and a mask.
+def _true_boxes(dataset: LocalizationDataset, images: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes [N, G, 4] that training uses (LocalizationDataset.boxes_in) and their mask, bool [N, G].
 
-    `sizes` int64 [N, 2] of the files.
+    Args:
+        dataset: holds the boxes.
+        images: indices, int64 [N].
+        sizes: (height, width) of their files, int64 [N, 2].
     """
     found = []
     for index, (height, width) in zip(images.tolist(), sizes.tolist(), strict=True):
@@ -179,8 +192,8 @@ def true_boxes(dataset: LocalizationDataset, images: Tensor, sizes: Tensor) -> t
     return padded, mask
 
 
-def mirror_deltas(deltas: Tensor, flip: Tensor) -> Tensor:
-    """Deltas [B, 4] as they are in the mirror where `flip` bool [B]: the object lies on the other side."""
+def _mirror_deltas(deltas: Tensor, flip: Tensor) -> Tensor:
+    """Negate the x shift of deltas [B, 4] where `flip`, bool [B], is true: the object is on the other side there."""
     return torch.where(flip[:, None], deltas * torch.tensor([-1.0, 1, 1, 1]), deltas)
 
 
@@ -192,28 +205,23 @@ class _Crop:
     image_id: str
 
 
-class _Crops(Dataset):
-    def __init__(self, images: LocalizationDataset, size: int, context: float, skip: bool) -> None:
-        self.images, self.size, self.context, self.skip = images, size, context, skip
+class _RegionItems(Dataset[_Crop]):
+    """Warped crops, indexed by region draw."""
+
+    def __init__(self, images: LocalizationDataset, size: int, context: float, skip_unreadable: bool) -> None:
+        self.images, self.size, self.context = images, size, context
+        self.unreadable = UnreadableImages(skip_unreadable, "its regions are left out")
 
     def __getitems__(self, draws: Sequence[RegionDraw]) -> list[_Crop]:
-        """A batch at once, so that an image with several regions in it is decoded once."""
+        """A whole batch, so that an image with several regions in it is decoded once."""
         crops: dict[int, _Crop] = {}
         places = sorted(range(len(draws)), key=lambda place: draws[place].index)
         for index, group in itertools.groupby(places, key=lambda place: draws[place].index):
             own = list(group)
-            item = self._read(index) if any(draws[place].valid for place in own) else None
+            needed = any(draws[place].valid for place in own)
+            item = self.unreadable.read(self.images, index) if needed else None
             crops |= {place: self._crop(item, draws[place]) for place in own}
         return [crops[place] for place in range(len(draws))]
-
-    def _read(self, index: int) -> LocalizedImage | None:
-        try:
-            return self.images[index]
-        except UserError as error:
-            if not self.skip:
-                raise
-            logger.warning("%s; its regions are passed over", error)
-            return None
 
     def _crop(self, item: LocalizedImage | None, draw: RegionDraw) -> _Crop:
         label, image_id = int(self.images.labels[draw.index]), self.images.image_id(draw.index)
@@ -232,7 +240,7 @@ class _Crops(Dataset):
 
 
 def collate_regions(crops: Sequence[_Crop]) -> RegionBatch:
-    """Crops of one size to one batch."""
+    """Make a batch of crops of one size."""
     draws = [crop.draw for crop in crops]
     return RegionBatch(
         images=torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2),

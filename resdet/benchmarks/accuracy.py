@@ -1,10 +1,10 @@
-"""How well ours and torchvision's Faster R-CNN learn: the same trunk, settings, images, order and flips, scored alike.
+"""Accuracy of resdet's and torchvision's Faster R-CNN after the same training: trunk, settings, images, order, flips.
 
 trained = train_contenders(cfg, [Contender.parse("torchvision"), Contender.parse("resdet")], seeds=[0, 1], run=run)
 rows = summarize(trained, dataset, "area")
 
-Every training has a folder of its own, WORK_DIR/CONTENDER/seedS. One that is there is not trained again, and one that
-was interrupted goes on: contenders can be trained by several processes, and compared by a last one.
+Each training has a folder, WORK_DIR/CONTENDER/seedS. A finished training is reused and an interrupted one resumed, so
+that several processes may train different contenders and a last one compares them.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from resdet.benchmarks.parts import Contender
 from resdet.data.detection.annotations import DetectionDataset
-from resdet.data.settings import Rule
+from resdet.data.detection.settings import Rule
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.detection.inference import Tester
-from resdet.engine.checkpoint import find_resume
-from resdet.engine.config import Config, build, build_call, require
+from resdet.detection.inference import Inference
+from resdet.engine.checkpoint import LAST
+from resdet.engine.config import Config, build, require
 from resdet.engine.log import start_logging
-from resdet.engine.loop import TrainLoop
-from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, make_folder
+from resdet.engine.training import Plan, begin
 from resdet.errors import UserError
-from resdet.metrics.bootstrap import Difference, paired_bootstrap
-from resdet.metrics.voc_ap import FlatDetections, Method
+from resdet.metrics.bootstrap import BootstrapSettings, Difference, paired_bootstrap
+from resdet.metrics.flat import FlatDetections
+from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.inference import Detects, detect_all
 from resdet.recipes.detection.score import score, truth_of
 from resdet.recipes.detection.trainer import DetectorTraining
 from resdet.report.tables import print_table, results_table
 
 DETECTIONS, RECORD = "detections.npz", "accuracy.json"
-MOST_CLASSES = 5  # in the table
+MOST_CLASSES = 5  # shown in the table
 logger = logging.getLogger("resdet")
 
 
 @dataclass
 class Trained:
-    """One contender's trainings, one for each seed."""
+    """One contender's detections in the test set, for each seed."""
 
     contender: Contender
     detections: list[FlatDetections]
@@ -55,28 +55,42 @@ class Trained:
 
 @dataclass
 class Row:
-    """One contender's figures, and its difference to the first contender."""
+    """One contender's results, and its difference to the first contender. Every list has a value in 0..1 per seed.
+
+    Attributes:
+        name: of the contender.
+        map50: mAP at IoU 0.5.
+        map50_95: mAP averaged over IoU 0.5:0.05:0.95.
+        per_class: AP at IoU 0.5, by name of the class.
+        lead: difference of mAP at IoU 0.5; None for the first contender.
+    """
 
     name: str
-    map50: list[float]  # of each seed, 0..1
+    map50: list[float]
     map50_95: list[float]
-    per_class: dict[str, list[float]]  # AP@.5 of each seed
-    lead: Difference | None  # of mAP@.5; None for the first contender
+    per_class: dict[str, list[float]]
+    lead: Difference | None
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """The row as plain data, for JSON."""
         return {**vars(self), "lead": None if self.lead is None else vars(self.lead)}
 
 
 def train_contenders(cfg: Config, contenders: Sequence[Contender], seeds: Sequence[int], run: Run) -> list[Trained]:
-    """Train every contender with every seed, or read what an earlier call has left in `run.work_dir`.
+    """Train every contender with every seed, or read the results of an earlier call in `run.work_dir`.
+
+    Args:
+        cfg: a detector's config.
+        contenders: the detectors to train.
+        seeds: a training of each contender per seed.
+        run: folder, device and precision; `init_from` has the weights that all start from.
 
     Raises:
-        UserError: `run` names no weights to start from, or a folder holds a training of another config or trunk.
+        UserError: there is no `init_from`, or a folder is of another config, seed or trunk.
     """
     require(cfg, "a detector", "model", "data.train", "data.test", "optimizer", "schedule", "loop")
     if not run.init_from:
-        raise UserError("--init-from: give the trunk that both start from")
+        raise UserError("--init-from is missing: give the trunk that all contenders start from")
     found: dict[str, list[FlatDetections]] = {contender.name: [] for contender in contenders}
     for seed in seeds:
         for contender in contenders:
@@ -87,19 +101,19 @@ def train_contenders(cfg: Config, contenders: Sequence[Contender], seeds: Sequen
 
 
 def summarize(trained: Sequence[Trained], dataset: DetectionDataset, rule: Rule, resamples: int = 1000) -> list[Row]:
-    """Figures by seed, and the differences to the first contender with 95 % intervals over test images and seeds.
+    """Compute the AP of every training, and differences to the first contender with 95 % intervals.
 
     Args:
-        trained: contenders with the same seeds.
+        trained: contenders, each with the same seeds.
         dataset: the test set.
-        rule: for the AP.
-        resamples: draws of the images, and with them of the seeds.
+        rule: how AP is computed.
+        resamples: of the bootstrap, which draws images and seeds.
     """
     return [_row(one, trained[0], dataset, rule, resamples) for one in trained]
 
 
 def print_rows(rows: Sequence[Row], seeds: Sequence[int]) -> None:
-    """mAP@.5 of every seed, means, AP by class and the differences to the first contender, all in percent."""
+    """Print mAP of every seed, means, AP per class and the differences to the first contender, in percent."""
     lines = []
     for row in rows:
         each = " ".join(f"{100 * value:.1f}" for value in row.map50)
@@ -125,8 +139,8 @@ def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, re
     lead = None
     if one is not first:
         lead = paired_bootstrap(
-            one.detections, first.detections, truth_of(dataset), len(dataset), len(dataset.classes), method, resamples,
-            over_trainings=True,
+            one.detections, first.detections, truth_of(dataset), len(dataset), len(dataset.classes), method,
+            settings=BootstrapSettings(resamples, over_trainings=True),
         )  # fmt: skip
     return Row(
         one.contender.name,
@@ -138,15 +152,15 @@ def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, re
 
 
 def _trained(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
-    """One training's detections in the test set."""
-    facts = {"seed": run.seed, "init_from": _digest(run.init_from), "config": cfg.pretty_text}
+    """The detections of one training in the test set, from its folder if it is finished."""
+    metadata = {"seed": run.seed, "init_from": _digest(run.init_from), "config": cfg.pretty_text}
     record = run.work_dir / RECORD
     if record.is_file():
-        _refuse_others(json.loads(record.read_text()), facts, record)
+        _refuse_others(json.loads(record.read_text()), metadata, record)
         if (run.work_dir / DETECTIONS).is_file():
             return _read(run.work_dir / DETECTIONS)
     make_folder(run.work_dir)
-    record.write_text(json.dumps(facts))
+    record.write_text(json.dumps(metadata))
     start_logging(run.work_dir)
     logger.info("%s, seed %d", contender.name, run.seed)
     found = _train(contender, contender.config(cfg), run)
@@ -161,27 +175,26 @@ def _train(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
     torch.manual_seed(run.seed)
     job = DetectorTraining(cfg, run)
     model = job.new_model()
-    job.initialise(model)
+    job.load_pretrained(model)
     detector = contender.detector(model).to(run.device)
-    sgd = build_call(build_sgd, cfg.optimizer, model=detector, images=job.data.images)
-    loop = TrainLoop(detector, sgd, build(cfg.schedule), job.settings, run)
-    if (run.work_dir / "last.pth").is_file():
-        loop.resume(cast(dict[str, Any], find_resume(run.work_dir, "auto")))
-    loop(job.batches(job.data.images, loop.step))
-    tester: Detects = Tester([detector]) if isinstance(detector, FasterRCNN) else detector
-    return detect_all(tester, job.data.test, job.data.resizer, run, job.data.test_images, job.data.workers)
+    plan = Plan(job.data.images, cfg.optimizer, build(cfg.schedule), job.settings)
+    interrupted = (run.work_dir / LAST).is_file()
+    training = begin(detector, plan, replace(run, resume="auto" if interrupted else None))
+    training.train(job.batches(job.data.images, training.passes))
+    inference: Detects = Inference([detector]) if isinstance(detector, FasterRCNN) else detector
+    return detect_all(inference, job.data.test, job.data.resizer, run, job.data.test_images, job.data.workers)
 
 
 def _refuse_others(before: dict[str, Any], now: dict[str, Any], record: Path) -> None:
     differing = [name for name in now if before.get(name) != now[name]]
     if differing:
         raise UserError(
-            f"{record.parent} holds a training with another {differing[0]}; give another --work-dir, or delete it"
+            f"{record.parent} has a training with another {differing[0]}; give another --work-dir, or delete it"
         )
 
 
 def _digest(init_from: str | None) -> str:
-    """What tells one file of weights from another: its SHA-256; of a name, the name."""
+    """SHA-256 of the file of weights; if it is the name of torchvision's weights, that name."""
     path = Path(init_from or "")
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(init_from)
 

@@ -1,10 +1,11 @@
-"""Ours and torchvision's Faster R-CNN beside each other: the same weights, the same image, run in turns.
+"""Speed of resdet's and torchvision's Faster R-CNN with the same weights on the same images.
 
-comparison = compare(load_config("configs/voc07_r50.py"), device, mode="infer", proposals=300)
-comparison.seconds["resdet bf16"]         # the median of the turns
+comparison = compare(load_config("configs/voc07_r50.py"), device, Workload(proposals=300))
+comparison.seconds["resdet bf16"]         # median over the turns
 comparison.speedup("resdet bf16", "torchvision fp32")
 
-Before anything is timed, the outputs of every stage have to agree. Taking turns, both see the same machine.
+The outputs of every stage must agree before anything is timed. The two run in turns, so that changes in the machine's
+load affect both.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import copy
 import gc
 import math
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +22,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from resdet.benchmarks.detector_stages import random_batch, random_detector
+from resdet.benchmarks.detector_stages import Workload, random_batch, random_detector
 from resdet.benchmarks.torchvision_peer import largest_differences, peer_inputs, torchvision_peer
+from resdet.benchmarks.turns import median_ratio, medians
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.inference import Inference
 from resdet.engine.config import Config, require
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.errors import UserError
@@ -32,65 +34,73 @@ from resdet.nets.blocks import fold_for_inference
 from resdet.structures import Batch
 
 TOLERANCES = {"proposals": 1e-2, "boxes": 1e-2}  # pixels
-TOLERANCE = 1e-3  # of all else
-FORGET_PEAK = Path("/proc/self/clear_refs")  # Linux; a 5 written there resets VmHWM
+TOLERANCE = 1e-3  # of the other outputs
+FORGET_PEAK = Path("/proc/self/clear_refs")  # on Linux, writing 5 resets VmHWM
 
 
 @dataclass
 class Comparison:
-    """What each contender ("resdet fp32", "torchvision bf16" ...) took in every turn."""
+    """Results by contender: "resdet fp32", "torchvision bf16" ...
 
-    differences: dict[str, float]  # of the outputs, by stage
-    turns: dict[str, list[float]]  # seconds an image
-    peaks: dict[str, float]  # GiB above what was held before: activations, gradients, workspace
+    Attributes:
+        differences: largest absolute difference of the outputs, by stage.
+        turns: seconds per image in every turn.
+        peaks: GiB of memory above that in use before a turn: activations, gradients, workspace.
+    """
+
+    differences: dict[str, float]
+    turns: dict[str, list[float]]
+    peaks: dict[str, float]
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Medians over the turns."""
-        return {name: statistics.median(values) for name, values in self.turns.items()}
+        """Seconds per image, medians over the turns."""
+        return medians(self.turns)
 
     def speedup(self, ours: str, theirs: str) -> float:
-        """The median over the turns of their time over ours."""
-        return statistics.median(b / a for a, b in zip(self.turns[ours], self.turns[theirs], strict=True))
+        """Median over the turns of the time of `theirs` divided by that of `ours`."""
+        return median_ratio(self.turns[theirs], self.turns[ours])
 
 
 def compare(
     cfg: Config,
     device: torch.device,
-    mode: str = "infer",
-    size: tuple[int, int] = (600, 1000),
-    proposals: int = 300,
-    images: int = 1,
-    repeats: int = 5,
+    workload: Workload,
     precisions: tuple[Precision, ...] = ("fp32", "bf16"),
 ) -> Comparison:
-    """Time both in every precision; torchvision's bf16 is autocast. The arguments are `benchmark`'s.
+    """Time both implementations.
+
+    Args:
+        cfg: a detector's config; its data are not read.
+        device: to compute on.
+        workload: what is timed.
+        precisions: each one is timed; torchvision's bf16 is by autocast.
 
     Raises:
-        UserError: the outputs differ by more than 1e-3 (boxes: .01 pixels), or one has other than `proposals` regions.
+        UserError: the outputs differ by more than 1e-3 (boxes: 0.01 pixels), or the numbers of proposals differ.
     """
     require(cfg, "a detector", "model")
-    model = random_detector(cfg, proposals, mode).to(device).eval()
+    model = random_detector(cfg, workload.proposals, workload.mode).to(device).eval()
     peer = torchvision_peer(model).to(device)
-    batch = random_batch(model.num_classes, size, images).to(device)
+    batch = random_batch(model.num_classes, workload.size, workload.images).to(device)
     differences = largest_differences(model, peer.eval(), batch)
     for name, difference in differences.items():
         if difference > TOLERANCES.get(name, TOLERANCE):
-            raise UserError(f"the outputs differ (in {name} by {difference:.2g}): there is nothing to compare")
-    make = _inference if mode == "infer" else _training
+            raise UserError(f"the outputs differ (in {name} by {difference:.2g}), so their speed cannot be compared")
+    make = _inference if workload.mode == "infer" else _training
     contenders: dict[str, Callable[[], object]] = {}
     for precision in precisions:
         contenders |= make(model, peer, batch, precision)
     turns: dict[str, list[float]] = {name: [] for name in contenders}
     peaks: dict[str, float] = {}
-    for turn in range(repeats + 1):  # the first is not counted
+    for turn in range(workload.repeats + 1):  # the first one is not counted
         for name, run in contenders.items():
             gc.collect()
             started = _start(device)
             run()
             seconds, peak = _stop(device, *started)
             if turn:
-                turns[name].append(seconds / images)
+                turns[name].append(seconds / workload.images)
                 peaks[name] = max(peak, peaks.get(name, 0.0))
     return Comparison(differences, turns, peaks)
 
@@ -99,8 +109,9 @@ def _inference(
     model: FasterRCNN, peer: nn.Module, batch: Batch, precision: Precision
 ) -> dict[str, Callable[[], object]]:
     device = batch.images.device
-    ours = copy.deepcopy(model)
-    fold_for_inference(ours, DTYPES[precision])
+    detector = copy.deepcopy(model)
+    fold_for_inference(detector, DTYPES[precision])
+    ours = Inference([detector])
     images, _ = peer_inputs(batch)
 
     def run_ours() -> object:
@@ -126,14 +137,14 @@ def _training(
 
 
 def _step(model: nn.Module, precision: Precision, *inputs: Any) -> Callable[[], object]:
-    """One step of SGD on the sum of a detector's losses."""
+    """A function that makes a step of SGD on the sum of a detector's losses."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, 1e-5, momentum=0.9)
 
     def run() -> object:
         with precision_context(precision, parameters[0].device):
             losses = torch.stack(list(model(*inputs).values())).sum()
-        losses.backward()
+        torch.autograd.backward(losses)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return losses
@@ -142,7 +153,7 @@ def _step(model: nn.Module, precision: Precision, *inputs: Any) -> Callable[[], 
 
 
 def _start(device: torch.device) -> tuple[float, float]:
-    """Forget the highest use of memory so far. Returns the memory in use and the time."""
+    """Reset the peak of the memory. Returns the memory in use in GiB, and the time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -153,7 +164,7 @@ def _start(device: torch.device) -> tuple[float, float]:
 
 
 def _stop(device: torch.device, before: float, started: float) -> tuple[float, float]:
-    """Seconds, and the highest use of memory above `before`."""
+    """Seconds since `started`, and the peak of the memory above `before` in GiB."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter() - started, torch.cuda.max_memory_allocated(device) / 2**30 - before
@@ -161,7 +172,7 @@ def _stop(device: torch.device, before: float, started: float) -> tuple[float, f
 
 
 def _resident(name: str) -> float:
-    """GiB; NaN where the system does not tell."""
+    """A value of /proc/self/status in GiB; NaN where there is no such file."""
     if not FORGET_PEAK.exists():
         return math.nan
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -1,17 +1,16 @@
-"""Images a second in a classifier's training, beside the loop of torchvision's references with the same net.
+"""Training speed of a classifier, compared with the training loop of torchvision's references on the same net.
 
 speed = classifier_speed(load_config("configs/cifar10_r20.py"), device, ["bf16"], images=128, against=True)
 speed.medians["resdet bf16"], speed.medians["torchvision bf16"]
 
-Both train on noise that lies in memory: views, normalisation, and whole steps of SGD; nothing is decoded (data_speed.py
-times that). The references (pytorch/vision, references/classification) make each image's view with Pillow in a loader's
-workers, keep the net in torch's default layout, and read the loss and the error at every step.
+Both crop, normalize and train on noise in memory; nothing is decoded (data_speed.py times that). The references
+(pytorch/vision, references/classification) crop with Pillow in loader processes, keep the net in torch's default memory
+format, and read loss and error at every step.
 """
 
 from __future__ import annotations
 
 import copy
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -28,37 +27,45 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from resdet.benchmarks.torchvision_peer import move_strides
-from resdet.classification.classifier import Classifier, Net
+from resdet.benchmarks.turns import median_ratio, medians
+from resdet.classification.classifier import Classifier
+from resdet.data.classification.loading import classification_loader
 from resdet.data.classification.resident import ResidentLoader
-from resdet.data.loading import image_loader
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import TrainCrop
 from resdet.engine.config import Config, build, require
 from resdet.engine.precision import Precision, precision_context
 from resdet.errors import UserError
+from resdet.nets.backbone import Net
 from resdet.nets.resnet import ResNet
-from resdet.weights.weights import to_torchvision
+from resdet.weights.export import to_torchvision
 
 WORKERS = 2
-STEPS = 10  # of a turn, after one that is not counted
-TOLERANCE = 1e-3
-RESIDENT_SIZE, PHOTO_SIZE = (32, 32), (375, 500)  # CIFAR-10's images, the most common photograph of ImageNet
+STEPS = 10  # steps per turn; one before them is not counted
+TOLERANCE = 1e-3  # of the logits
+RESIDENT_SIZE, PHOTO_SIZE = (32, 32), (375, 500)  # height, width: CIFAR-10's, the most common one of ImageNet
+
+Contender = tuple[Callable[[], Iterable[Any]], Callable[[Any], None]]  # makes batches; trains on one
 
 
 @dataclass
 class ClassifierSpeed:
-    """What each contender ("resdet bf16", "torchvision bf16" ...) reached in every turn."""
+    """Results by contender: "resdet fp32", "torchvision bf16" ...
 
-    turns: dict[str, list[float]] = field(default_factory=dict)  # images a second
+    Attributes:
+        turns: images per second in every turn.
+    """
+
+    turns: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def medians(self) -> dict[str, float]:
-        """Images a second, medians over the turns."""
-        return {name: statistics.median(values) for name, values in self.turns.items()}
+        """Images per second, medians over the turns."""
+        return medians(self.turns)
 
     def speedup(self, ours: str, theirs: str) -> float:
-        """The median over the turns of our images a second over theirs."""
-        return statistics.median(a / b for a, b in zip(self.turns[ours], self.turns[theirs], strict=True))
+        """Median over the turns of the speed of `ours` divided by that of `theirs`."""
+        return median_ratio(self.turns[ours], self.turns[theirs])
 
 
 def classifier_speed(
@@ -69,20 +76,21 @@ def classifier_speed(
     repeats: int = 3,
     against: bool = False,
 ) -> ClassifierSpeed:
-    """Train in turns of `STEPS` steps.
+    """Time training in turns of `STEPS` steps.
 
     Args:
-        cfg: a classifier's config; its data are not touched.
-        device, precisions: where and how; torchvision's bf16 is autocast.
-        images: a step.
+        cfg: a classifier's config; its data are not read.
+        device: to compute on.
+        precisions: each one is timed; torchvision's bf16 is by autocast.
+        images: images per step.
         repeats: turns.
-        against: whether torchvision takes turns with us.
+        against: whether torchvision is timed too.
 
     Raises:
-        UserError: torchvision has no such net, or it computes something else.
+        UserError: torchvision's net computes something else, or it has no peer of the config's crop.
     """
     require(cfg, "a classifier", "net", "data")
-    contenders: dict[str, tuple[Callable[[], Iterable], Callable[[Any], None]]] = {}
+    contenders: dict[str, Contender] = {}
     noise = Noise(4 * images, cfg)
     for precision in precisions:
         net: Net = build(cfg.net).to(device)
@@ -98,7 +106,7 @@ def classifier_speed(
 
 
 class Noise:
-    """Random pixels as a set that lies in memory, for either kind of data."""
+    """A data set of random pixels in memory, for both kinds of a classifier's data."""
 
     def __init__(self, count: int, cfg: Config) -> None:
         size = PHOTO_SIZE if _reads_files(cfg) else RESIDENT_SIZE
@@ -116,22 +124,22 @@ class Noise:
         return self.pixels[index], int(self.labels[index])
 
     def image_id(self, index: int) -> str:
-        """A name for messages."""
+        """The image's name in messages."""
         return f"noise/{index}"
 
 
 def references_net(net: Net) -> nn.Module:
-    """torchvision's ResNet with the same weights and strides; of a net that it does not have, a plain copy.
+    """torchvision's ResNet with the same weights and strides; for other nets a copy in torch's default memory format.
 
     Raises:
-        UserError: torchvision's net computes something else.
+        UserError: the logits of torchvision's net differ by more than TOLERANCE.
     """
     peer = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
     if isinstance(net, ResNet) and net.fc is not None:
         theirs = getattr(torchvision.models, f"resnet{net.depth}")(num_classes=net.fc.out_features)
         if net.reads_even_cells:
             move_strides(theirs)
-        with suppress(UserError):  # it has none of options A and C
+        with suppress(UserError):  # torchvision has no shortcut options A and C
             state = to_torchvision(net.state_dict())
             wanted = {k: v.shape for k, v in theirs.state_dict().items() if not k.endswith("num_batches_tracked")}
             if wanted == {k: v.shape for k, v in state.items() if not k.endswith("num_batches_tracked")}:
@@ -141,26 +149,24 @@ def references_net(net: Net) -> nn.Module:
     with torch.no_grad():
         difference = float((copy.deepcopy(net).cpu()(x) - copy.deepcopy(peer).cpu()(x)).abs().max())
     if difference > TOLERANCE:
-        raise UserError(f"the logits differ by {difference:.2g}: there is nothing to compare")
+        raise UserError(f"the logits differ by {difference:.2g}, so the speed cannot be compared")
     return peer.to(next(net.parameters()).device)
 
 
-def _ours(
-    cfg: Config, net: Net, noise: Noise, images: int, device: torch.device, precision: Precision
-) -> tuple[Callable[[], Iterable], Callable[[Any], None]]:
+def _ours(cfg: Config, net: Net, noise: Noise, images: int, device: torch.device, precision: Precision) -> Contender:
     classifier = Classifier(net, build(cfg.get("augment"))).to(device).to(memory_format=torch.channels_last).train()
     optimizer = _sgd(classifier)
 
-    def load() -> Iterable:
+    def load() -> Iterable[Any]:
         sampler = TrainSampler(len(noise), images, seed=0)
         if _reads_files(cfg):
-            return image_loader(noise, build(cfg.data.train_view), sampler, WORKERS, device.type == "cuda")
+            return classification_loader(noise, build(cfg.data.train_view), sampler, WORKERS, device.type == "cuda")
         return ResidentLoader(noise, sampler, device)
 
     def step(batch: Any) -> None:
         with precision_context(precision, device):
             losses = classifier(batch.to(device))
-        losses["loss_class"].backward()
+        torch.autograd.backward(losses["loss_class"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -169,7 +175,7 @@ def _ours(
 
 def _theirs(
     cfg: Config, net: Net, peer: nn.Module, noise: Noise, images: int, device: torch.device, precision: Precision
-) -> tuple[Callable[[], Iterable], Callable[[Any], None]]:
+) -> Contender:
     optimizer = _sgd(peer.train())
     mean, std = _by_channel(net)
     to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
@@ -177,7 +183,7 @@ def _theirs(
     views = v2.Compose([*references_views(cfg), v2.RandomHorizontalFlip(), *to_tensor, normalise])
     pictures = _Pictures(noise, views)
 
-    def load() -> Iterable:
+    def load() -> Iterable[Any]:
         pin = device.type == "cuda"
         loader = DataLoader(
             pictures, images, shuffle=True, num_workers=WORKERS, pin_memory=pin, persistent_workers=True
@@ -190,7 +196,7 @@ def _theirs(
             logits = peer(x)
             loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         error = (logits.argmax(1) != labels).float().mean()
         loss.item(), error.item()
@@ -199,7 +205,11 @@ def _theirs(
 
 
 def references_views(cfg: Config) -> list[nn.Module]:
-    """The config's random crops as torchvision's transforms of a Pillow image."""
+    """The config's random crops as torchvision's transforms of a Pillow image.
+
+    Raises:
+        UserError: `data.train_view` is not a TrainCrop.
+    """
     if not _reads_files(cfg):
         return [v2.RandomCrop(RESIDENT_SIZE, padding=4)]
     view = build(cfg.data.train_view)
@@ -211,11 +221,11 @@ def references_views(cfg: Config) -> list[nn.Module]:
 
 
 def _reads_files(cfg: Config) -> bool:
-    """Or its images live on the device."""
+    """Whether the config's data are image files; otherwise they are resident on the device."""
     return "train_view" in cfg.data
 
 
-class _Pictures(Dataset):
+class _Pictures(Dataset[tuple[torch.Tensor, int]]):
     def __init__(self, noise: Noise, views: Callable[[Image.Image], torch.Tensor]) -> None:
         self.noise, self.views = noise, views
 
@@ -227,7 +237,7 @@ class _Pictures(Dataset):
         return self.views(Image.fromarray(pixels)), label
 
 
-def _endless(loader: DataLoader) -> Iterator:
+def _endless(loader: DataLoader[Any]) -> Iterator[Any]:
     while True:
         yield from loader
 
@@ -236,8 +246,8 @@ def _sgd(model: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
 
 
-def _seconds(batches: Iterable, step: Callable[[Any], None], device: torch.device) -> float:
-    """The time of `STEPS` steps; one before them is not counted: it starts the workers."""
+def _seconds(batches: Iterable[Any], step: Callable[[Any], None], device: torch.device) -> float:
+    """The time of `STEPS` steps, after one that starts the loader processes."""
     batch = iter(batches)
     step(next(batch))
     _wait(device)
@@ -254,6 +264,6 @@ def _wait(device: torch.device) -> None:
 
 
 def _by_channel(net: Net) -> tuple[list[float], list[float]]:
-    """Mean and deviation of the net's input; a mean image's mean."""
+    """Mean and standard deviation per channel that the net normalizes with; a mean image is averaged."""
     mean, std = net.preprocess.mean.float().cpu(), net.preprocess.std.float().cpu()
     return mean.reshape(3, -1).mean(1).tolist(), std.reshape(3, -1).mean(1).tolist()

@@ -1,14 +1,14 @@
-"""Images a second on one core from files to a net's input, beside torchvision's references.
+"""Speed from image files to the network's input on one core, compared with torchvision's references.
 
     ours, theirs = data_speed(Path("photos"), *detection_pipelines(Resizer(short=600, long=1000), augment), repeats=3)
     ours, theirs = data_speed(Path("photos"), *classification_pipelines(cfg), repeats=3)
 
-Detection: both decode, flip half of the images with their boxes, resize, make a batch of one and normalise it. The
-references (pytorch/vision, references/detection, preset "hflip", back end "pil") decode with Pillow, divide by 255 and
-resize in fp32, inside of the model (GeneralizedRCNNTransform); ours stays uint8 until the batch is on the device.
+Detection: both decode, flip half of the images with their boxes, resize, make a batch of one and normalize it. The
+references (pytorch/vision, references/detection, preset "hflip", back end "pil") decode with Pillow and resize in fp32
+in the model (GeneralizedRCNNTransform); resdet keeps uint8 until the batch is on the device.
 
-Classification: both decode, resize to a random short side, crop, flip and normalise; theirs as ImageFolder's default
-loader and references/classification do, with Pillow.
+Classification: both decode, resize to a random short side, crop, flip and normalize; torchvision with Pillow, by
+ImageFolder's default loader and the transforms of references/classification.
 """
 
 from __future__ import annotations
@@ -27,20 +27,30 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms import v2
 
 from resdet.benchmarks.classifier_speed import references_views
+from resdet.data.classification.loading import collate_images
+from resdet.data.detection.loading import collate_detection
 from resdet.data.images import read_image
-from resdet.data.loading import collate_detection, collate_images
 from resdet.data.transforms import DetectionAugmentation, Resizer
 from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resdet.structures import Sample
 
-Pipeline = Callable[[Path, int], object]  # a file and a seed
-BOXES = torch.tensor([[10.0, 10.0, 60.0, 60.0], [20.0, 5.0, 90.0, 40.0]])  # of every image
+Pipeline = Callable[[Path, int], object]  # from a file and a seed to the network's input
+BOXES = torch.tensor([[10.0, 10.0, 60.0, 60.0], [20.0, 5.0, 90.0, 40.0]])  # every image has these
 
 
 def data_speed(folder: Path, ours: Pipeline, theirs: Pipeline, repeats: int = 3) -> tuple[float, float]:
-    """(ours, torchvision's) images a second on one core: medians of passes over the folder, in turns.
+    """Time two pipelines on one core, in turns.
+
+    Args:
+        folder: of JPEG or PNG files; subfolders are searched.
+        ours: resdet's pipeline.
+        theirs: torchvision's pipeline.
+        repeats: passes over the folder by each.
+
+    Returns:
+        Images per second of ours and theirs, medians over the passes.
 
     Raises:
         UserError: there is no JPEG or PNG in the folder.
@@ -49,7 +59,7 @@ def data_speed(folder: Path, ours: Pipeline, theirs: Pipeline, repeats: int = 3)
     if not paths:
         raise UserError(f"{folder}: no .jpg or .png in this folder")
     with _one_core():
-        for run in (ours, theirs):  # once for the disk's cache
+        for run in (ours, theirs):  # fills the disk cache
             _seconds(run, paths)
         turns = [[len(paths) / _seconds(run, paths) for run in (ours, theirs)] for _ in range(repeats)]
     medians = [statistics.median(column) for column in zip(*turns, strict=True)]
@@ -57,7 +67,7 @@ def data_speed(folder: Path, ours: Pipeline, theirs: Pipeline, repeats: int = 3)
 
 
 def detection_pipelines(resizer: Resizer, augment: DetectionAugmentation | None) -> tuple[Pipeline, Pipeline]:
-    """Ours and torchvision's for a detector's training."""
+    """The training pipelines of a detector, resdet's and torchvision's; `augment` is None for no augmentation."""
     preprocess = Preprocess()
     labels, flags = torch.zeros(len(BOXES), dtype=torch.int64), torch.zeros(len(BOXES), dtype=torch.bool)
     mean, std = [v / 255 for v in IMAGENET_MEAN], [v / 255 for v in IMAGENET_STD]
@@ -83,10 +93,10 @@ def detection_pipelines(resizer: Resizer, augment: DetectionAugmentation | None)
 
 
 def classification_pipelines(cfg: Config) -> tuple[Pipeline, Pipeline]:
-    """Ours and torchvision's for a classifier's training on image files.
+    """The training pipelines of a classifier of image files, resdet's and torchvision's.
 
     Raises:
-        UserError: the config has no crops of files.
+        UserError: the config's data are not image files, or torchvision has no peer of their crop.
     """
     require(cfg, "a classifier of image files", "data.train_view")
     preprocess, view = Preprocess(), build(cfg.data.train_view)
@@ -114,7 +124,7 @@ def _seconds(run: Pipeline, paths: list[Path]) -> float:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """As in a loader's worker."""
+    """torch and OpenCV with one thread, as in a loader process."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -1,13 +1,13 @@
-"""The parts in which torchvision's Faster R-CNN and ours differ, each replaceable on either side.
+"""The parts in which torchvision's Faster R-CNN and resdet's differ; each can be exchanged.
 
-    contender = Contender.parse("resdet:siblings,align")      # ours with these two parts as torchvision has them
+    contender = Contender.parse("resdet:siblings,align")      # resdet's with these two parts of torchvision's
     cfg = contender.config(cfg)                               # the config of this contender
-    model = contender.detector(build(cfg.model))              # ours, or torchvision's with the same initial weights
+    model = contender.detector(build(cfg.model))              # resdet's, or torchvision's with the same weights
 
-What is not listed is the same on both sides. The data, the flips, SGD, clipping, the schedule, the frozen stages and
-the scoring are shared; matching, encoding, the losses and their denominators, the proposals and the frozen BN give the
-same losses and gradients, which tests/test_accuracy.py shows. (Of an image with too few anchors to sample, the RPN's
-loss is divided by their number in torchvision, by `anchors_per_image` here and in detectron2.)
+All else is shared (data, flips, SGD, clipping, schedule, frozen stages, scoring) or gives the same losses and gradients
+(matching, box encoding, losses and their denominators, proposals, frozen BN), which tests/benchmarks/test_accuracy.py
+verifies. One exception: for an image with too few anchors to sample, torchvision divides the RPN's loss by their
+number, resdet and detectron2 by `anchors_per_image`.
 """
 
 from __future__ import annotations
@@ -23,39 +23,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from resdet.benchmarks.part_names import PARTS
 from resdet.benchmarks.torchvision_peer import peer_inputs, torchvision_peer
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
-from resdet.detection.inference import Testing
+from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import Config
 from resdet.errors import UserError
 from resdet.structures import Batch, Detections, Features
 
 Side = Literal["resdet", "torchvision"]
 PADDING = 32  # torchvision pads a batch to a multiple of this many pixels
-PARTS = {
-    "siblings": "the two layers of the region head: initialized by siblings_std, or as nn.Linear does",
-    "align": "RoIAlign: the config's, or 2x2 samples a bin and cell i at pixel 16 i (aligned=False)",
-    "anchors": "sides as they are, or rounded to whole pixels",
-    "padding": "invisible, or to multiples of 32, with features and negative anchors outside of the image",
-    "resize": "by area below half the size, or bilinear always and sizes rounded down",
-    "order": "images of a step both wider than high or both not, or any two",
-}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two detectors, with some parts of the other's."""
+    """One of the two detectors, with some parts of the other one.
+
+    Args:
+        side: whose detector.
+        swapped: names of the other's parts (keys of PARTS).
+    """
 
     side: Side
     swapped: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> Contender:
-        """ "resdet", "torchvision", or one of them with parts of the other: "resdet:align,siblings".
+        """Read "resdet", "torchvision", or one of them with parts of the other: "resdet:align,siblings".
 
         Raises:
-            UserError: another side, or an unknown part.
+            UserError: an unknown side or part.
         """
         side, _, names = text.partition(":")
         swapped = frozenset(filter(None, names.split(",")))
@@ -68,17 +66,17 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """What `parse` reads, the parts in the order of PARTS."""
+        """The text that `parse` reads, with the parts in the order of PARTS."""
         parts = ",".join(part for part in PARTS if part in self.swapped)
         return f"{self.side}:{parts}" if parts else self.side
 
     def has(self, part: str) -> Side:
-        """Whose part it has."""
+        """Whose version of this part the contender has."""
         other: Side = "torchvision" if self.side == "resdet" else "resdet"
         return other if part in self.swapped else self.side
 
     def config(self, cfg: Config) -> Config:
-        """A copy of `cfg` with this contender's parts, as far as a config says them."""
+        """A copy of `cfg` with those of this contender's parts that a config decides."""
         cfg = copy.deepcopy(cfg)
         if self.has("siblings") == "torchvision":
             cfg.model.head.siblings_std = None
@@ -91,7 +89,7 @@ class Contender:
         return cfg
 
     def detector(self, model: FasterRCNN) -> FasterRCNN | TorchvisionDetector:
-        """This contender with the initial weights of `model`, which was built from `config`."""
+        """This contender with the weights of `model`, which was built from `config` and may be changed or returned."""
         if self.has("anchors") == "torchvision":
             settings = model.rpn.settings
             model.rpn.anchors = cast(Any, RoundedAnchors(settings.scales, settings.ratios))
@@ -104,14 +102,17 @@ class Contender:
 
 
 class TorchvisionDetector(nn.Module):
-    """torchvision's detector with the interface of ours in training and at test.
+    """torchvision's detector with the interfaces of resdet's in training and at test.
 
     Args:
-        model: whose weights and settings it gets.
-        pads: a batch is padded as torchvision does; False passes the images one by one, without any padding.
+        model: its weights and settings are copied.
+        pads: True: batches are padded as torchvision does; False: images are passed one by one, without padding.
+
+    Raises:
+        UserError: torchvision does not have a setting of `model`.
     """
 
-    testing = Testing()
+    settings = InferenceSettings()
 
     def __init__(self, model: FasterRCNN, pads: bool) -> None:
         super().__init__()
@@ -120,27 +121,27 @@ class TorchvisionDetector(nn.Module):
         self.peer = torchvision_peer(model, PADDING if pads else 1)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """torchvision's four losses of one training step."""
+        """torchvision's four losses, scalars by name."""
         images, targets = peer_inputs(batch)
         if self.pads:
-            return self.peer(images, targets)
+            return cast(dict[str, Tensor], self.peer(images, targets))
         losses = [self.peer([image], [target]) for image, target in zip(images, targets, strict=True)]
         return {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
 
     @torch.inference_mode()
-    def detect(self, views: Batch) -> list[Detections]:
-        """The detections of each image, in its own pixels."""
-        images, _ = peer_inputs(views)
+    def detect(self, batch: Batch) -> list[Detections]:
+        """The detections of each image in its original pixels."""
+        images, _ = peer_inputs(batch)
         answers = self.peer(images) if self.pads else [self.peer([image])[0] for image in images]
-        rows = zip(answers, views.scale, strict=True)
+        rows = zip(answers, batch.scale, strict=True)
         return [Detections(a["boxes"].float() / scale, a["scores"].float(), a["labels"] - 1) for a, scale in rows]
 
 
 class PaddedFasterRCNN(FasterRCNN):
-    """Ours, but blind to where an image ends, as torchvision's: the padding has features and anchors."""
+    """resdet's detector that treats padding as part of the image, as torchvision's: with features and anchors."""
 
     def trunk(self, batch: Batch) -> Features:
-        """conv1 to conv4 of the images padded to multiples of 32."""
+        """conv1 to conv4, on images padded to multiples of 32."""
         x = self.net.preprocess(batch.images, batch.sizes).to(self.net.dtype)
         height, width = x.shape[-2:]
         x = self.net.trunk(F.pad(x, (0, -width % PADDING, 0, -height % PADDING)))
@@ -149,7 +150,7 @@ class PaddedFasterRCNN(FasterRCNN):
 
 
 class RoundedAnchors(AnchorGenerator):
-    """torchvision's anchors, in the place of boxes/anchors.AnchorGenerator."""
+    """torchvision's anchors, with the interface of boxes/anchors.AnchorGenerator."""
 
     def __init__(self, scales: Any, ratios: Any) -> None:
         super().__init__((tuple(scales),), (tuple(ratios),))
@@ -159,11 +160,11 @@ class RoundedAnchors(AnchorGenerator):
         """Anchors of a height x width map, [height * width * num_anchors, 4]."""
         self.set_cell_anchors(torch.float32, torch.device(device))
         stride = torch.tensor(STRIDE, device=device)
-        return self.grid_anchors([[height, width]], [[stride, stride]])[0]
+        return cast(Tensor, self.grid_anchors([[height, width]], [[stride, stride]])[0])
 
 
 class BilinearResizer(Resizer):
-    """torchvision's: no averaging where an image shrinks, and sizes rounded down; to whole grey levels, as ours."""
+    """torchvision's resizing: bilinear without averaging, sizes rounded down; to uint8 as resdet's."""
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) after resizing."""
@@ -173,11 +174,11 @@ class BilinearResizer(Resizer):
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] -> the resized image."""
         height, width = self.size(*image.shape[:2])
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _refuse_other_settings(model: FasterRCNN) -> None:
-    """torchvision has no setting for these: the two would not be trained alike."""
+    """Raise UserError if a setting that is fixed in torchvision has another value here."""
     rpn, head = model.rpn.settings, model.head.settings
     fixed = {
         "rpn.beta": (rpn.beta, 1 / 9),
@@ -189,4 +190,4 @@ def _refuse_other_settings(model: FasterRCNN) -> None:
     }
     for name, (ours, theirs) in fixed.items():
         if abs(ours - theirs) > 1e-6:
-            raise UserError(f"model.{name} is {ours}: torchvision has no other than {theirs:.4g}, set that to compare")
+            raise UserError(f"model.{name} is {ours}: torchvision always has {theirs:.4g}; set that to compare")

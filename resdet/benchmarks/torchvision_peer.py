@@ -1,12 +1,11 @@
-"""torchvision's Faster R-CNN in C4 form with the weights of one of ours: the same function, for comparisons.
+"""torchvision's Faster R-CNN in C4 form with the weights of a resdet detector: the same function, for comparisons.
 
 peer = torchvision_peer(model)                        # a torchvision FasterRCNN
-differences = largest_differences(model, peer, batch) # of the map, logits, deltas, scores and boxes
+differences = largest_differences(model, peer, batch) # of feature map, logits, deltas, scores and boxes
 
-Everything that torchvision computes is torchvision's: the ResNet, the RPN, the sampling, the pooling, NMS. Changed is
-what would make it another function: the stride on the first 1x1 (the paper's place), anchors that are not rounded and
-16 apart whatever the image's size, no padding to multiples of 32, RoIAlign's `aligned` and samples, and conv5 as the
-head.
+ResNet, RPN, sampling, pooling and NMS are torchvision's code. Changed is only what would make it another function: the
+stride is on the first 1x1 convolution as in the paper, anchors are not rounded and always 16 pixels apart, images are
+not padded to multiples of 32, RoIAlign has resdet's `aligned` and samples, and conv5 is the head.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from resdet.detection.roi_head import HeadSettings
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
 from resdet.structures import Batch, Features
-from resdet.weights.weights import to_torchvision
+from resdet.weights.export import to_torchvision
 
 
 def torchvision_peer(model: FasterRCNN, size_divisible: int = 1) -> TorchvisionFasterRCNN:
-    """A torchvision detector that computes what `model` computes; in training too, with its own losses and sampling.
+    """Build a torchvision detector that computes the same function as `model`; its losses and sampling are its own.
 
-    It does not resize: give it images of the network's input size.
+    It does not resize: its images must have the network's input size.
 
     Args:
-        model: its weights are copied, its settings taken over.
-        size_divisible: a batch is padded to a multiple of this many pixels; 32 in torchvision.
+        model: its weights and settings are copied.
+        size_divisible: batches are padded to a multiple of this many pixels; 32 in torchvision.
 
     Raises:
-        UserError: the net is not one of torchvision's (a width other than 1, or Caffe's pool1).
+        UserError: torchvision has no such net (a width other than 1, or Caffe's pool1).
     """
     net, rpn, head = model.net, model.rpn.settings, model.head.settings
     if not isinstance(net, ResNet) or net.trunk_channels not in (256, 1024) or net.pool1 != "pad":
@@ -86,9 +85,11 @@ def torchvision_peer(model: FasterRCNN, size_divisible: int = 1) -> TorchvisionF
 
 
 def peer_inputs(batch: Batch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """A batch as torchvision takes it: float images on 0..1 and lists of boxes; the background is its class 0.
+    """Convert a batch to torchvision's inputs.
 
-    Boxes are in pixels of the network's input.
+    Returns:
+        Images, float [3, H, W] in 0..1 without padding; and for each a dict of boxes [G, 4] in pixels of the network's
+        input and labels [G] from 1 on, because 0 is torchvision's background.
     """
     images = [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes.tolist(), strict=True)]
     rows = zip(batch.boxes * batch.scale[:, None], batch.labels, batch.mask & ~batch.crowd, strict=True)
@@ -97,8 +98,15 @@ def peer_inputs(batch: Batch) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
 
 @torch.inference_mode()
 def largest_differences(model: FasterRCNN, peer: TorchvisionFasterRCNN, batch: Batch) -> dict[str, float]:
-    """The largest difference of every stage, both given that stage's same input: the map's as a part of its largest
-    value, boxes in pixels. Call before fold_for_inference and with both in eval().
+    """Compare the outputs of every stage, each computed from the same input.
+
+    Args:
+        model: in evaluation mode, before `fold_for_inference`.
+        peer: `torchvision_peer(model)`, in evaluation mode.
+        batch: images for both.
+
+    Returns:
+        Largest absolute difference by stage: of the feature map relative to its largest value, of boxes in pixels.
     """
     images, _ = peer_inputs(batch)
     inputs, _ = peer.transform(images)
@@ -140,7 +148,7 @@ def _difference(ours: Tensor, theirs: Tensor) -> float:
 
 
 def _nearest(ours: Tensor, theirs: Tensor) -> float:
-    """How far the box of ours that is hardest to find among theirs is from its nearest; infinite if counts differ."""
+    """Largest distance of one of our boxes to the nearest of theirs; infinite if their numbers differ."""
     if len(ours) != len(theirs):
         return float("inf")
     return torch.cdist(ours, theirs, p=torch.inf).amin(1).max().item()
@@ -157,7 +165,7 @@ class _Trunk(nn.Module):
         self.out_channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        return cast(Tensor, self.layers(x))
 
 
 class _Conv5(nn.Module):
@@ -166,11 +174,11 @@ class _Conv5(nn.Module):
         self.layer4 = layer4
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer4(x).mean((2, 3))
+        return cast(Tensor, self.layer4(x).mean((2, 3)))
 
 
 class _Normalize(GeneralizedRCNNTransform):
-    """Normalizes and pads, and leaves the size as it is."""
+    """Normalizes and pads, but does not resize."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target
@@ -182,9 +190,11 @@ class _Pool(MultiScaleRoIAlign):
         self.kind, self.bins, self.samples, self.aligned = head.pooling, head.bins, head.samples, head.aligned
 
     def forward(self, features: dict[str, Tensor], regions: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
-        if self.kind == "pool":  # in fp32, as its autocast does for roi_align
-            return roi_pool(features["0"].float(), [r.float() for r in regions], self.bins, 1 / STRIDE)
-        return roi_align(features["0"], regions, self.bins, 1 / STRIDE, self.samples, self.aligned)
+        if self.kind == "pool":  # in fp32, which autocast sees to for roi_align only
+            pooled = roi_pool(features["0"].float(), [r.float() for r in regions], self.bins, 1 / STRIDE)
+        else:
+            pooled = roi_align(features["0"], regions, self.bins, 1 / STRIDE, self.samples, self.aligned)
+        return cast(Tensor, pooled)
 
 
 class _Anchors(AnchorGenerator):
@@ -201,7 +211,7 @@ class _Anchors(AnchorGenerator):
 
 
 def move_strides(resnet: nn.Module) -> None:
-    """From torchvision's 3x3 to the paper's first 1x1."""
+    """Move the strides of a torchvision ResNet from the 3x3 to the first 1x1 convolution, the paper's place."""
     for name in ("layer2", "layer3", "layer4"):
         block = getattr(resnet, name)[0]
         block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
@@ -216,7 +226,7 @@ def _rpn_head(model: FasterRCNN) -> RPNHead:
 
 
 def _predictor(model: FasterRCNN) -> FastRCNNPredictor:
-    """Class 0 is torchvision's background, with four box outputs that nothing reads."""
+    """The output layers in torchvision's order: class 0 is the background, whose box deltas are not used."""
     scores, deltas = model.head.scores, model.head.deltas
     predictor = FastRCNNPredictor(scores.in_features, model.num_classes + 1)
     with torch.no_grad():

@@ -1,1 +1,1 @@
-"""How a run runs: build from a config, the training loop, precision, checkpoints, processes, logging."""
+"""What is the same for every task: configs, the training loop, schedules, precision, checkpoints, processes, logs."""

@@ -1,7 +1,7 @@
-"""Checkpoints: written whole or not at all, checked and read without running code (``weights_only=True``).
+"""Checkpoints: written atomically, and read without executing code from the file (`weights_only=True`).
 
-A checkpoint is a dict: format "resdet", step, model, config (its text), classes, and for resuming seed, optimizer,
-scaler, ema, best. A run keeps last.pth and the one before it, previous.pth.
+A checkpoint is a dict: format ("resdet"), step, model, config (as text), classes, and what a resume needs: seed,
+optimizer, scaler, schedule, random generators, EMA, best. A run keeps last.pth and the one before it, previous.pth.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ logger = logging.getLogger("resdet")
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write beside, flush to the disk, then rename: whoever looks sees the old file or the new one, never half of one.
+    """Write a checkpoint to a temporary file, flush it to the disk and rename it: readers never see part of a file.
 
-    The old last.pth becomes previous.pth.
+    Args:
+        path: the file. If it is named last.pth and exists, the old one is kept as previous.pth.
+        state: entries of the checkpoint.
+
+    Raises:
+        UserError: the file cannot be written, as on a full disk; the old one is unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -37,29 +42,29 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         if path.name == LAST and path.is_file():
             path.replace(path.with_name(PREVIOUS))
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # of a full disk torch's zip writer makes a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError on a full disk
         reason = error.strerror if isinstance(error, OSError) else str(error.__context__ or error).splitlines()[0]
-        raise UserError(f"{path} cannot be written: {reason}; the checkpoint before it is untouched") from error
+        raise UserError(f"{path} cannot be written: {reason}; the checkpoint before it is unchanged") from error
     finally:
         if partial.is_file():
             partial.unlink()
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read one of our checkpoints, onto the CPU.
+    """Read a checkpoint of this program; tensors are on the CPU.
 
     Raises:
-        UserError: the file is missing, cut short, damaged, of another program, or holds more than plain data.
+        UserError: the file is missing, truncated or damaged, of another program, or contains pickled code.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; train one, or give the path of last.pth or best.pth in a run")
     try:
-        damaged = zipfile.ZipFile(path).testzip()  # torch.load itself does not look at the checksums
+        damaged = zipfile.ZipFile(path).testzip()  # torch.load does not verify the checksums
         if damaged:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged byte leads the unpickler to IndexError, KeyError, struct.error ...
+    except Exception as error:  # damaged bytes raise IndexError, KeyError, struct.error ...
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise UserError(f"{path} is not a checkpoint that can be read safely ({reason}); give another file") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -68,7 +73,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def find_resume(work_dir: Path, resume: str | None) -> dict[str, Any] | None:
-    """The checkpoint to go on from: the file named, or with "auto" the run's last one that can be read, if any."""
+    """Find and read the checkpoint to resume.
+
+    Args:
+        work_dir: folder of the run.
+        resume: a file; "auto": the newest checkpoint in `work_dir` that can be read; None: do not resume.
+
+    Returns:
+        The checkpoint; None if there is nothing to resume.
+
+    Raises:
+        UserError: the file, or every checkpoint in the folder, cannot be read.
+    """
     if resume is None:
         return None
     if resume != "auto":
@@ -81,5 +97,5 @@ def find_resume(work_dir: Path, resume: str | None) -> dict[str, Any] | None:
         try:
             return read_checkpoint(path)
         except UserError as error:
-            logger.warning("%s; taking the one before it", error)
+            logger.warning("%s; using the one before it", error)
     return read_checkpoint(found[-1])

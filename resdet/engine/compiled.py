@@ -1,10 +1,10 @@
-"""torch.compile for the convolutional parts of a net, while a `with` lasts.
+"""torch.compile for the convolutional parts of a net, within a `with` block.
 
 with compiled(model.net, run.compile):
     losses = model(batch)
 
-The net's trunk and head become one graph each, in which the frozen BN, ReLU, additions and paddings between the
-convolutions are fused. Proposals, sampling and pooling stay as they are: they are small, and NMS has no fixed size.
+Trunk and head become one graph each, in which frozen BN, ReLU, additions and paddings are fused. Proposals, sampling
+and pooling are not compiled: they take little time, and the output size of NMS depends on the data.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any, Protocol
 
 import torch
 
-FORMS = 64  # training or not, with gradients or not, one image or several, padded or not: torch's limit of 8 is too low
+RECOMPILE_LIMIT = 64  # variants of a graph: train or eval, grad or not, batch of one or more, padded or not; torch's: 8
 
 
 class Net(Protocol):
-    """A net of resdet/nets."""
+    """A net of resdet/nets, as far as `compiled` needs it."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Its methods that are worth a compilation."""
+        """Names of the methods to compile."""
         ...
 
 
 @contextmanager
 def compiled(net: Net, mode: str | None = "default", **options: Any) -> Iterator[None]:
-    """Compile a net's `parts`, trunk and head, for this block of code; the weights stay the net's own.
+    """Compile the methods `net.parts` within this block; afterwards the net is as before. Weights are shared.
 
-    Meant for GPUs. The first step takes up to some minutes; so do the first images of another size, unless `dynamic`.
+    Meant for GPUs. The first call takes up to minutes; so does each new image size, unless `dynamic` is True.
 
     Args:
-        net: computes as before afterwards.
-        mode: torch.compile's: "reduce-overhead" replays CUDA graphs; None changes nothing.
-        options: of torch.compile.
+        net: whose methods are replaced.
+        mode: of torch.compile: "reduce-overhead" replays CUDA graphs; None: do not compile.
+        options: further arguments of torch.compile.
     """
     if mode is None:
         yield
@@ -44,7 +44,7 @@ def compiled(net: Net, mode: str | None = "default", **options: Any) -> Iterator
     for name in net.parts:
         setattr(net, name, torch.compile(getattr(net, name), mode=mode, **options))
     try:
-        with torch._dynamo.config.patch(recompile_limit=FORMS):
+        with torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):
             yield
     finally:
         for name in net.parts:

@@ -1,21 +1,25 @@
-"""Several processes, one a GPU (or CPU): torchrun or SLURM starts them, torch.distributed joins them.
+"""Training on several GPUs or machines: one process per device, started by torchrun or SLURM.
 
-torchrun --nproc-per-node 8 tools/train_det.py CONFIG --launcher pytorch
+torchrun --nproc-per-node 8 -m resdet train-det CONFIG --launcher pytorch
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
 
 from resdet.errors import UserError
 
@@ -23,21 +27,32 @@ __all__ = [
     "add_up",
     "close_processes",
     "copy_from_main",
+    "distribute",
+    "explain_lost_process",
     "gather_objects",
     "get_rank",
     "get_world_size",
+    "images_per_pass",
     "is_main_process",
     "join_processes",
-    "name_a_lost_process",
+    "no_gradient_exchange",
 ]
+
+T = TypeVar("T")
 
 
 def join_processes(launcher: str, device: str) -> torch.device:
-    """Join the other processes, if any, and say which device this one has.
+    """Join the process group, if there are several processes, and select this process's device.
 
     Args:
-        launcher: "none", "pytorch" (torchrun's environment) or "slurm" (srun's).
-        device: "auto", "cpu", "cuda" or "cuda:1".
+        launcher: what started the processes: "none" (there is one), "pytorch" (torchrun) or "slurm" (srun).
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+
+    Returns:
+        The device; a GPU is also made the current one.
+
+    Raises:
+        UserError: an unknown device, no GPU, or no launcher's environment.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:1")
@@ -48,46 +63,63 @@ def join_processes(launcher: str, device: str) -> torch.device:
         _slurm_environment()
     if launcher != "none":
         if "RANK" not in os.environ:
-            raise UserError("--launcher pytorch: start with torchrun --nproc-per-node N tools/train_det.py ...")
-        if not dist.is_initialized():  # by an earlier run of this program
+            raise UserError("--launcher pytorch: start with torchrun --nproc-per-node N -m resdet train-det ...")
+        if not dist.is_initialized():  # an earlier run of this program may have joined
             _meet("nccl" if wants_gpu else "gloo")
     if not wants_gpu:
         return torch.device("cpu")
     index = int(device[5:]) if ":" in device else int(os.environ.get("LOCAL_RANK", 0))
-    if torch.cuda.device_count() == 1:  # SLURM's --gpus-per-task 1 shows each process its own alone
+    if torch.cuda.device_count() == 1:  # with SLURM's --gpus-per-task 1 each process sees only its own
         index = 0
     chosen = torch.device("cuda", index)
     torch.cuda.set_device(chosen)
     return chosen
 
 
-def gather_objects(value: list) -> list:
-    """The lists of all processes, one after the other, on every process."""
+def images_per_pass(images: int, accumulate: int, key: str = "data.images") -> int:
+    """Images per forward pass, over all processes.
+
+    Args:
+        images: images per optimizer step, over all processes and accumulated passes.
+        accumulate: passes per optimizer step.
+        key: where the config has `images`, for the message.
+
+    Raises:
+        UserError: `images` is not divisible by the number of passes times that of processes.
+    """
+    parts = accumulate * get_world_size()
+    if images % parts:
+        raise UserError(f"{key}={images} cannot be divided by {parts} (loop.accumulate x processes) evenly")
+    return images // accumulate
+
+
+def gather_objects(value: list[T]) -> list[T]:
+    """Concatenate the lists of all processes by rank; every process gets the result."""
     if get_world_size() == 1:
         return value
-    parts: list[list] = [[] for _ in range(get_world_size())]
+    parts: list[list[T]] = [[] for _ in range(get_world_size())]
     dist.all_gather_object(parts, value)
     return [item for part in parts for item in part]
 
 
 def add_up(tensor: torch.Tensor) -> None:
-    """Add up a tensor over all processes, in place."""
+    """Sum a tensor over all processes, in place."""
     if get_world_size() > 1:
         dist.all_reduce(tensor)
 
 
 def copy_from_main(module: nn.Module) -> None:
-    """Give all processes the main one's parameters and buffers: BN has followed each process's own images."""
+    """Copy parameters and buffers of the main process to all others, whose BN has seen other images."""
     for tensor in module.state_dict().values() if get_world_size() > 1 else ():
         dist.broadcast(tensor, src=0)
 
 
 @contextmanager
-def name_a_lost_process() -> Iterator[None]:
-    """Say what it means when an exchange with the other processes fails: one of them has died.
+def explain_lost_process() -> Iterator[None]:
+    """Explain a failed exchange between processes: one of them has died.
 
     Raises:
-        UserError: in place of the exchange's own error.
+        UserError: another process has died; replaces the error of NCCL or gloo.
     """
     try:
         yield
@@ -96,25 +128,51 @@ def name_a_lost_process() -> Iterator[None]:
         if get_world_size() == 1 or not (isinstance(error, dist.DistError) or "gloo" in text):
             raise
         raise UserError(
-            f"process {get_rank()} of {get_world_size()} has lost another one ({text}): that one's own error is above "
+            f"process {get_rank()} of {get_world_size()} has lost another one ({text}): the other's error is above "
             "or in its log; go on with --resume, which torchrun --max-restarts N does by itself"
         ) from error
 
 
 def close_processes() -> None:
-    """Leave the group; without it torch warns at exit."""
+    """Leave the process group; without this torch warns at exit."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
+def distribute(model: nn.Module, device: torch.device) -> nn.Module:
+    """Wrap a model in DistributedDataParallel; with one process it is returned as it is.
+
+    BN buffers are copied from the main process before each forward pass, unless all BN is frozen.
+    """
+    if get_world_size() == 1:
+        return model
+    ids = [device.index] if device.type == "cuda" else None
+    has_bn = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.13
+    buffers: dict[str, Any] = {name: has_bn}
+    return DistributedDataParallel(model, device_ids=ids, **buffers)
+
+
+def no_gradient_exchange(model: nn.Module, wanted: bool) -> AbstractContextManager[Any]:
+    """A context in which a distributed model does not exchange gradients, if `wanted`.
+
+    For accumulated passes: all but the last one of a step.
+    """
+    return model.no_sync() if wanted and isinstance(model, DistributedDataParallel) else nullcontext()
+
+
 def _meet(backend: str) -> None:
-    """Join the group. After a restart on one machine torchrun's store still has the dead processes' addresses."""
+    """Join the process group.
+
+    torchrun's store keeps the addresses of dead processes after a restart on one machine; a key prefix avoids them.
+    """
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT")
     if restart is None or os.environ.get("LOCAL_WORLD_SIZE") != os.environ.get("WORLD_SIZE"):
         dist.init_process_group(backend)
         return
     store, rank, world = next(rendezvous("env://"))
-    dist.init_process_group(backend, store=dist.PrefixStore(f"restart{restart}", store), rank=rank, world_size=world)
+    dist.init_process_group(backend, store=PrefixStore(f"restart{restart}", store), rank=rank, world_size=world)
 
 
 def _slurm_environment() -> None:
@@ -132,5 +190,5 @@ def _slurm_environment() -> None:
         except (OSError, subprocess.CalledProcessError) as error:
             raise UserError("--launcher slurm: scontrol does not answer; set MASTER_ADDR to the first host") from error
         os.environ["MASTER_ADDR"] = hosts.stdout.split()[0]
-    # Two jobs on one machine must not meet at one port.
+    # Two jobs on one machine must not use the same port.
     os.environ.setdefault("MASTER_PORT", str(20_000 + int(os.environ.get("SLURM_JOB_ID", 9500)) % 20_000))

@@ -1,6 +1,6 @@
-"""What a run says: to the terminal and run.log through mmengine's logger, figures through its visual back ends.
+"""Logs: text to the terminal and to run.log, figures to scalars.json and to other back ends, by mmengine.
 
-Back ends by name: "local" (scalars.json, one JSON object a line; always on), "tensorboard", "wandb", "mlflow".
+Back ends: "local" (scalars.json, one JSON object per line; always on), "tensorboard", "wandb", "mlflow".
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ BACKENDS = {"tensorboard": TensorboardVisBackend, "wandb": WandbVisBackend, "mlf
 
 
 def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
-    """Send the "resdet" logger to the terminal (in colour only there) and, with the date, to `work_dir`/NAME.log."""
+    """Send the "resdet" logger to the terminal, in colour, and to `work_dir`/NAME.log, with the date.
+
+    Processes other than the main one log errors only.
+    """
     made = MMLogger(name="resdet", log_file=str(work_dir / f"{name}.log"), file_mode="a")
     for handler in made.handlers:
         in_file = isinstance(handler, logging.FileHandler)
@@ -43,7 +46,15 @@ def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
 
 
 class Scalars:
-    """Figures by step, to every back end; on the main process only."""
+    """Records figures by step in every back end, on the main process.
+
+    Args:
+        work_dir: folder of the run.
+        backends: names of back ends besides "local".
+
+    Raises:
+        UserError: an unknown back end, or its package is not installed.
+    """
 
     def __init__(self, work_dir: Path, backends: Sequence[str] = ()) -> None:
         self.path = work_dir / "scalars.json"
@@ -62,7 +73,7 @@ class Scalars:
             backend.add_scalars({"iteration": step, **values}, step)
 
     def forget_after(self, step: int) -> None:
-        """Drop what another run in this folder, or this one before it was killed, recorded after `step`."""
+        """Remove from scalars.json what an older or interrupted run in this folder recorded after `step`."""
         if not self.backends or not self.path.is_file():
             return
         kept = [r for r in read_scalars(self.path) if r["iteration"] <= step]
@@ -71,7 +82,7 @@ class Scalars:
         partial.replace(self.path)
 
     def close(self) -> None:
-        """Let back ends that send over a network finish."""
+        """Wait for back ends that send over a network."""
         for backend in self.backends:
             backend.close()
 
@@ -79,14 +90,14 @@ class Scalars:
 def _start_backend(name: str, work_dir: Path) -> BaseVisBackend:
     backend = BACKENDS[name](str(work_dir))
     try:
-        _ = backend.experiment  # mmengine imports the package here
+        _ = backend.experiment  # this is where mmengine imports the package
     except ImportError as error:
         raise UserError(f"log back end '{name}' needs its package: pip install resdet[{name}]") from error
     return backend
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:
-    """The records of a run, in order; an unfinished last line is left out."""
+    """Records of scalars.json in their order: dicts with "iteration" and figures. Incomplete lines are skipped."""
     records = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         try:
@@ -96,5 +107,12 @@ def read_scalars(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _has_colour(handler: logging.StreamHandler) -> bool:
+def clock(seconds: float) -> str:
+    """Seconds as "1:02:03", or "2:03" below an hour."""
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def _has_colour(handler: logging.StreamHandler[Any]) -> bool:
     return handler.stream is sys.stdout and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -1,4 +1,4 @@
-"""The most memory that this process has used since it was last asked.
+"""Peak memory of this process.
 
 forget_peak(device); work(); print(peak_gib(device))
 """
@@ -16,22 +16,22 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def forget_peak(device: torch.device) -> None:
-    """Start anew. Where the system cannot (no Linux), the peak stays that of the whole process."""
+    """Reset the peak. On a CPU this needs Linux; on other systems the peak covers the whole process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
-        RESET.write_text("5")  # proc(5): resets VmHWM
+        RESET.write_text("5")  # resets VmHWM, see proc(5)
     except OSError:
         return
 
 
 def peak_gib(device: torch.device) -> float:
-    """Allocated on a GPU, resident on a CPU; loader processes aside."""
+    """Peak memory since `forget_peak`, in GiB: allocated by torch on a GPU, resident on a CPU. Loaders do not count."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()) if STATUS.is_file() else None
     if found:
         return int(found[1]) / 2**20
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, others KiB
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

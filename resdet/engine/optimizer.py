@@ -1,4 +1,4 @@
-"""SGD as the paper and Caffe have it, and a learning rate that follows the number of images a step."""
+"""SGD with the paper's settings, and a learning rate scaled by the number of images per step."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ def build_sgd(
     double_bias_lr: bool = False,
     decay_bn: bool = True,
 ) -> SGD:
-    """SGD over the parameters that require a gradient.
+    """SGD over the parameters that require a gradient; a config's section `optimizer`.
 
     Args:
-        model: frozen parameters are left out.
-        lr: for steps of `reference_images`; the rate used is lr x images / reference_images (linear rule).
-        images: images in one optimizer step, over all processes and accumulated passes.
-        reference_images: see lr.
-        momentum: .9 in the paper.
-        weight_decay: 1e-4 for classification, 5e-4 for Faster R-CNN.
-        double_bias_lr: biases get twice the rate and no decay, as in the Caffe models' files.
-        decay_bn: False leaves the BN's weight and bias without decay.
+        model: whose parameters are optimized; frozen ones are not.
+        lr: base learning rate for `reference_images` images per step. The rate used is
+            lr * images / reference_images (the linear scaling rule of Goyal et al. 2017).
+        images: images per optimizer step, over all processes and accumulated passes.
+        reference_images: images per step that `lr` is meant for.
+        momentum: 0.9 in the paper (Sect. 3.4).
+        weight_decay: 1e-4 for classification (Sect. 3.4), 5e-4 in py-faster-rcnn.
+        double_bias_lr: biases have twice the rate and no decay, as in the prototxt files of the Caffe models.
+        decay_bn: False: no weight decay on weight and bias of BN.
     """
     scaled = lr * images / reference_images
-    groups: dict[tuple[float, float], list] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     norms = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters(recurse=False)}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -1,10 +1,11 @@
-"""One context decides the precision: convolutions and matrix products in bf16 or fp16 if asked, the rest in fp32.
+"""Mixed precision: convolutions and matrix products in bf16 or fp16 under autocast, the rest in fp32.
 
-Decoding of boxes, IoU, NMS, losses and BN statistics stay in fp32 by themselves (boxes/, autocast's own lists).
+Box decoding, IoU, NMS, losses and BN statistics always run in fp32, enforced by boxes/ and by autocast's op lists.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -16,10 +17,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def precision_context(precision: Precision, device: torch.device) -> torch.autocast:
-    """``with precision_context("bf16", device): losses = model(batch)``.
+    """An autocast context; for "fp32" it does nothing.
 
     Raises:
-        UserError: fp16 on a CPU, which has no fast path for it.
+        UserError: fp16 on a CPU, where it is slow.
     """
     if precision == "fp16" and device.type == "cpu":
         raise UserError("--precision fp16 needs a GPU; on a CPU use bf16")
@@ -27,10 +28,13 @@ def precision_context(precision: Precision, device: torch.device) -> torch.autoc
 
 
 def fast_precision(device: torch.device) -> Precision:
-    """bf16 where the device multiplies it faster than fp32 (AMX or AVX512-BF16, Ampere and later), else fp32."""
+    """The fastest precision of a device: bf16 on a CPU with AMX or AVX512-BF16 and on GPUs from Ampere on, fp16 on
+    older GPUs, fp32 on other CPUs.
+    """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if torch.backends.mkldnn.is_available() and _cpu_has_bf16() else "fp32"
+    has_onednn: Callable[[], bool] = torch.backends.mkldnn.is_available
+    return "bf16" if has_onednn() and _cpu_has_bf16() else "fp32"
 
 
 def _cpu_has_bf16() -> bool:

@@ -1,4 +1,7 @@
-"""What every command that trains or evaluates shares: folder, device, precision, seed, processes."""
+"""A run: where a program that trains or tests writes, and the device, precision and seed that it computes with.
+
+run = start_run("runs/mine", RunOptions(device="cuda", seed=1))
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,41 @@ from resdet.errors import UserError
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run on this process.
+class RunOptions:
+    """What a program is asked for; the defaults are those of the command line.
 
-    work_dir: checkpoints, logs, figures and pictures go here.
-    resume: "auto", a checkpoint's path, or None.
-    init_from: weights to start from (weights/weights.py names the origins), or None.
-    backends: where figures go besides scalars.json (engine/log.py).
-    compile: the mode to compile the net with (engine/compiled.py), or None.
-    whole: the folder of the whole run, where work_dir is that of one of its trainings; None: there is but one.
+    Args:
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+        precision: of convolutions and matrix products; None: bf16 where the device computes it faster than fp32.
+        seed: of Python's, NumPy's and torch's generators.
+        launcher: what started the processes: "none", "pytorch" (torchrun) or "slurm".
+        resume: "auto" (the run's last checkpoint), the path of a checkpoint, or None.
+        init_from: weights to start from: a file, or the name of weights that torchvision downloads; or None.
+        backends: where figures go besides scalars.json: "tensorboard", "wandb", "mlflow".
+        command: the command line, for the page.
+        compile: mode of torch.compile for the net, or None.
+    """
+
+    device: str = "auto"
+    precision: Precision | None = None
+    seed: int = 0
+    launcher: str = "none"
+    resume: str | None = None
+    init_from: str | None = None
+    backends: Sequence[str] = ()
+    command: str = ""
+    compile: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was started, in this process.
+
+    Attributes:
+        work_dir: folder of checkpoints, logs, figures and pictures.
+        device, precision: chosen for this process.
+        seed, resume, init_from, backends, command, compile: as in RunOptions.
+        whole: folder of the whole run if `work_dir` is that of one of its stages; None: there are no stages.
     """
 
     work_dir: Path
@@ -44,39 +73,36 @@ class Run:
     whole: Path | None = None
 
 
-def start_run(
-    work_dir: str | Path,
-    device: str = "auto",
-    precision: Precision | None = None,
-    seed: int = 0,
-    launcher: str = "none",
-    resume: str | None = None,
-    init_from: str | None = None,
-    backends: Sequence[str] = (),
-    command: str = "",
-    compile: str | None = None,
-    log: str = "run",
-) -> Run:
-    """Join the processes, choose the device, seed the generators, start the log (WORK_DIR/LOG.log).
+def start_run(work_dir: str | Path, options: RunOptions | None = None, log: str = "run") -> Run:
+    """Join the processes, choose the device, seed the random generators, make the folder, start the log.
 
-    precision: None takes the fast one of the device (bf16 where it multiplies faster).
+    Args:
+        work_dir: folder of the run.
+        options: what was asked for; None: the defaults.
+        log: the log is appended to `work_dir`/LOG.log.
+
+    Raises:
+        UserError: an option is unknown or does not fit this machine, or the folder cannot be made.
     """
-    chosen = join_processes(launcher, device)
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    options = options or RunOptions()
+    device = join_processes(options.launcher, options.device)
+    random.seed(options.seed)
+    np.random.seed(options.seed)
+    torch.manual_seed(options.seed)
     work_dir = Path(work_dir)
     make_folder(work_dir)
     start_logging(work_dir, log)
-    fast = precision or fast_precision(chosen)
-    run = Run(work_dir, chosen, fast, seed, resume, init_from, backends, command, compile)
+    run = Run(
+        work_dir, device, options.precision or fast_precision(device), options.seed, options.resume,
+        options.init_from, options.backends, options.command, options.compile,
+    )  # fmt: skip
     facts = ", ".join(f"{k} {v}" for k, v in environment(run).items())
     logging.getLogger("resdet").info("%s", facts)
     return run
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for results.
+    """Make a folder, and those above it, unless it exists.
 
     Raises:
         UserError: there is a file of that name, or no permission.
@@ -88,9 +114,15 @@ def make_folder(path: Path) -> None:
 
 
 def same_classes(ours: Sequence[str], theirs: Sequence[str], where: str) -> None:
-    """Refuse two lists of classes that differ: label k would mean two things.
+    """Check that two lists of class names are equal, so that a label means the same in both.
 
-    where: whose lists they are, for the message.
+    Args:
+        ours: names by label.
+        theirs: names by label.
+        where: what the two lists belong to, for the message: "data.train and data.test".
+
+    Raises:
+        UserError: they differ.
     """
     if tuple(ours) == tuple(theirs):
         return
@@ -99,7 +131,7 @@ def same_classes(ours: Sequence[str], theirs: Sequence[str], where: str) -> None
 
 
 def environment(run: Run) -> dict[str, str]:
-    """The machine and the versions, for the log and the page."""
+    """Device, precision, seed, process and versions by name, for the log and the page."""
     gpu = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else ""
     return {
         "device": gpu or f"CPU ({_processor()}, {torch.get_num_threads()} threads)",

@@ -1,12 +1,12 @@
-"""Learning rates as functions of the step, and of the run's own figures where the paper looks at them.
+"""Learning rate schedules: a factor on the base rate as a function of the step, or also of the run's figures.
 
 schedule = MultiStep(steps=80_000, milestones=(60_000,), warmup=500)
-schedule(0)          # the factor on the base learning rate at step 0
+schedule(0)          # the factor at step 0
 schedule = Plateau(steps=600_000)               # ImageNet: divided by 10 when the error plateaus (Sect. 3.4)
-schedule = WarmUntil(schedule, below=80)        # ResNet-110: a tenth until the training error is under 80 % (Sect. 4.2)
+schedule = WarmUntil(schedule, below=80)        # ResNet-110: a tenth until the training error is below 80 % (Sect. 4.2)
 
-What a schedule has learned from figures goes into the checkpoints; the step alone decides the rest, so that a changed
-config needs no stored state.
+A checkpoint holds only the state that depends on metrics. Everything else is computed from the step and the present
+config, so a schedule may be changed on a resume.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Schedule(ABC):
         """The factor at `step`."""
 
     def observe(self, figures: Mapping[str, float]) -> None:  # noqa: B027
-        """Look at the figures of a line of the log, or of a validation: the same on all processes."""
+        """Take note of the figures of a log line or a validation; they are the same on all processes."""
 
     def state(self) -> dict[str, Any]:
-        """What `observe` has learned."""
+        """What `observe` keeps, for a checkpoint."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:  # noqa: B027
@@ -40,9 +40,14 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class MultiStep(Schedule):
-    """Divided at milestones (the paper: by 10), after an optional linear warm-up.
+    """The rate is multiplied by `gamma` at each milestone, after an optional linear warm-up.
 
-    steps, milestones and warmup count optimizer steps; `warmup_factor` is where the warm-up starts.
+    Args:
+        steps: optimizer steps of the training.
+        milestones: steps at which the rate falls.
+        gamma: 0.1 in the paper.
+        warmup: steps of the warm-up; 0: none.
+        warmup_factor: factor at step 0 of the warm-up; it grows linearly to 1.
     """
 
     steps: int
@@ -59,7 +64,13 @@ class MultiStep(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From the base learning rate to zero along half a cosine; for short runs, where steps waste the end."""
+    """From the base rate to zero along half a cosine (Loshchilov and Hutter 2017), without restarts; not in the paper.
+
+    Args:
+        steps: optimizer steps of the training.
+        warmup: steps of a linear warm-up; 0: none.
+        warmup_factor: factor at step 0 of the warm-up.
+    """
 
     steps: int
     warmup: int = 0
@@ -71,13 +82,15 @@ class Cosine(Schedule):
 
 
 class Plateau(Schedule):
-    """Divided by ten whenever a figure has stopped falling (Sect. 3.4: "when the error plateaus").
+    """The rate is multiplied by `gamma` when a figure of the validation stops falling (Sect. 3.4).
+
+    The paper divides by 10 "when the error plateaus" without defining it: patience and margin are ours.
 
     Args:
-        steps: of the run.
-        figure: of the validation; loop.validate_every decides how often it is looked at.
-        patience: so many validations in a row without a new lowest figure divide the rate.
-        margin: a new lowest figure is lower by more than this.
+        steps: optimizer steps of the training.
+        figure: name of the figure; `loop.validate_every` decides how often there is one.
+        patience: validations in a row without a new minimum after which the rate falls.
+        margin: a new minimum is lower than the old one by more than this, in the figure's unit (percent).
         gamma: the factor.
     """
 
@@ -97,7 +110,7 @@ class Plateau(Schedule):
         return self.gamma**self.divisions
 
     def observe(self, figures: Mapping[str, float]) -> None:
-        """Count validations without progress."""
+        """Count the validations since the last minimum."""
         if self.figure not in figures:
             return
         if figures[self.figure] < self.lowest - self.margin:
@@ -108,7 +121,7 @@ class Plateau(Schedule):
             self.divisions, self.waited = self.divisions + 1, 0
 
     def state(self) -> dict[str, Any]:
-        """The lowest figure, the validations since, and the divisions so far."""
+        """The minimum, the validations since, and how often the rate fell."""
         return {"lowest": self.lowest, "waited": self.waited, "divisions": self.divisions}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -117,13 +130,14 @@ class Plateau(Schedule):
 
 
 class WarmUntil(Schedule):
-    """Another schedule, times `factor` until a figure of the training's log falls under `below` (Sect. 4.2).
+    """Another schedule, multiplied by `factor` until a figure of the training log is below a limit (Sect. 4.2).
 
     Args:
-        schedule: what follows; its steps count from the start of the run.
-        figure: the mean since the last line of the log; loop.log_every decides how often it is looked at.
-        below: in percent.
-        factor: on the rate until then.
+        schedule: the other schedule; its steps count from the start of the training.
+        figure: name of the figure, which is a mean since the previous log line; `loop.log_every` decides how often
+            there is one.
+        below: the limit, in percent; 80 in the paper.
+        factor: 0.1 in the paper.
     """
 
     def __init__(
@@ -133,16 +147,16 @@ class WarmUntil(Schedule):
         self.steps, self.warm = schedule.steps, False
 
     def __call__(self, step: int) -> float:
-        """The factor on the base learning rate at `step`, as of the last line of the log."""
+        """The factor on the base learning rate at `step`."""
         return self.schedule(step) * (1.0 if self.warm else self.factor)
 
     def observe(self, figures: Mapping[str, float]) -> None:
-        """Once under the limit, the full rate stays."""
+        """Note whether the figure was ever below the limit, and pass the figures on."""
         self.warm = self.warm or figures.get(self.figure, math.inf) < self.below
         self.schedule.observe(figures)
 
     def state(self) -> dict[str, Any]:
-        """Whether the limit was passed, and the other schedule's state."""
+        """Whether the figure was below the limit, and the state of the other schedule."""
         return {"warm": self.warm, "schedule": self.schedule.state()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""What a run is: train a classifier or a detector, evaluate, predict. Reads top-down like the paper."""
+"""Runs from a config: training, testing and prediction of classifiers, detectors and localizers."""

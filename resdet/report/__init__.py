@@ -1,4 +1,5 @@
-"""What a person looks at: drawn detections (`drawing`), curves (`curves`), tables (`tables`) and run pages (`page`).
+"""Drawn boxes (`drawing`), plots (`curves`, `errors`), tables (`tables`) and the page of a run (`page`).
 
-Arrays and numbers in, pictures and text out: nothing here knows a network, a data set or a config.
+Functions take arrays and numbers and return pictures and text. Only `nets` imports networks, and only `localization`
+a data set.
 """

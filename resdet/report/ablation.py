@@ -1,4 +1,4 @@
-"""Table 9 as a picture: mean AP of every row, at an IoU of .5 and over .5:.95.
+"""A plot of Table 9: mAP of every row, at IoU 0.5 and averaged over IoU 0.5:0.05:0.95.
 
 figure = ablation_figure({"baseline": {"mAP50": [.482], "mAP50_95": [.271]}, "+ box refinement": ...})
 save_figure(figure, "ablation.svg")
@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from resdet.report.figures import LEGEND, WIDTH, colour_of, style, style_legend
+from resdet.report.figures import WIDTH, add_legend, colour_of, style
 
 TITLES = {"mAP50": "mAP@.5", "mAP50_95": "mAP@[.5,.95]"}
 
 
 def ablation_figure(rows: Mapping[str, Mapping[str, Sequence[float]]], title: str = "mean AP (%)") -> Figure:
-    """Bars a row, from the top down; lines are a standard deviation over the trainings, where there are several.
+    """A bar per row and figure, from top to bottom; with several trainings, lines show the standard deviation.
 
-    rows: by name, of each figure of TITLES a value for each training, in 0..1.
+    Args:
+        rows: by name of the row and of the figure (the keys of TITLES): a value in 0..1 per training.
+        title: of the plot.
     """
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(rows)), layout="constrained")
     axes = figure.subplots()
@@ -41,5 +43,5 @@ def ablation_figure(rows: Mapping[str, Mapping[str, Sequence[float]]], title: st
     axes.set_xlim(0, max(5.0, 1.15 * max(mean + deviation for mean, deviation in ends)))
     axes.grid(visible=False, axis="y")
     style(axes, title)
-    style_legend(axes.legend(loc="lower right", fontsize=8, **LEGEND))
+    add_legend(axes, loc="lower right", fontsize=8)
     return figure

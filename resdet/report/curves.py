@@ -1,4 +1,4 @@
-"""Precision-recall curves and training curves of a detector, as matplotlib figures.
+"""Plots of a detector: precision-recall curves and training curves.
 
 figure = precision_recall_figure(results, classes, "VOC 2007 test")
 figure = training_figure(records)             # of scalars.json
@@ -12,35 +12,34 @@ from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from resdet.report.figures import (
     INK,
-    LEGEND,
     MUTED,
     WIDTH,
     Series,
+    add_legend,
     colour_of,
     empty_figure,
     key_of,
+    label_iterations,
     moving_mean,
     series_of,
     short_name,
     style,
-    style_legend,
-    thousands,
 )
 from resdet.report.tables import format_ap
 
-MOST_LABELLED = 20  # more classes than this, and only the best and worst ones are named
-EXTREMES = 5  # ... this many at either end
+MOST_LABELLED = 20  # with more classes only the best and the worst ones are named
+EXTREMES = 5  # classes named at either end
 MOST_METRICS = 6
-MOST_POINTS = 800  # drawn of a training curve; means are taken over all
+MOST_POINTS = 800  # points drawn of a training curve; means are over all of them
 
 
 class ClassResult(Protocol):
-    """What is drawn of one class: recall and precision [n] by falling score, and the average precision (or NaN)."""
+    """Results of a class: recall and precision [n] in descending order of the score, and AP (NaN: undefined)."""
 
     @property
     def recall(self) -> NDArray[np.floating]: ...  # noqa: D102
@@ -54,11 +53,19 @@ class ClassResult(Protocol):
 
 
 def precision_recall_figure(results: Sequence[ClassResult], classes: Sequence[str], title: str) -> Figure:
-    """One interpolated curve a class, legend by falling AP.
+    """An interpolated precision-recall curve per class, with a legend in descending order of AP.
 
-    Drawn is the precision that AP is computed from: at each recall the highest precision at this recall or beyond
-    (VOC devkit, `VOCevaldet.m`). With more than `MOST_LABELLED` classes only the `EXTREMES` best and worst are
-    coloured and named, the others are a grey bundle. Classes with an undefined AP have no curve; the legend says so.
+    The precision is that which AP is computed from: at each recall the highest one at this recall or beyond (VOC
+    devkit, `VOCevaldet.m`). With more than `MOST_LABELLED` classes only the `EXTREMES` best and worst are coloured and
+    named, the others are grey. Classes with an undefined AP have no curve; the legend counts them.
+
+    Args:
+        results: by label.
+        classes: names, by label.
+        title: of the plot.
+
+    Raises:
+        ValueError: there are not as many results as classes.
     """
     if len(results) != len(classes):
         raise ValueError(f"{len(results)} results but {len(classes)} classes")
@@ -86,15 +93,12 @@ def precision_recall_figure(results: Sequence[ClassResult], classes: Sequence[st
     if len(defined) < len(results):
         handles.append(key_of("none"))
         labels.append(f"{len(results) - len(defined)} undefined")
-    legend = axes.legend(
-        handles, labels, title="AP  class", loc="upper left", bbox_to_anchor=(1.01, 1.02), **LEGEND, fontsize=7.5
-    )
-    style_legend(legend)
+    add_legend(axes, handles, labels, title="AP  class", loc="upper left", bbox_to_anchor=(1.01, 1.02), fontsize=7.5)
     return figure
 
 
-def _interpolated(result: ClassResult) -> tuple[NDArray, NDArray]:
-    """The curve's corners, thinned to a grid of 1/400: a million detections and a thousand draw the same."""
+def _interpolated(result: ClassResult) -> Series:
+    """Recall and precision at the curve's corners, of those that fall on one point of a grid of 1/400 only the last."""
     recall, precision = np.asarray(result.recall, float), np.asarray(result.precision, float)
     fine = np.isfinite(recall) & np.isfinite(precision)
     recall, precision = recall[fine], precision[fine]
@@ -110,14 +114,14 @@ def _interpolated(result: ClassResult) -> tuple[NDArray, NDArray]:
 
 
 def training_figure(records: Sequence[Mapping[str, Any]], title: str = "training") -> Figure:
-    """Losses, validation figures and learning rate over iterations, one panel each; panels without data are left out.
+    """Losses, validation figures and learning rate over iterations, in a panel each; panels without data are left out.
+
+    Losses are drawn faint as logged, and bold as a centred moving average over 1/25 of the run.
 
     Args:
-        records: one mapping a logged step with 'iteration' and any of 'loss', 'loss_...', 'lr' and 'val/...'.
-            Values that are not finite are left out; other keys are ignored.
+        records: of scalars.json: mappings with "iteration" and any of "loss", "loss_...", "lr" and "val/...".
+            Values that are not finite and other keys are ignored.
         title: above the first panel.
-
-    The loss is drawn faint as logged and in full as a centred moving mean over a 25th of the run.
     """
     losses = {k: s for k in _keys(records, "loss") if len((s := series_of(records, k))[0])}
     metrics = {k: s for k in _keys(records, "val/")[:MOST_METRICS] if len((s := series_of(records, k))[0])}
@@ -135,15 +139,14 @@ def training_figure(records: Sequence[Mapping[str, Any]], title: str = "training
     for i, (axes, (_, draw, series)) in enumerate(zip(rows, panels, strict=True)):
         draw(axes, series)
         style(axes, title if i == 0 else "")
-    rows[-1].set_xlabel("iteration")
-    rows[-1].xaxis.set_major_formatter(FuncFormatter(thousands))
+    label_iterations(rows[-1])
     rows[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 
 
 def _draw_losses(axes: Any, losses: Mapping[str, Series]) -> None:
     peaks = []
-    ordered = sorted(losses, key=lambda k: k != "loss")  # the total first
+    ordered = sorted(losses, key=lambda k: k != "loss")  # the total is first
     colours = {k: INK if k == "loss" else colour_of(i) for i, k in enumerate(ordered)}
     for key in reversed(ordered):
         x, y = losses[key]
@@ -153,11 +156,11 @@ def _draw_losses(axes: Any, losses: Mapping[str, Series]) -> None:
         axes.plot(x[::step], smooth[::step], color=colours[key], linewidth=1.8 if key == "loss" else 1.3)
         peaks.append(max(float(np.quantile(y, 0.995)), float(smooth.max())))
     low = min(float(y.min()) for _, y in losses.values())
-    axes.set_ylim(min(0.0, 1.05 * low), (1.06 * max(peaks)) or 1.0)  # one exploding step does not flatten the rest
+    axes.set_ylim(min(0.0, 1.05 * low), (1.06 * max(peaks)) or 1.0)  # a single very large loss does not set the scale
     axes.set_ylabel("loss")
     if len(ordered) > 1 or ordered != ["loss"]:
         names = ["total" if k == "loss" else short_name(k.removeprefix("loss_")) for k in ordered]
-        style_legend(axes.legend([key_of(colours[k]) for k in ordered], names, loc="upper right", **LEGEND, fontsize=8))
+        add_legend(axes, [key_of(colours[k]) for k in ordered], names, loc="upper right", fontsize=8)
 
 
 def _draw_metrics(axes: Any, metrics: Mapping[str, Series]) -> None:
@@ -167,8 +170,7 @@ def _draw_metrics(axes: Any, metrics: Mapping[str, Series]) -> None:
     handles = [key_of(colour_of(i)) for i in range(len(metrics))]
     axes.set_ylabel("validation")
     axes.margins(y=0.12)
-    legend = axes.legend(handles, names, loc="lower right", title="last value", **LEGEND, fontsize=8)
-    style_legend(legend)
+    add_legend(axes, handles, names, loc="lower right", title="last value", fontsize=8)
 
 
 def _draw_rate(axes: Any, series: Mapping[str, Series]) -> None:
@@ -181,5 +183,5 @@ def _draw_rate(axes: Any, series: Mapping[str, Series]) -> None:
 
 
 def _keys(records: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
-    """Every key with this prefix, in the order of its first appearance."""
+    """All keys with this prefix, in order of first appearance."""
     return list(dict.fromkeys(key for record in records for key in record if key.startswith(prefix)))

@@ -1,4 +1,4 @@
-"""The paper's figures of classifiers: errors in training (Figs. 1, 4, 6) and layer responses (Fig. 7).
+"""Plots of classifiers as in the paper: error curves (Figs. 1, 4, 6) and layer responses (Fig. 7).
 
 figure = error_figure({"plain-20": records, "ResNet-20": others})      # records of scalars.json
 figure = response_figure({"plain-20": deviations, "ResNet-20": others})
@@ -12,27 +12,28 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from resdet.report.figures import (
-    LEGEND,
     WIDTH,
+    add_legend,
     colour_of,
+    label_iterations,
     moving_mean,
     series_of,
     short_name,
     style,
-    style_legend,
-    thousands,
 )
 
 TRAIN, TEST = "top1_error", "test/top1_error"
 
 
 def error_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "error (%)") -> Figure:
-    """Training error dashed and test error bold over iterations, a colour a run (Fig. 6).
+    """Training error (dashed) and test error (bold) over iterations, one colour per run (Fig. 6).
 
-    runs: by name, one mapping a logged step with 'iteration', 'top1_error' and 'test/top1_error'.
+    Args:
+        runs: by name, the records of scalars.json: mappings with "iteration" and "top1_error" or "test/top1_error".
+        title: of the plot.
     """
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -45,15 +46,18 @@ def error_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "
         label = f"{short_name(name)}  {y[-1]:.2f}" if len(y) else short_name(name)
         axes.plot(x, y, color=colour, linewidth=1.8, label=label, marker="o" if len(y) == 1 else "")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("iteration")
-    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
+    label_iterations(axes)
     style(axes, title)
-    style_legend(axes.legend(loc="upper right", fontsize=8, **LEGEND))
+    add_legend(axes, loc="upper right", fontsize=8)
     return figure
 
 
 def response_figure(nets: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Standard deviations of layer responses, in the layers' order above and by falling size below (Fig. 7)."""
+    """Standard deviations of layer responses, in the layers' order (top) and sorted by size (bottom): Fig. 7.
+
+    Args:
+        nets: by name of the net and of the layer, the layers from first to last.
+    """
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     upper, lower = figure.subplots(2, 1)
     for i, (name, deviations) in enumerate(nets.items()):
@@ -66,5 +70,5 @@ def response_figure(nets: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.set_xlabel(text)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         style(axes, "std of the 3x3 layers' responses" if axes is upper else "")
-    style_legend(upper.legend(loc="upper right", fontsize=8, **LEGEND))
+    add_legend(upper, loc="upper right", fontsize=8)
     return figure

@@ -1,10 +1,10 @@
-"""How figures look and how they are written: matplotlib without pyplot (no global state, no window).
+"""Style and files of matplotlib figures, without pyplot: no global state, no window.
 
     style(axes, "title")
     save_figure(figure, "pr.png")                 # or .svg, .pdf
-    html = figure_svg(figure)                     # to inline: small, selectable text, follows the page's colours
+    html = figure_svg(figure)                     # inline SVG: selectable text, the page's colours
 
-A figure is 5.8 inches wide: it fits half of a wide page and all of a telephone at about its own size.
+A figure is 5.8 inches wide, which fits half the width of a page and the whole of a phone.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from resdet.errors import UserError
-from resdet.report.drawing import class_colour, write_whole
+from resdet.report.canvas import class_colour
+from resdet.report.image_files import write_atomically
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#667382", "#dfe3e8", "#fefefe"
 PAGE_COLOURS = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"}  # the page's CSS variables
@@ -38,28 +40,29 @@ Series = tuple[NDArray[np.floating], NDArray[np.floating]]  # iterations [n] and
 
 
 def series_of(records: Sequence[Mapping[str, Any]], key: str) -> Series:
-    """The finite values of `key` over iterations."""
+    """The finite values of `key` over iterations, from the records of scalars.json."""
     points = [(float(r["iteration"]), float(r[key])) for r in records if key in r and "iteration" in r]
     table = np.array([p for p in points if math.isfinite(p[1])]).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 
 
-def moving_mean(y: NDArray, window: int) -> NDArray:
-    """The mean of each value and its neighbours within half a window, of those that there are near the ends."""
+def moving_mean(y: NDArray[np.floating], window: int) -> NDArray[np.floating]:
+    """Centred moving average over about `window` values, over fewer near both ends: [n] -> [n]."""
     total = np.concatenate([[0.0], np.cumsum(y)])
     at = np.arange(len(y))
     first, end = np.maximum(at - window // 2, 0), np.minimum(at + window // 2 + 1, len(y))
-    return (total[end] - total[first]) / (end - first)
+    mean: NDArray[np.floating] = (total[end] - total[first]) / (end - first)
+    return mean
 
 
-# ---------------------------------------------------------------------------------------------- out of memory
+# ---------------------------------------------------------------------------------------------- files
 
 
 def figure_svg(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element to inline in HTML.
+    """The figure as an `<svg>` element to inline in HTML.
 
-    It has no width of its own (the page sets it), its text is text, its neutral colours are the CSS variables of
-    `PAGE_COLOURS` with the light ones as fall-back, and it names no address.
+    It has no width (the page sets it), and its text is text. Neutral colours become the CSS variables of
+    `PAGE_COLOURS`, with the light theme's as fallback. It refers to no URL.
     """
     svg = _render(figure, "svg").decode()
     svg = svg[svg.index("<svg") :]
@@ -72,20 +75,20 @@ def figure_svg(figure: Figure) -> str:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure; the type follows the suffix (.png at 200 dpi, .svg, .pdf).
+    """Write a figure, with the type that the suffix says: .png (200 dpi), .svg or .pdf.
 
     Raises:
-        UserError: matplotlib writes no such type, or the folder cannot be written.
+        UserError: matplotlib cannot write this type, or the folder cannot be written.
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in figure.canvas.get_supported_filetypes():
-        raise UserError(f"{path}: '{kind}' is no figure type that can be written: name the file .png, .svg or .pdf")
-    write_whole(path, _render(figure, kind))
+        raise UserError(f"{path}: '{kind}' is not a figure type that can be written: use .png, .svg or .pdf")
+    write_atomically(path, _render(figure, kind))
 
 
 def _render(figure: Figure, kind: str) -> bytes:
     target = io.BytesIO()
-    # the same figure gives the same bytes: no date, no random ids
+    # no date and no random ids, so that the same figure gives the same bytes
     metadata = {"svg": dict.fromkeys(("Creator", "Date", "Format", "Type")), "pdf": {"CreationDate": None}}.get(kind)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resdet"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # class names in any script; a browser has the glyphs
@@ -97,7 +100,7 @@ def _render(figure: Figure, kind: str) -> bytes:
 
 
 def style(axes: Any, title: str) -> None:
-    """Light grid, no box, small grey ticks, the title to the left."""
+    """Light grid, no frame, small grey tick labels, title on the left."""
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", colors=MUTED, labelsize=8, length=0, pad=5)
@@ -108,35 +111,48 @@ def style(axes: Any, title: str) -> None:
     axes.set_title(title, loc="left", color=INK, fontsize=10, parse_math=False)
 
 
-def style_legend(legend: Any) -> None:
-    """Legend text in the figure's colours; names are never read as TeX ('$')."""
+def add_legend(axes: Any, *entries: Any, **options: Any) -> None:
+    """Add a legend in the figure's style and colours; a "$" in a name does not start math.
+
+    Args:
+        axes: of matplotlib.
+        entries: handles and labels; none: those of the plots.
+        options: of `Axes.legend`.
+    """
+    legend = axes.legend(*entries, **LEGEND, **options)
     for text in legend.get_texts():
         text.set(color=INK, parse_math=False)
     legend.get_title().set(color=MUTED, fontsize=7.5)
 
 
 def key_of(colour: str, alpha: float = 1.0) -> Line2D:
-    """A short line for a legend."""
+    """A line for a legend."""
     return Line2D([], [], color=colour, alpha=alpha, linewidth=2)
 
 
 def colour_of(index: int) -> str:
-    """The colour of class `index` in the pictures, as matplotlib writes colours."""
+    """The colour of class `index`, as in pictures, in hexadecimal: "#rrggbb"."""
     return "#{:02x}{:02x}{:02x}".format(*class_colour(index))
 
 
 def short_name(name: str, most: int = 22) -> str:
-    """The beginning of a long name."""
+    """A name of at most `most` characters, shortened at its end."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def thousands(value: float, _: object) -> str:
-    """40000 -> '40k'."""
+def label_iterations(axes: Any) -> None:
+    """Label the x axis as training iterations, in thousands where there are many."""
+    axes.set_xlabel("iteration")
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+
+
+def _thousands(value: float, _: object) -> str:
+    """Tick label: 40000 -> "40k"."""
     return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
 
 
 def empty_figure(title: str, message: str) -> Figure:
-    """A figure that says why it shows nothing."""
+    """A figure without data that shows a message."""
     figure = Figure(figsize=(WIDTH, 1.6), layout="constrained")
     axes = figure.add_subplot()
     style(axes, title)

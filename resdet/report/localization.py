@@ -1,6 +1,6 @@
-"""Pictures of localization: the true boxes dashed, the guess solid, and their IoU.
+"""Pictures of localization: true boxes (dashed), the guess (solid), and their IoU.
 
-cell = draw_guess(image, true_boxes, guess, label, label, iou, classes)
+picture = draw_guess(image, true_boxes, guess, label, guessed, classes)
 sheets = guess_sheets(dataset, guesses)                      # {"worst": ..., "best": ...}
 """
 
@@ -13,19 +13,26 @@ import numpy as np
 from resdet.data.classification.imagenet import first_synonym
 from resdet.data.localization.dataset import LocalizationDataset
 from resdet.metrics.localization_error import Guesses, best_overlaps
-from resdet.report.drawing import Image, contact_sheet, draw_detections, draw_truth, legible_scale, titled
+from resdet.report.canvas import Image
+from resdet.report.drawing import draw_detections, draw_truth, legible_scale
+from resdet.report.sheets import contact_sheet, titled
 
-PICTURES, COLUMNS, CELL = 12, 4, 320  # images of a sheet, in a row of it, pixels of one
+PICTURES, COLUMNS, CELL = 12, 4, 320  # pictures per sheet and per row; width of one in pixels
 
 
 def guess_sheets(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, Image]:
-    """The images whose best guess of the right class overlaps the object least, and most; images without boxes aside.
+    """Sheets of the images whose best guess of the right class has the lowest and the highest IoU.
 
-    guesses: by the index of the data set.
+    Args:
+        dataset: the images; those without boxes are left out.
+        guesses: of every image, in the data set's order.
+
+    Returns:
+        "worst" and "best"; empty if no image has a box.
     """
     truth = dataset.truth()
     overlap = np.where(guesses.labels == truth.labels[:, None], best_overlaps(guesses, truth), -1.0)  # [N, T]
-    chosen, best = overlap.argmax(1), overlap.max(1)  # of an image whose class was not guessed the surest
+    chosen, best = overlap.argmax(1), overlap.max(1)  # if no guess has the right class, the first one
     known = np.unique(truth.image)
     order = known[np.argsort(best[known], kind="stable")]
     names = [first_synonym(name) for name in dataset.names]
@@ -39,7 +46,16 @@ def guess_sheets(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, Im
 def draw_guess(
     image: Image, true_boxes: np.ndarray, guess: np.ndarray, label: int, guessed: int, classes: Sequence[str]
 ) -> Image:
-    """An image with its true boxes (dashed) and one guess; boxes [G, 4] and [4] in pixels of `image`."""
+    """Draw an image's true boxes (dashed) and one guess.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        true_boxes: [G, 4] in pixels of `image`.
+        guess: [4] in pixels of `image`.
+        label: of the true boxes.
+        guessed: label of the guess.
+        classes: names, by label.
+    """
     scale = legible_scale(*image.shape[:2])
     drawn = draw_truth(image, true_boxes, np.full(len(true_boxes), label), classes, scale=scale)
     return draw_detections(drawn, guess[None] * scale, np.array([guessed]), None, classes, scale=1)
@@ -49,7 +65,7 @@ def _cell(
     dataset: LocalizationDataset, guesses: Guesses, index: int, chosen: int, overlap: float, names: Sequence[str]
 ) -> Image:
     item, label, guessed = dataset[index], int(dataset.labels[index]), int(guesses.labels[index, chosen])
-    smaller = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)  # where the reader decoded to less
+    smaller = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)  # reduced on reading
     guess = guesses.boxes[index, chosen] * smaller
     if guessed < 0:
         return titled(draw_truth(item.image, item.boxes, np.full(len(item.boxes), label), names), "no guess", CELL)

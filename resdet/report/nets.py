@@ -1,4 +1,4 @@
-"""Table 1 and the costs of the paper's nets, read off the nets themselves.
+"""Table 1 and the costs of the paper's nets, computed from the nets of this package.
 
 print_table(table_1())
 print_table(costs_table(count_costs()))
@@ -23,7 +23,7 @@ from resdet.report.tables import format_count, results_table
 
 STAGES = ("conv2", "conv3", "conv4", "conv5")
 
-# What count_costs() lists: the net's name, how to make it, the side of its images, and the paper's figure.
+# The nets of count_costs(): name, constructor, side of the input in pixels, the paper's figure.
 NETS: tuple[tuple[str, Callable[[], nn.Module], int, str], ...] = (
     ("VGG-16", partial(VGG, 16), 224, "15.3 G (Sect. 3.3)"),
     ("VGG-19", partial(VGG, 19), 224, "19.6 G (Fig. 3)"),
@@ -49,7 +49,7 @@ NETS: tuple[tuple[str, Callable[[], nn.Module], int, str], ...] = (
 
 
 def table_1() -> Table:
-    """The architectures for ImageNet, one column a depth, as the paper's Table 1 has them."""
+    """The paper's Table 1: the architectures for ImageNet, a column per depth."""
     nets = {depth: _shapes(partial(ResNet, depth)) for depth in BLOCKS}
     costs = {depth: complexity(net) for depth, net in nets.items()}
     first = cast(ResNet, nets[18])
@@ -65,12 +65,12 @@ def table_1() -> Table:
 
 
 def count_costs() -> dict[str, Complexity]:
-    """Parameters and multiply-adds (MACs) of every net of the paper."""
+    """Parameters and multiply-adds (MACs) of every net of the paper, by name."""
     return {name: complexity(_shapes(make), side) for name, make, side, _ in NETS}
 
 
 def costs_table(costs: Mapping[str, Complexity]) -> Table:
-    """What `count_costs` gave, the paper's figures beside it."""
+    """The result of `count_costs` beside the paper's figures."""
     papers = {name: paper for name, _, _, paper in NETS}
     rows = [
         [name, format_count(cost.parameters), format_count(cost.macs / 1e6), papers[name]]
@@ -80,7 +80,7 @@ def costs_table(costs: Mapping[str, Complexity]) -> Table:
 
 
 def _shapes(make: Callable[[], nn.Module]) -> nn.Module:
-    """A net of shapes alone, made in no time."""
+    """A net on the meta device: shapes without memory or initialization."""
     with torch.device("meta"):
         return make()
 
@@ -91,7 +91,7 @@ def _size(cost: Complexity, name: str) -> str:
 
 
 def _stage(stage: nn.Sequential) -> str:
-    """The layers of a block, one a line, and how many blocks there are."""
+    """The layers of a block, one per line, and the number of blocks."""
     block = cast(BasicBlock | Bottleneck, stage[-1])
     parts = (block.a, block.b, block.c) if isinstance(block, Bottleneck) else (block.a, block.b)
     return "\n".join([*map(_layer, cast(Iterable[ConvBN], parts)), f"x {len(stage)}"])

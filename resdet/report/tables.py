@@ -1,9 +1,8 @@
-"""Tables for the terminal (rich) and for Markdown.
+"""Tables for the terminal, by rich.
 
     print_table(ap_table(classes, aps, {"objects": counts}))
-    print(markdown_table(["class", "AP"], [["apple", format_ap(0.712)]]))
 
-Numbers are shown as the paper's tables show them: AP in percent with one decimal, a dash where it is undefined.
+AP is in percent with one decimal as in the paper's tables, and a dash where it is undefined.
 """
 
 from __future__ import annotations
@@ -17,25 +16,29 @@ from rich.table import Table
 from rich.text import Text
 
 DASH = "-"
-FIRST_COLUMN = 8  # characters that stay of it on a narrow terminal
-WIDEST = 1000  # characters of a line in a file
+FIRST_COLUMN = 8  # minimum width of the first column on a narrow terminal, in characters
+WIDEST = 1000  # maximum width of a line in a file, in characters
 
 
 def format_ap(ap: float) -> str:
-    """An AP or recall in 0..1 as percent, ``0.7123 -> '71.2'``; a dash for NaN (a class without objects)."""
+    """AP or recall, 0..1, in percent: 0.7123 -> "71.2"; a dash for NaN (a class without objects)."""
     return DASH if math.isnan(ap) else f"{100 * ap:.1f}"
 
 
 def format_count(count: float) -> str:
-    """A whole number with thousands apart, ``25557032 -> '25,557,032'``."""
+    """A number without decimals, with thousands separators: 25557032 -> "25,557,032"."""
     return f"{count:,.0f}"
 
 
 def results_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table whose first column is text and whose other columns are figures, set to the right.
+    """A table with text in the first column, and figures, aligned to the right, in the others.
 
-    Cells are shown as they are, never read as rich's markup. When the terminal is narrow the first column wraps and
-    the figures stay whole. The title and the column names may hold any text.
+    No text is read as rich's markup. On a narrow terminal the first column wraps, the others do not.
+
+    Args:
+        title: above the table.
+        columns: their names.
+        rows: a cell per column, shown as `str` gives it.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
@@ -54,7 +57,14 @@ def ap_table(
     extra: Mapping[str, Sequence[object]] | None = None,
     title: str = "AP per class",
 ) -> Table:
-    """One row a class with its AP and the `extra` columns, and the mean over the classes whose AP is defined below."""
+    """A table with a row per class, and below it the mean AP over the classes with a defined AP.
+
+    Args:
+        classes: names, by label.
+        aps: AP per class, 0..1 or NaN.
+        extra: further columns by name, with a cell per class.
+        title: above the table.
+    """
     extra = extra or {}
     rows = [
         [name, format_ap(ap), *(column[i] for column in extra.values())]
@@ -69,21 +79,8 @@ def ap_table(
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
-    """Print a table to `console`, by default a fresh one on stdout (colour only where the terminal has it).
-
-    In a file or a pipe, which have no width, it is as wide as it needs.
-    """
+    """Print a table to `console`, by default to stdout; in a file or a pipe it is as wide as it needs to be."""
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, console.measure(table, options=console.options.update(width=WIDEST)).maximum)
     console.print(table)
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A GitHub-style table, the first column to the left and the others to the right; ends without a newline."""
-    lines = [_markdown_row(columns), "| " + " | ".join([":--", *["--:"] * (len(columns) - 1)]) + " |"]
-    return "\n".join([*lines, *map(_markdown_row, rows)])
-
-
-def _markdown_row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in cells) + " |"

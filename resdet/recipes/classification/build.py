@@ -1,4 +1,4 @@
-"""A classifier's parts from its config: data, net, a trained net."""
+"""Build a classifier's data and net from a config, or load a trained one."""
 
 from __future__ import annotations
 
@@ -6,27 +6,38 @@ from pathlib import Path
 
 import torch
 
-from resdet.classification.classifier import Classifier, Net
+from resdet.classification.classifier import Classifier
 from resdet.data.classification.cifar import Cifar10
-from resdet.data.settings import ClassificationData, Data
+from resdet.data.classification.settings import ClassificationData, Data
 from resdet.engine.config import Config, build, build_call
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
+from resdet.nets.backbone import Net
 from resdet.nets.ghost_bn import use_ghost_batches
-from resdet.weights.weights import load_weights, read_weights
+from resdet.weights.load import load_weights
+from resdet.weights.read import read_weights
 
 
 def build_data(cfg: Config, train: bool = True) -> Data:
-    """The config's data sets, the training set only if asked for, and how they are fed."""
+    """Build a config's section `data`: the data sets and their loaders.
+
+    Args:
+        cfg: a classifier's config.
+        train: False: without the training set, whose files are then not needed.
+    """
     wanted = {key: value for key, value in cfg.data.items() if train or key != "train"}
     return build(wanted) if "type" in wanted else build_call(ClassificationData, wanted)
 
 
 def build_net(cfg: Config, data: Data) -> Net:
-    """The config's net, for these classes; a CifarResNet with CIFAR-10's mean image.
+    """Build a config's net, with random weights.
+
+    Args:
+        cfg: its sections `net` and `ghost_batch`.
+        data: the classes; of CIFAR-10 the net also gets the mean image of the training set.
 
     Raises:
-        UserError: fc has another number of outputs.
+        UserError: the fully connected layer has another number of outputs than there are classes.
     """
     net: Net = build(cfg.net)
     if net.fc is None or net.fc.out_features != len(data.test.classes):
@@ -39,9 +50,18 @@ def build_net(cfg: Config, data: Data) -> Net:
 
 
 def load_classifier(cfg: Config, data: Data, path: Path) -> Classifier:
-    """The config's net with weights of any known origin, ready to test.
+    """Build a config's net and load weights of any known origin.
 
-    Other projects' files do not name their classes: they are taken to be the data's, in the data's order.
+    Args:
+        cfg: of the net.
+        data: the classes. Files of other projects do not name theirs: they must be those of the data, in that order.
+        path: the file.
+
+    Returns:
+        The classifier on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: the file cannot be read, does not fit the net, or has other classes.
     """
     weights = read_weights(path)
     if weights.origin == "resdet":

@@ -1,24 +1,25 @@
-"""Test a classifier, or an ensemble of several, by centre crops, ten crops or fully convolutionally (Sect. 3.4).
+"""Test a classifier, or an ensemble of several, with centre crops, ten crops or fully convolutionally (Sect. 3.4).
 
 answers = evaluate_classifier(cfg, run, [(cfg, Path("last.pth"))], ["center", "ten-crop"])
-answers.scores["center"]                       # [N, K]: class probabilities, the mean over the nets
+answers.scores["center"]                       # [N, K]: class probabilities, averaged over the nets
 print_answers(answers)
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
 import numpy as np
+from torch import Tensor
 
 from resdet.classification.classifier import Classifier
 from resdet.classification.inference import SCALES, dense, ten_crop
 from resdet.data.classification.imagenet import UNKNOWN, read_ilsvrc_ids
-from resdet.data.settings import ClassificationData, Data
+from resdet.data.classification.settings import ClassificationData, Data
 from resdet.data.transforms import CenterCrop
 from resdet.engine.config import Config, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
@@ -29,76 +30,99 @@ from resdet.metrics.pairs import paired_difference
 from resdet.metrics.topk import confusion_matrix, topk_error, topk_wrong
 from resdet.recipes.classification.build import build_data, load_classifier
 from resdet.report.tables import print_table, results_table
+from resdet.structures import LabelledImages
 
-View = Literal["center", "ten-crop", "dense"]
-CROP, CELL = 224, 32  # what the paper's sizes are for; pixels of a cell of the last map
+TestMode = Literal["center", "ten-crop", "dense"]
+CROP, STRIDE = 224, 32  # the crop that the paper's scales are for; stride of the last feature map; in pixels
 
 
 @dataclass
 class Answers:
-    """What was asked, and the class probabilities by test."""
+    """Class probabilities of a test set.
+
+    Attributes:
+        image_ids: [N].
+        labels: int64 [N]; UNKNOWN for a set without labels.
+        classes: names, by label.
+        scores: by test mode, float32 [N, K]: averaged over the nets; of several nets also each one's, as "mode, file".
+    """
 
     image_ids: list[str]
-    labels: np.ndarray  # int64 [N]; UNKNOWN: a set without labels
+    labels: np.ndarray
     classes: Sequence[str]
-    scores: dict[str, np.ndarray]  # float32 [N, K] for each view; of several nets also "view, net"
+    scores: dict[str, np.ndarray]
 
     @property
     def labelled(self) -> bool:
-        """Whether the set has labels; figures and confusions are of those that do."""
+        """Whether the set has labels, which `figures` and `confusion` need."""
         return UNKNOWN not in self.labels
 
     def figures(self) -> dict[str, float]:
-        """Top-1 and top-5 error of every test, in percent."""
+        """Top-1 error, and with more than five classes top-5 error, in percent: "center/top1_error"."""
         ks = [k for k in (1, 5) if k < len(self.classes)]
         return {f"{name}/top{k}_error": topk_error(s, self.labels, k) for name, s in self.scores.items() for k in ks}
 
     def confusion(self) -> np.ndarray:
-        """Of the first test, int64 [K, K]: rows are true classes."""
+        """Confusion matrix of the first entry of `scores`, int64 [K, K]: true classes by predicted classes."""
         return confusion_matrix(next(iter(self.scores.values())), self.labels)
 
 
-def evaluate_classifier(cfg: Config, run: Run, nets: Sequence[tuple[Config, Path]], views: Sequence[View]) -> Answers:
-    """Class probabilities of the config's test set; of several nets each one's and their mean.
+def evaluate_classifier(
+    cfg: Config, run: Run, nets: Sequence[tuple[Config, Path]], modes: Sequence[TestMode]
+) -> Answers:
+    """Classify the test set of a config with one net, or with an ensemble.
 
     Args:
-        cfg: whose data are tested on.
-        nets: configs, for their nets alone, with checkpoints.
-        views: see resdet/classification/inference.py.
+        cfg: its section `data` is used.
+        run: device and precision.
+        nets: pairs of a config, of which only the net is used, and a checkpoint.
+        modes: tests to make: the centre crop, ten crops, or dense: fully convolutional at several scales (Sect. 3.4).
+
+    Returns:
+        Class probabilities, on every process.
 
     Raises:
-        UserError: a checkpoint has other classes, or its net does not fit; the data allow no other view than center.
+        UserError: a checkpoint has other classes or does not fit its config, or the data allow only the centre crop.
     """
     require(cfg, "a classifier", "net", "data.test")
-    return classify_set(build_data(cfg, train=False), run, nets, views)
+    return classify_set(build_data(cfg, train=False), run, nets, modes)
 
 
-def classify_set(data: Data, run: Run, nets: Sequence[tuple[Config, Path]], views: Sequence[View]) -> Answers:
-    """As `evaluate_classifier`, of the test images of any data."""
+def classify_set(data: Data, run: Run, nets: Sequence[tuple[Config, Path]], modes: Sequence[TestMode]) -> Answers:
+    """Classify the test images of `data`, with the arguments, result and errors of `evaluate_classifier`."""
     ids = [data.test.image_id(i) for i in range(len(data.test))]
     labels = np.zeros(len(ids), np.int64)
     scores: dict[str, np.ndarray] = {}
-    for view in views:
+    for mode in modes:
         single = []
         for own, path in nets:
             classifier = load_classifier(own, data, path).to(run.device)
-            table, labels = _answer(classifier, data, run, view, {name: i for i, name in enumerate(ids)})
+            table, labels = _answer(classifier, data, run, mode, {name: i for i, name in enumerate(ids)})
             single.append(table)
-        scores[view] = np.mean(single, axis=0)
+        scores[mode] = np.mean(single, axis=0)
         if len(single) > 1:
-            scores |= {f"{view}, {path}": table for (_, path), table in zip(nets, single, strict=True)}
+            scores |= {f"{mode}, {path}": table for (_, path), table in zip(nets, single, strict=True)}
     return Answers(ids, labels, data.test.classes, scores)
 
 
 def test_classifier(classifier: Classifier, data: Data, run: Run) -> Answers:
-    """Class probabilities of the test view (the centre crop) alone, under the name "test"."""
+    """Classify the test images by their centre crops.
+
+    Args:
+        classifier: on the run's device; it is switched to evaluation mode.
+        data: the test set.
+        run: device and precision.
+
+    Returns:
+        Class probabilities under the name "test", on every process.
+    """
     ids = [data.test.image_id(i) for i in range(len(data.test))]
     table, labels = _answer(classifier.eval(), data, run, "center", {name: i for i, name in enumerate(ids)})
     return Answers(ids, labels, data.test.classes, {"test": table})
 
 
 def print_answers(answers: Answers) -> None:
-    """A row for every test, and how its top-1 error differs from the first one's."""
+    """Print a row per test, with its difference to the first one's top-1 error and that difference's standard error."""
     wrong = {name: 100 * topk_wrong(table, answers.labels, 1) for name, table in answers.scores.items()}
     first = next(iter(wrong))
     figures = answers.figures()
@@ -112,7 +136,7 @@ def print_answers(answers: Answers) -> None:
 
 
 def write_predictions(path: Path, answers: Answers) -> None:
-    """The five most probable classes of every image by name, as CSV, of the first test."""
+    """Write the names of the five most probable classes of every image as CSV, from the first entry of `scores`."""
     with _open(path) as file:
         writer = csv.writer(file)
         writer.writerow(["ImageId", "PredictionString"])
@@ -121,11 +145,15 @@ def write_predictions(path: Path, answers: Answers) -> None:
 
 
 def write_submission(path: Path, answers: Answers, mapping: Path) -> None:
-    """ILSVRC's form, of the first test: a line an image in the list's order, five of the server's class numbers.
+    """Write ILSVRC's submission file: for each image a line with the numbers of the five most probable classes.
 
     Args:
         path: the text file to write.
-        mapping: map_clsloc.txt of the development kit (data/classification/imagenet.read_ilsvrc_ids).
+        answers: in the order of the image list; the first entry of `scores` is used.
+        mapping: map_clsloc.txt of the development kit, which has the server's numbers of the classes.
+
+    Raises:
+        UserError: the file cannot be written, or the mapping lacks a class.
     """
     ids = read_ilsvrc_ids(mapping, answers.classes)
     with _open(path) as file:
@@ -145,11 +173,11 @@ def _open(path: Path) -> TextIO:
 
 
 def _answer(
-    classifier: Classifier, data: Data, run: Run, view: View, index: dict[str, int]
+    classifier: Classifier, data: Data, run: Run, mode: TestMode, index: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class probabilities [N, K] and labels [N] in the set's order, over all processes."""
+    """Class probabilities [N, K] and labels [N] in the data set's order, on every process; `index` is by image id."""
     found: list[tuple[list[int], np.ndarray, np.ndarray]] = []
-    for batches, predict in _passes(classifier, data, run, view):
+    for batches, predict in _passes(classifier, data, run, mode):
         for batch in batches:
             with precision_context(run.precision, run.device):
                 scores = predict(batch.images.to(run.device)).cpu().numpy()
@@ -164,16 +192,18 @@ def _answer(
     return table / seen[:, None], labels
 
 
-def _passes(classifier: Classifier, data: Data, run: Run, view: View) -> Iterator[tuple]:
-    """(batches, how to answer one) of each pass over the test set: dense has one for each scale."""
+def _passes(
+    classifier: Classifier, data: Data, run: Run, mode: TestMode
+) -> Iterator[tuple[Iterable[LabelledImages], Callable[[Tensor], Tensor]]]:
+    """For each pass over the test set (dense has one per scale) the batches, and what classifies one."""
     own = np.arange(get_rank(), len(data.test), get_world_size())
-    if view == "center":
+    if mode == "center":
         yield data.testing(own, run.device), classifier.predict
         return
     if not isinstance(data, ClassificationData) or not isinstance(data.test_view, CenterCrop):
-        raise UserError(f"--views {view}: these data have one view, center")
+        raise UserError(f"--views {mode}: these data allow the centre crop alone; give --views center")
     size, short = data.test_view.size, data.test_view.short
-    if view == "ten-crop":
+    if mode == "ten-crop":
         side = round(short * size / CROP)
         if side < size:
             raise UserError(f"data.test_view.short={short} leaves {side} pixels: too few for crops of {size}")
@@ -182,4 +212,4 @@ def _passes(classifier: Classifier, data: Data, run: Run, view: View) -> Iterato
     for scale in SCALES:
         side = round(scale * size / CROP)
         whole = data.whole(own, side, run.device, 2 * (side / size) ** 2)
-        yield whole, lambda images: dense(classifier, images, -(-size // CELL))
+        yield whole, lambda images: dense(classifier, images, -(-size // STRIDE))

@@ -1,4 +1,4 @@
-"""The page of a classifier's run: figures, curves, accuracy by class, images with answers, config, machine."""
+"""The page of a classifier's run: figures, curves, accuracy per class, images with predictions, config, environment."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resdet.classification.classifier import Net
 from resdet.data.classification.imagenet import first_synonym
-from resdet.data.settings import Data
+from resdet.data.classification.settings import Data
 from resdet.engine.config import Config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
+from resdet.nets.backbone import Net
 from resdet.nets.complexity import complexity
 from resdet.recipes.classification.evaluate import Answers
+from resdet.report.canvas import Image
 from resdet.report.curves import training_figure
-from resdet.report.drawing import Image, contact_sheet, save_image, titled
 from resdet.report.errors import error_figure
 from resdet.report.figures import figure_svg
+from resdet.report.image_files import save_image
 from resdet.report.page import ClassTable, RunPage, class_table, write_page
+from resdet.report.sheets import contact_sheet, titled
 
-PICTURES, COLUMNS, CELL = 16, 4, 160  # images of a sheet, in a row of it, pixels of one
+PICTURES, COLUMNS, CELL = 16, 4, 160  # pictures per sheet and per row; width of one in pixels
 
 
 def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: Answers) -> Path:
-    """Write page.html and pictures/ into the run's folder. Returns the page's path.
+    """Write page.html and pictures/ into the run's folder.
 
-    answers: of the test view alone (evaluate_classifier.test_classifier).
+    Args:
+        net: the trained net, to count its parameters and multiply-adds.
+        cfg: its config.
+        run: whose folder, command and environment.
+        data: the test set.
+        answers: of the centre crop (`test_classifier`).
+
+    Returns:
+        The path of the page.
     """
     (table,) = answers.scores.values()
     records = read_scalars(run.work_dir / "scalars.json")
@@ -47,7 +57,7 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
                 (name.removeprefix("test/").replace("_", " "), f"{v:.2f} %", "")
                 for name, v in answers.figures().items()
             ),
-            ("training", f"{np.median(speeds):.0f}" if speeds else "", "images a second"),
+            ("training", f"{np.median(speeds):.0f}" if speeds else "", "images per second"),
             ("parameters", f"{cost.parameters / 1e6:.2f} M", ""),
             ("multiply-adds", f"{cost.macs / 1e9:.3f} G", f"at {side} x {side}"),
         ],
@@ -64,14 +74,31 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
 
 
 def accuracy_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
-    """Accuracy by class, of counts [K, K] by true and answered class; NaN where a class has no image."""
+    """Accuracy per class.
+
+    Args:
+        confusion: int [K, K], images by true and predicted class.
+        names: [K], with synonyms, of which the first is shown.
+
+    Returns:
+        A row per class; the accuracy of a class without images is NaN.
+    """
     images = confusion.sum(1)
     accuracy = np.divide(confusion.diagonal(), images, out=np.full(len(names), np.nan), where=images > 0)
     return class_table([first_synonym(n) for n in names], accuracy, images, "Accuracy by class", "accuracy", "images")
 
 
 def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple[str, Image]]:
-    """Test images with their answers: some from all over the set, and those that are wrong with the most certainty."""
+    """Sheets of test images with true class, predicted class and its probability.
+
+    Args:
+        table: class probabilities [N, K].
+        labels: int [N].
+        data: the test set.
+
+    Returns:
+        Title and sheet: images evenly spread over the set, and the mistakes with the highest probability.
+    """
     found, certainty = table.argmax(1), table.max(1)
     spread = np.unique(np.linspace(0, len(labels) - 1, PICTURES).round().astype(int))
     wrong = np.flatnonzero(found != labels)

@@ -1,8 +1,8 @@
-"""Train a classifier (Sect. 3.4): the trunk that a detector starts from.
+"""Train a classifier (Sect. 3.4); its trunk is what a detector or localizer starts from.
 
-    train_classifier(load_config("configs/shapes_cls.py"), run)
+    errors = train_classifier(load_config("configs/shapes_cls.py"), run)
 
-Data, net, loop; then BN statistics over the training set (App. A), the test, and a checkpoint with both.
+After the loop: BN statistics over the training set if the config asks for them (App. A), a test, last.pth, the page.
 """
 
 from __future__ import annotations
@@ -18,76 +18,96 @@ from torch import nn
 
 from resdet.classification.classifier import Classifier
 from resdet.data.classification.imagenet import UNKNOWN
-from resdet.data.classification.resident import ResidentImages
-from resdet.data.loading import Images
+from resdet.data.classification.loading import ClassificationDataset
+from resdet.data.classification.resident import ResidentDataset
+from resdet.data.classification.settings import Data
 from resdet.data.sampling import TrainSampler
-from resdet.engine.checkpoint import find_resume
-from resdet.engine.compiled import compiled
+from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, build, build_call, require
-from resdet.engine.distributed import get_rank, get_world_size, is_main_process
-from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
-from resdet.engine.optimizer import build_sgd
+from resdet.engine.distributed import get_rank, get_world_size, images_per_pass, is_main_process
+from resdet.engine.loop import LoopSettings
 from resdet.engine.run import Run, same_classes
+from resdet.engine.training import Plan, Training, begin, metadata_of
 from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
 from resdet.recipes.classification.build import build_data, build_net
 from resdet.recipes.classification.evaluate import Answers, test_classifier
 from resdet.recipes.classification.page import write_classifier_page
 from resdet.recipes.classification.precise_bn import compute_precise_bn
-from resdet.weights.weights import load_weights, read_weights
+from resdet.weights.load import load_weights
+from resdet.weights.read import read_weights
 
 logger = logging.getLogger("resdet")
 
 
 def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
-    """Train, compute BN statistics if the config asks, test, write the page. Returns the test's errors in percent."""
+    """Train, compute BN statistics if the config asks for them, test, write the page.
+
+    Args:
+        cfg: a classifier's config.
+        run: folder, device, precision and seed; checkpoints, log and page are written to its folder.
+
+    Returns:
+        The errors on the test set in percent, by name: "test/top1_error" and, with more than five classes, top-5.
+
+    Raises:
+        UserError: the config lacks something or does not fit the data, or the checkpoint to resume does not fit.
+    """
     require(cfg, "a classifier", "net", "data.train", "data.test", "optimizer", "schedule", "loop")
-    data, settings = build_data(cfg), build_call(LoopSettings, cfg.loop)
-    train_set = cast(Images | ResidentImages, data.train)
-    same_classes(train_set.classes, data.test.classes, "data.train and data.test")
+    data = build_data(cfg)
+    _check_sets(data)
+    settings, statistics = build_call(LoopSettings, cfg.loop), build_call(PreciseBN, cfg.get("precise_bn", {}))
+    training = _begin(cfg, data, settings, run)
+    results: list[Answers] = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        results[:] = [test_classifier(cast(Classifier, model), data, run)]
+        return results[0].figures()
+
+    sampler = TrainSampler(
+        len(_train_set(data)), images_per_pass(data.images, settings.accumulate), run.seed,
+        rank=get_rank(), world=get_world_size(), start=training.passes,
+    )  # fmt: skip
+    complete = training.finished and (training.state or {}).get("bn_statistics") == asdict(statistics)
+    trained = training.train(data.training(sampler, run.device), validate, training.model.net)
+    loop = training.loop
+    if statistics.images and not complete:
+        count = compute_precise_bn(statistics, trained, data, run)
+        loop.metadata |= {"precise_bn": count, "bn_statistics": asdict(statistics)}
+        loop.figures = validate(trained)
+        logger.info("with BN statistics of %d images: %s", count, _line(loop.figures))
+        loop.save(LAST)
+    if not results:  # resumed at the end
+        validate(trained)
+    if is_main_process():
+        write_classifier_page(trained.net, cfg, run, data, results[0])
+    return loop.figures
+
+
+def _train_set(data: Data) -> ClassificationDataset | ResidentDataset:
+    assert data.train is not None
+    return data.train
+
+
+def _check_sets(data: Data) -> None:
+    same_classes(_train_set(data).classes, data.test.classes, "data.train and data.test")
     if UNKNOWN in np.asarray(data.test.labels):
         raise UserError(
             "data.test has no labels, and a training ends with a test; eval_cls writes answers for such a set"
         )
-    state = find_resume(run.work_dir, run.resume)
+
+
+def _begin(cfg: Config, data: Data, settings: LoopSettings, run: Run) -> Training[Classifier]:
+    """Begin or resume; the fully connected layer keeps its random weights if those of --init-from have none."""
+
+    def load_pretrained(model: Classifier) -> None:
+        if run.init_from:
+            logger.info("%s", load_weights(model.net, read_weights(run.init_from), allow_missing=("fc.",)))
+
     net = build_net(cfg, data)
-    if run.init_from and state is None:
-        logger.info("%s", load_weights(net, read_weights(run.init_from), allow_missing=("fc.",)))
-    classifier = Classifier(net, build(cfg.get("augment"))).to(run.device).to(memory_format=torch.channels_last)
-    optimizer = build_call(build_sgd, cfg.optimizer, model=classifier, images=data.images)
-    facts = {"config": cfg.pretty_text, "classes": list(train_set.classes), "stride_on": net.stride_on}
-    loop = TrainLoop(classifier, optimizer, build(cfg.schedule), settings, run, facts)
-    if state is not None:
-        loop.resume(state)
-    statistics = build_call(PreciseBN, cfg.get("precise_bn", {}))
-    finished = state is not None and state.get("bn_statistics") == asdict(statistics) and loop.step >= loop.steps
-
-    sampler = TrainSampler(
-        len(train_set), images_a_pass(data.images, settings.accumulate), run.seed,
-        rank=get_rank(), world=get_world_size(), start=loop.step * settings.accumulate,
-    )  # fmt: skip
-
-    answers: list[Answers] = []
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        answers[:] = [test_classifier(cast(Classifier, model), data, run)]
-        return answers[0].figures()
-
-    with compiled(net, run.compile):
-        trained = cast(Classifier, loop(data.training(sampler, run.device), validate))
-    if statistics.images and not finished:
-        loop.facts |= {
-            "precise_bn": compute_precise_bn(statistics, trained, data, run),
-            "bn_statistics": asdict(statistics),
-        }
-        loop.figures = validate(trained)
-        logger.info("with BN statistics of %d images: %s", loop.facts["precise_bn"], _line(loop.figures))
-        loop.save("last.pth")
-    if not answers:  # resumed at the end
-        validate(trained)
-    if is_main_process():
-        write_classifier_page(trained.net, cfg, run, data, answers[0])
-    return loop.figures
+    model = Classifier(net, build(cfg.get("augment"))).to(memory_format=torch.channels_last)
+    plan = Plan(data.images, cfg.optimizer, build(cfg.schedule), settings)
+    return begin(model, plan, run, metadata_of(cfg, _train_set(data).classes, net.stride_on), load_pretrained)
 
 
 def _line(figures: dict[str, float]) -> str:

@@ -1,1 +1,1 @@
-"""A detector's run: train, evaluate, predict, compare."""
+"""Training, testing and prediction of detectors."""

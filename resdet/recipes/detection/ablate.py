@@ -1,9 +1,9 @@
-"""Table 9 on any data set: the baseline, then box refinement, global context, multi-scale testing and an ensemble.
+"""Table 9 on any data set: baseline, then box refinement, global context, multi-scale testing and an ensemble.
 
 rows = ablate(cfg, [[Path("plain.pth"), Path("context.pth")]], run)
 print_rows(rows)
 
-Each row has what the rows above it have. Several trainings (seeds) give every row a mean and a standard deviation.
+Each row adds one improvement to the row above. With several trainings (seeds) a row is a mean and a standard deviation.
 """
 
 from __future__ import annotations
@@ -17,49 +17,57 @@ from typing import Any
 
 import numpy as np
 
-from resdet.data.settings import DetectionData
-from resdet.detection.inference import Testing
+from resdet.data.detection.settings import DetectionData
+from resdet.detection.inference import InferenceSettings
 from resdet.detection.refinement import Refinement
 from resdet.engine.config import Config, build_call, require
 from resdet.engine.distributed import is_main_process
 from resdet.engine.memory import forget_peak, peak_gib
 from resdet.engine.run import Run
 from resdet.errors import UserError
-from resdet.metrics.bootstrap import Difference, paired_bootstrap
-from resdet.metrics.voc_ap import FlatDetections, Method
-from resdet.recipes.detection.detect_with import load_tester
-from resdet.recipes.detection.inference import detect_all
+from resdet.metrics.bootstrap import BootstrapSettings, Difference, paired_bootstrap
+from resdet.metrics.flat import FlatDetections
+from resdet.metrics.precision_recall import Method
+from resdet.recipes.detection.inference import detect_all, load_inference
 from resdet.recipes.detection.load import read_detector_weights
 from resdet.recipes.detection.score import score, truth_of
 from resdet.report.ablation import TITLES as FIGURES
 from resdet.report.tables import print_table, results_table
-from resdet.weights.weights import reads_context
+from resdet.weights.weights import has_global_context
 
 logger = logging.getLogger("resdet")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One row's test of one training."""
+    """The test of one row, for one training."""
 
     name: str
     checkpoints: tuple[Path, ...]
-    testing: Testing
+    testing: InferenceSettings
 
 
 @dataclass
 class Row:
-    """A row of the table, a value for each training."""
+    """A row of the table; every list has a value per training.
+
+    Attributes:
+        figures: by name (the keys of FIGURES), in 0..1.
+        detections: number of detections in the test set.
+        seconds: per image, from reading the file to the detections, without scoring.
+        peak_gib: peak memory.
+        lead: by name of the figure, the difference to the row above; empty for the first row, or if not asked for.
+    """
 
     name: str
-    figures: dict[str, list[float]] = field(default_factory=dict)  # of FIGURES, in 0..1
+    figures: dict[str, list[float]] = field(default_factory=dict)
     detections: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)  # an image, from the file to its detections; scoring aside
+    seconds: list[float] = field(default_factory=list)
     peak_gib: list[float] = field(default_factory=list)
-    lead: dict[str, Difference] = field(default_factory=dict)  # over the row above; empty: not asked for
+    lead: dict[str, Difference] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """The row as plain data, for JSON."""
         leads = {name: vars(difference) for name, difference in self.lead.items()}
         costs = {"detections": self.detections, "seconds": self.seconds, "peak_gib": self.peak_gib}
         return {**self.figures, **costs, "lead": leads}
@@ -75,20 +83,23 @@ def ablate(
     """Measure every row of Table 9 that the checkpoints allow.
 
     Args:
-        cfg: whose test set it is, and whose `testing` has the refinement's settings.
-        trainings: of each training (seed) its checkpoints: a plain detector, one with global context, further ones of
-            the last kind for the ensemble. What a file is, it says itself.
+        cfg: a detector's config: its test set, and in `testing` the settings of box refinement.
+        trainings: for each training (seed) the checkpoints of a plain detector, optionally of one with global
+            context, and of further ones of the last kind, for the ensemble. Global context is recognized.
         run: device and precision.
-        scales: of the pyramid; (): the config's, else a third, two thirds ... five thirds of its own short side, as
-            the paper's are of 600.
-        resamples: of the paired bootstrap over the images, all trainings together; 0 leaves it out.
+        scales: short sides of the image pyramid in pixels; (): those of the config, else 1/3, 2/3, ... 5/3 of
+            `data.resizer.short`, as the paper's 200 ... 1000 are of 600.
+        resamples: draws of the paired bootstrap over the images, all trainings together; 0: no bootstrap.
+
+    Returns:
+        The rows from top to bottom; figures and leads are on the main process only.
 
     Raises:
-        UserError: no plain detector among a training's checkpoints, or trainings that allow different rows.
+        UserError: a training has no plain detector, or the trainings allow different rows.
     """
     require(cfg, "a detector", "model", "data.test")
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
-    base = build_call(Testing, cfg.get("testing", {}))
+    base = build_call(InferenceSettings, cfg.get("testing", {}))
     scales = scales or base.scales or [round(data.resizer.short * step / 3) for step in range(1, 6)]
     plans = [plan(files, base, scales) for files in trainings]
     names = [trial.name for trial in plans[0]]
@@ -101,17 +112,26 @@ def ablate(
         [_measure(cfg, data, trial, run, row) for trial in trials]
         for row, trials in zip(rows, zip(*plans, strict=True), strict=True)
     ]
-    # After the last row, so that no process waits for the one that does this.
+    # Only the main process does this: after the last row, so that no other one waits for it.
     if resamples and is_main_process():
-        logger.info("drawing the images anew %d times for each row", resamples)
+        logger.info("bootstrap: %d resamples of the images for each row", resamples)
         for row, ours, theirs in zip(rows[1:], found[1:], found, strict=False):
             row.lead = {name: _lead(ours, theirs, data, resamples, name) for name in row.figures}
     return rows
 
 
-def plan(files: Sequence[Path], base: Testing, scales: Sequence[int]) -> list[Trial]:
-    """The rows that a training's checkpoints allow, in the order of Table 9."""
-    kinds = {file: reads_context(read_detector_weights(file).state) for file in files}
+def plan(files: Sequence[Path], base: InferenceSettings, scales: Sequence[int]) -> list[Trial]:
+    """The rows that the checkpoints of one training allow, in the order of Table 9.
+
+    Args:
+        files: checkpoints of plain detectors and of detectors with global context.
+        base: settings of box refinement and the proposal scales.
+        scales: short sides of the image pyramid in pixels.
+
+    Raises:
+        UserError: there is no plain detector, or a further plain one beside one with global context.
+    """
+    kinds = {file: has_global_context(read_detector_weights(file).state) for file in files}
     plain = tuple(file for file, context in kinds.items() if not context)
     wide = tuple(file for file, context in kinds.items() if context)
     if not plain:
@@ -135,7 +155,7 @@ def plan(files: Sequence[Path], base: Testing, scales: Sequence[int]) -> list[Tr
 
 
 def print_rows(rows: Sequence[Row]) -> None:
-    """Every row's figures in percent, then its lead over the row above with the interval of 95 % of the draws."""
+    """Print every row's figures in percent, then its difference to the row above with a 95 % bootstrap interval."""
     lines = []
     for row in rows:
         figures = [_spread(row.figures.get(name, [])) for name in FIGURES]
@@ -143,17 +163,17 @@ def print_rows(rows: Sequence[Row]) -> None:
     print_table(results_table("Table 9 on these data", ["", *FIGURES.values(), "s/image", "GiB"], lines))
     leads = [[row.name, *(_interval(row.lead.get(name)) for name in FIGURES)] for row in rows if row.lead]
     if leads:
-        title = "over the row above, and 95 % of draws of the images"
+        title = "difference to the row above, with 95 % bootstrap intervals over the images"
         print_table(results_table(title, ["", *FIGURES.values()], leads))
 
 
 def _measure(cfg: Config, data: DetectionData, trial: Trial, run: Run, row: Row) -> FlatDetections:
-    """Detect once, add to the row."""
-    tester = load_tester(cfg, trial.checkpoints, trial.testing, data, run)
+    """Detect in the test set and add figures and costs to the row."""
+    inference = load_inference(cfg, trial.checkpoints, trial.testing, data, run)
     logger.info("%s: %s", trial.name, ", ".join(map(str, trial.checkpoints)))
     forget_peak(run.device)
     started = time.perf_counter()
-    found = detect_all(tester, data.test, data.resizer, run, data.test_images, data.workers)
+    found = detect_all(inference, data.test, data.resizer, run, data.test_images, data.workers)
     row.seconds.append((time.perf_counter() - started) / len(data.test))
     row.peak_gib.append(peak_gib(run.device))
     row.detections.append(len(found))
@@ -170,9 +190,9 @@ def _lead(
 ) -> Difference:
     method: Method = "11-point" if data.method == "11-point" else "area"
     dataset = data.test
-    return paired_bootstrap(  # by VOC's rules, of COCO's sets too
-        ours, theirs, truth_of(dataset), len(dataset), len(dataset.classes), method, resamples,
-        over_thresholds=figure == "mAP50_95",
+    return paired_bootstrap(  # by VOC's rules also for COCO's data sets
+        ours, theirs, truth_of(dataset), len(dataset), len(dataset.classes), method,
+        over_thresholds=figure == "mAP50_95", settings=BootstrapSettings(resamples),
     )  # fmt: skip
 
 

@@ -5,9 +5,9 @@
     3. the second net's trunk is fixed, and an RPN is trained on it;
     4. the trunk stays fixed, and the head is trained on the proposals of the third step.
 
-Steps 3 and 4 use one trunk: the result is one detector. Each step has a folder in the run's, with its scalars.json and
-last.pth; a killed run goes on with --resume in the step where it was. Proposals are computed while the head trains, not
-before: what the head sees of a mirrored image are the proposals of the mirrored image.
+Steps 3 and 4 share a trunk, so the result is one detector. Each step has a folder below the run's, with its own
+scalars.json and last.pth; --resume continues an interrupted run in the step where it stopped. The proposals for a head
+are computed on the batches that it is trained with, not beforehand, so a mirrored image has proposals of its own.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from torch import nn
 from resdet.boxes.proposals import Proposals
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.config import Config, build_call, require
-from resdet.engine.distributed import is_main_process
-from resdet.engine.loop import images_a_pass
+from resdet.engine.distributed import images_per_pass, is_main_process
+from resdet.engine.loop import Validate
 from resdet.engine.run import Run
 from resdet.engine.schedule import Schedule
+from resdet.engine.training import Plan
 from resdet.errors import UserError
 from resdet.recipes.detection.score import Evaluation
-from resdet.recipes.detection.trainer import DetectorTraining, Validate
+from resdet.recipes.detection.trainer import DetectorTraining
 from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
 from resdet.structures import Batch
 
@@ -38,12 +39,12 @@ logger = logging.getLogger("resdet")
 
 @dataclass(frozen=True)
 class Step:
-    """How an RPN step (1 and 3) or a Fast R-CNN step (2 and 4) is trained; a config's `alternating.rpn` and `.head`.
+    """How the RPN (steps 1 and 3) or the Fast R-CNN head (2 and 4) is trained: `alternating.rpn`, `alternating.head`.
 
     Args:
-        images: in one optimizer step, over all processes.
-        reference_images: for which `optimizer.lr` is; the rate follows `images`.
-        schedule: as in a config.
+        images: images per optimizer step, over all processes and accumulated passes.
+        reference_images: images per step that `optimizer.lr` is meant for; the rate is scaled by their ratio.
+        schedule: number of steps, and the learning rate at each.
     """
 
     images: int
@@ -52,10 +53,13 @@ class Step:
 
 
 class _Proposer:
-    """Another detector's proposals; a copy of whoever holds it, as a moving average is, shares that detector."""
+    """The proposals of another detector, for a model to train its head on.
+
+    `deepcopy` of that model (the EMA makes one) shares this detector instead of cloning it.
+    """
 
     def __init__(self, detector: FasterRCNN) -> None:
-        self.detector = detector.train()  # for as many proposals as in training
+        self.detector = detector.train()  # training mode: as many proposals as in training
 
     def __call__(self, batch: Batch) -> Proposals:
         return self.detector.proposals(batch)
@@ -65,22 +69,34 @@ class _Proposer:
 
 
 def train_alternating(cfg: Config, run: Run) -> Evaluation:
-    """Train in four steps, evaluate on the test set, write the page. Returns the evaluation."""
+    """Train in four steps, evaluate on the test set, write the page.
+
+    Args:
+        cfg: a detector's config with sections `alternating.rpn` and `alternating.head`.
+        run: of all four; `resume` is None or "auto".
+
+    Returns:
+        The evaluation of the last step's model.
+
+    Raises:
+        UserError: the config lacks something, or --resume names a file.
+    """
     require(cfg, "a detector", "alternating.rpn", "alternating.head")
     if run.resume not in (None, "auto"):
-        raise UserError(f"--resume {run.resume}: give --resume alone, the four steps have a checkpoint each")
+        raise UserError(f"--resume {run.resume}: give --resume alone, each of the four steps has its own checkpoint")
     job = DetectorTraining(cfg, run)
-    for part in ("rpn", "head"):  # a mistake is named before the first step, not days later
-        images_a_pass(_step(cfg, part).images, job.settings.accumulate, f"alternating.{part}.images")
+    for part in ("rpn", "head"):  # find a mistake now, not when its step begins days later
+        images_per_pass(_step(cfg, part).images, job.settings.accumulate, f"alternating.{part}.images")
     runs = [run_of_stage(run, name) for name in FOLDERS]
 
     if run.resume is None:
         forget_checkpoints(runs)
     first = job.new_model()
-    first = _train_step(job, runs[0], first, "rpn", _trunk_of(first), job.initialise)
+    first = _train_step(job, runs[0], first, "rpn", _trunk_of(first), job.load_pretrained)
     second = job.new_model()
     second.proposer = _Proposer(first)
-    second = _train_step(job, runs[1], second, "head", [*_trunk_of(second), *second.net.head_stages], job.initialise)
+    stages = [*_trunk_of(second), *second.net.head_stages]
+    second = _train_step(job, runs[1], second, "head", stages, job.load_pretrained)
     second.proposer = None
     second = _train_step(job, runs[2], second, "rpn", [])
     second = _train_step(job, runs[3], second, "head", second.net.head_stages, validate=job.validate)
@@ -96,16 +112,17 @@ def _train_step(
     model: FasterRCNN,
     part: str,
     stages: Sequence[str],
-    start: Callable[[FasterRCNN], None] | None = None,
+    initialize: Callable[[FasterRCNN], None] | None = None,
     validate: Validate | None = None,
 ) -> FasterRCNN:
-    """Train the RPN or the head and these stages of the net, all but those that the config freezes."""
+    """Train `part`, "rpn" or "head", and the net's `stages` without those that the config freezes."""
     step = _step(job.cfg, part)
-    logger.info("%s: %d images a step", run.work_dir.name, step.images)
+    logger.info("%s: %d images per step", run.work_dir.name, step.images)
     model.learns = (part,)
     train_only(model, part, stages)
     optimizer = {**job.cfg.optimizer, "reference_images": step.reference_images}
-    return job.train(model, run, step.images, optimizer, step.schedule, start, validate)
+    plan = Plan(step.images, optimizer, step.schedule, job.settings)
+    return job.train(model, plan, run, initialize, validate)
 
 
 def _step(cfg: Config, part: str) -> Step:
@@ -113,7 +130,13 @@ def _step(cfg: Config, part: str) -> Step:
 
 
 def train_only(model: FasterRCNN, part: str, stages: Sequence[str]) -> None:
-    """Require gradients of `part`, "rpn" or "head", and of the net's `stages` but the frozen ones, of nothing else."""
+    """Set `requires_grad` for one step of alternating training.
+
+    Args:
+        model: the detector, in place.
+        part: "rpn" or "head"; the other one is fixed.
+        stages: stages of the net to train, such as "conv4"; those in `model.frozen` stay fixed.
+    """
     model.requires_grad_(False)
     chosen: list[nn.Module] = [model.rpn if part == "rpn" else model.head]
     chosen += [getattr(model.net, stage) for stage in stages if stage not in model.frozen]

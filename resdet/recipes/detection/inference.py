@@ -1,69 +1,141 @@
-"""The detections of a whole data set, over all processes.
+"""Detect in a whole data set, over all processes: with trained models, or with the checkpoints of a config.
 
-detections = detect_all(Tester([model]), dataset, resizer, run)       # FlatDetections, on every process
+detections = detect_all(Inference([model]), data.test, data.resizer, run)
+detections, data = detect_with(load_config("voc07_r50"), ["runs/voc07_r50/last.pth"], InferenceSettings(), run)
+evaluation = score(detections, data.test, data.method)
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from resdet.data.detection.annotations import DetectionDataset
-from resdet.data.loading import detection_eval_loader
+from resdet.data.detection.loading import detection_eval_loader
+from resdet.data.detection.settings import DetectionData
 from resdet.data.transforms import Resizer
-from resdet.detection.inference import Testing
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.inference import Inference, InferenceSettings
+from resdet.engine.config import Config, build_call, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
-from resdet.engine.precision import precision_context
-from resdet.engine.run import Run
-from resdet.metrics.voc_ap import FlatDetections
+from resdet.engine.precision import DTYPES, Precision, precision_context
+from resdet.engine.run import Run, same_classes
+from resdet.metrics.flat import FlatDetections
+from resdet.nets.blocks import fold_for_inference
+from resdet.recipes.detection.load import read_detectors
 from resdet.structures import Detections
 
 logger = logging.getLogger("resdet")
 
 
 class Detects(Protocol):
-    """What `detect_all` runs: a Tester, or another implementation's detector."""
+    """What `detect_all` runs: an `Inference`, or a detector of another implementation."""
 
-    testing: Testing
+    settings: InferenceSettings
 
     def eval(self) -> Any:
-        """Change to the mode of testing."""
+        """Switch to evaluation mode."""
 
-    def detect(self, views: Any) -> list[Detections]:
-        """The detections of each image of a Batch, of a Pyramid where `testing` has scales."""
+    def detect(self, batch: Any) -> list[Detections]:
+        """The detections of each image of a Batch, or of a Pyramid if `settings` has scales."""
         ...
 
 
+def detect_with(
+    cfg: Config, checkpoints: Sequence[Path], testing: InferenceSettings, run: Run
+) -> tuple[FlatDetections, DetectionData]:
+    """Detect with a checkpoint, or an ensemble of several, in the config's test set.
+
+    Args:
+        cfg: a detector's config.
+        checkpoints: one or more files with the same classes.
+        testing: the improvements of Appendix B to use.
+        run: device and precision.
+
+    Returns:
+        All detections, on every process; the config's section `data`, without the training set.
+
+    Raises:
+        UserError: a checkpoint does not fit the config, or its classes are not those of the test set.
+    """
+    require(cfg, "a detector", "model", "data.test")
+    data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
+    inference = load_inference(cfg, checkpoints, testing, data, run)
+    return detect_all(inference, data.test, data.resizer, run, data.test_images, data.workers), data
+
+
+def load_inference(
+    cfg: Config, checkpoints: Sequence[Path], testing: InferenceSettings, data: DetectionData, run: Run
+) -> Inference:
+    """Load checkpoints and prepare them to detect on the run's device in its precision.
+
+    Args:
+        cfg: a detector's config.
+        checkpoints: one or more files with the same classes.
+        testing: the improvements of Appendix B to use.
+        data: the test set, whose classes must be those of the checkpoints, and the resizer.
+        run: device and precision.
+
+    Raises:
+        UserError: a checkpoint does not fit the config, or its classes are not those of the test set.
+    """
+    models, classes = read_detectors(cfg, checkpoints)
+    same_classes(classes, data.test.classes, f"{checkpoints[0]} and data.test")
+    prepare(models, run.device, run.precision)
+    return Inference(models, testing, data.resizer.short)
+
+
+def prepare(models: Iterable[FasterRCNN], device: torch.device, precision: Precision) -> None:
+    """Fold BN into the convolutions, cast the weights to `precision` and move the models to `device`, in place."""
+    for model in models:
+        fold_for_inference(model, DTYPES[precision])
+        model.to(device)
+
+
 def detect_all(
-    tester: Detects, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
+    inference: Detects, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
 ) -> FlatDetections:
-    """The detections of every image of a data set, over all processes, each image once."""
-    tester.eval()
-    pin, sizes = run.device.type == "cuda", sizes_of(tester.testing, resizer)
+    """Detect in every image of a data set, shared among the processes.
+
+    Args:
+        inference: the detector, on the run's device; it is switched to evaluation mode.
+        dataset: the images; their truth is not used.
+        resizer: to the size that the detector was trained at.
+        run: device and precision.
+        images: images per batch.
+        workers: loader processes, for each process of the run.
+
+    Returns:
+        The detections of all images in original pixels, on every process.
+    """
+    inference.eval()
+    pin, sizes = run.device.type == "cuda", sizes_of(inference.settings, resizer)
     loader = detection_eval_loader(dataset, sizes, images, workers, pin, get_rank(), get_world_size())
     index = {str(image_id): i for i, image_id in enumerate(dataset.table.ids)}
     found: list[tuple[int, Detections]] = []
     started = time.perf_counter()
     for batch in loader:
         with precision_context(run.precision, run.device):
-            answers = tester.detect(batch.to(run.device))
-        found += [(index[i], d.cpu()) for i, d in zip(batch.image_ids, answers, strict=True)]
+            detections = inference.detect(batch.to(run.device))
+        found += [(index[i], d.cpu()) for i, d in zip(batch.image_ids, detections, strict=True)]
     seconds = time.perf_counter() - started
-    logger.info("detected in %d images, %.2f s an image", len(found), seconds / max(1, len(found)))
+    logger.info("detected in %d images, %.2f s per image", len(found), seconds / max(1, len(found)))
     return flatten(gather_objects(found))
 
 
-def sizes_of(testing: Testing, resizer: Resizer) -> Resizer | list[Resizer]:
-    """One resizer for a plain test; a list, smallest first, for an image pyramid."""
+def sizes_of(testing: InferenceSettings, resizer: Resizer) -> Resizer | list[Resizer]:
+    """Return `resizer` for a test at one scale, or a list with one resizer per scale of the pyramid, ascending."""
     return [resizer.at(short) for short in testing.scales] if testing.scales else resizer
 
 
 def flatten(found: list[tuple[int, Detections]]) -> FlatDetections:
-    """(image index, Detections) pairs as flat arrays, by image."""
+    """Concatenate pairs of image index and Detections, by image index."""
     found = sorted(found, key=lambda pair: pair[0])
     image = np.repeat([i for i, _ in found], [len(d) for _, d in found]) if found else np.zeros(0)
     empty = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))

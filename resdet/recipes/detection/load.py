@@ -1,6 +1,6 @@
-"""A config's detector with the weights of a file: one of our checkpoints, or a detectron2 C4 model.
+"""Build a config's detector with the weights of a file: a checkpoint of resdet, or a detectron2 C4 model.
 
-The net's depth and global context are the file's, all else is the config's: so an ensemble's nets may differ in depth.
+Depth and global context follow the file, all else the config, so that the nets of an ensemble may differ in depth.
 
 model, classes = read_detector(load_config("configs/voc07_r50.py"), "runs/voc07_r50/last.pth")
 model, classes = read_detector(load_config("configs/detectron2_r50_c4.py"), "model_final_f97cb7.pkl")
@@ -21,19 +21,26 @@ from resdet.engine.config import Config, ConfigDict, build, require
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
-from resdet.weights.weights import Weights, load_weights, read_weights, reads_context, resnet_depth
+from resdet.weights.load import load_weights
+from resdet.weights.read import read_weights
+from resdet.weights.weights import Weights, has_global_context, resnet_depth
 
 logger = logging.getLogger("resdet")
 
 
 def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tuple[str, ...]]:
-    """Build the config's detector, load the file's weights. Returns it and the names of its classes.
+    """Build a config's detector and load the weights of a file.
 
-    Files of other projects hold no names: then they are the config's `data.test.classes`, else COCO's of 80 classes
-    and VOC's of 20.
+    Args:
+        cfg: a config with a section `model`.
+        checkpoint: a file.
+
+    Returns:
+        The detector on the CPU, and the names of its classes. Files of other projects do not have the names: then
+        they are `data.test.classes` of the config, else COCO's for 80 classes and VOC's for 20.
 
     Raises:
-        UserError: the file does not fit the config, or nothing says what its classes are.
+        UserError: the file does not fit the config, or the names of the classes are not known.
     """
     require(cfg, "a detector", "model")
     weights = read_detector_weights(checkpoint)
@@ -47,25 +54,32 @@ def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tupl
 
 
 def read_detector_weights(checkpoint: str | Path) -> Weights:
-    """The weights of a file that holds a detector.
+    """Read the weights of a detector.
 
     Raises:
-        UserError: it holds none.
+        UserError: the file cannot be read, or has only a trunk.
     """
     weights = read_weights(checkpoint)
     if not weights.is_detector:
-        raise UserError(f"{checkpoint}: holds a trunk and no detector; train one with --init-from {checkpoint}")
+        raise UserError(f"{checkpoint} has a trunk but no detector; train one with --init-from {checkpoint}")
     return weights
 
 
 def read_detectors(cfg: Config, checkpoints: Sequence[str | Path]) -> tuple[list[FasterRCNN], tuple[str, ...]]:
-    """As `read_detector`, of several checkpoints: an ensemble, of nets of any depth.
+    """Build the detectors of an ensemble, whose nets may differ in depth.
+
+    Args:
+        cfg: a config with a section `model`.
+        checkpoints: one or more files.
+
+    Returns:
+        The detectors on the CPU, and the names of their classes.
 
     Raises:
-        UserError: no checkpoint, one that does not fit, or two of different classes.
+        UserError: there is no checkpoint, one does not fit the config, or their classes differ.
     """
     if not checkpoints:
-        raise UserError("which weights? give at least one checkpoint")
+        raise UserError("there is no checkpoint to load; give at least one")
     found = [read_detector(cfg, checkpoint) for checkpoint in checkpoints]
     classes = found[0][1]
     for checkpoint, (_, own) in zip(checkpoints, found, strict=True):
@@ -74,12 +88,12 @@ def read_detectors(cfg: Config, checkpoints: Sequence[str | Path]) -> tuple[list
 
 
 def _model_of(cfg: Config, weights: Weights) -> ConfigDict:
-    """The config's model, with the depth of net and the global context that the weights have."""
+    """The config's section `model`, with the depth and the global context of the weights."""
     model, depth = copy.deepcopy(cfg.model), resnet_depth(weights.state)
     if issubclass(model.net.type, ResNet) and depth not in (None, model.net.get("depth", depth)):
-        logger.info("%s holds a ResNet-%d, %s says %d", weights.source, depth, cfg.filename, model.net.depth)
+        logger.info("%s is of a ResNet-%d, %s says %d", weights.source, depth, cfg.filename, model.net.depth)
         model.net.depth = depth
-    context = reads_context(weights.state)
+    context = has_global_context(weights.state)
     if not model.get("head"):
         model.head = {"type": HeadSettings}
     if model.head.get("context", False) != context:

@@ -1,4 +1,4 @@
-"""The page of a detector's run: figures, curves, pictures of truth and detections, config, machine."""
+"""The page of a detector's run: figures, curves, pictures of truth and detections, config, environment."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import numpy as np
 from torch import nn
 
 from resdet.data.detection.annotations import DetectionDataset
-from resdet.data.settings import DetectionData
+from resdet.data.detection.settings import DetectionData
 from resdet.engine.config import Config
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
-from resdet.metrics.voc_ap import FlatDetections
+from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.score import Evaluation
+from resdet.report.canvas import Image
 from resdet.report.curves import precision_recall_figure, training_figure
-from resdet.report.drawing import contact_sheet, draw_detections, draw_truth, save_image, side_by_side
+from resdet.report.drawing import draw_detections, draw_truth
 from resdet.report.figures import figure_svg
+from resdet.report.image_files import save_image
 from resdet.report.page import ClassTable, RunPage, write_page
+from resdet.report.sheets import contact_sheet, side_by_side
 from resdet.report.tables import format_ap
 
 PICTURES = 12
@@ -33,39 +36,42 @@ def write_detector_page(
     detections: FlatDetections,
     trainings: Sequence[tuple[str, Path]],
 ) -> Path:
-    """Write page.html and pictures/ into the run's folder. Returns the page's path.
+    """Write page.html and pictures/ into the run's folder.
 
-    trainings: names and folders of what was trained, one after the other.
+    Args:
+        model: the trained detector, to count its parameters.
+        cfg: its config.
+        run: its folder gets the page; its command and environment are shown.
+        data: the test set.
+        evaluation: of the detections.
+        detections: in the whole test set.
+        trainings: titles and folders of the trainings, whose scalars.json are plotted.
+
+    Returns:
+        The path of the page.
     """
     dataset = data.test
     records = {name: read_scalars(folder / "scalars.json") for name, folder in trainings}
     pictures = draw_examples(dataset, detections, PICTURES)
-    for caption, picture in pictures:
-        save_image(run.work_dir / "pictures" / f"{caption}.jpg", picture)
-    sheet = contact_sheet([picture for _, picture in pictures], columns=3, cell_width=640)
-    save_image(run.work_dir / "pictures" / "sheet.jpg", sheet)
+    _save(pictures, run.work_dir / "pictures")
     speeds = [r["images_per_second"] for part in records.values() for r in part if "images_per_second" in r]
     parameters = sum(p.numel() for p in model.parameters())
+    curves = [(name, figure_svg(training_figure(part))) for name, part in records.items()]
+    precision_recall = precision_recall_figure(evaluation.classes, dataset.classes, "IoU .5")
     page = RunPage(
         title=run.work_dir.name,
         subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
         command=run.command,
         figures=[
             *_headlines(evaluation),
-            ("training", f"{np.median(speeds):.1f}" if speeds else "", "images a second"),
+            ("training", f"{np.median(speeds):.1f}" if speeds else "", "images per second"),
             ("parameters", f"{parameters / 1e6:.1f} M", ""),
         ],
         per_class=ClassTable(
             [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, evaluation.classes, strict=True)],
             f"AP@.5 per class, number of classes: {len(dataset.classes)}",
         ),
-        curves=[
-            *((name, figure_svg(training_figure(part))) for name, part in records.items()),
-            (
-                "Precision and recall",
-                figure_svg(precision_recall_figure(evaluation.classes, dataset.classes, "IoU .5")),
-            ),
-        ],
+        curves=[*curves, ("Precision and recall", figure_svg(precision_recall))],
         pictures=pictures,
         config_text=cfg.pretty_text,
         environment=environment(run),
@@ -73,8 +79,16 @@ def write_detector_page(
     return write_page(run.work_dir / "page.html", page)
 
 
+def _save(pictures: Sequence[tuple[str, Image]], folder: Path) -> None:
+    """Write every picture, and a sheet of all."""
+    for caption, picture in pictures:
+        save_image(folder / f"{caption}.jpg", picture)
+    sheet = contact_sheet([picture for _, picture in pictures], columns=3, cell_width=640)
+    save_image(folder / "sheet.jpg", sheet)
+
+
 def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:
-    """mAP over both IoUs, and by the objects' size."""
+    """mAP at IoU 0.5 and over 0.5:0.95, and AP by the size of the objects: title, value, rule."""
     figures, rule = evaluation.figures, evaluation.rule
     over_sizes, note = ("AP", "mAP@[.5,.95]") if rule == "coco" else ("mAP50", "mAP@.5")
     sizes = [(f"AP {s}", format_ap(figures[f"{over_sizes}_{s}"]), note) for s in ("small", "medium", "large")]
@@ -84,8 +98,18 @@ def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:
 
 def draw_examples(
     dataset: DetectionDataset, detections: FlatDetections, count: int, threshold: float = 0.5
-) -> list[tuple[str, np.ndarray]]:
-    """Truth and detections side by side for images spread over the data set: (image id, picture)."""
+) -> list[tuple[str, Image]]:
+    """Draw truth and detections side by side.
+
+    Args:
+        dataset: the images.
+        detections: in all of them.
+        count: images, evenly spread over the data set.
+        threshold: lowest score that is drawn.
+
+    Returns:
+        Image id and picture, uint8 [H, W, 3].
+    """
     pictures = []
     for i in np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)):
         sample = dataset[int(i)]

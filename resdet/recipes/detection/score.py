@@ -1,4 +1,4 @@
-"""Score detections by PASCAL VOC's, ImageNet DET's or COCO's rules, from a detector or from files alone.
+"""Score detections by the rules of PASCAL VOC, ImageNet DET or COCO, of a detector or from result files.
 
 evaluation = score(detections, dataset, rule="area")        # or "11-point", "ilsvrc", "coco"
 evaluation.figures                                          # {"mAP50": .., ...}, the headline first, in 0..1
@@ -15,49 +15,60 @@ import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco import COCODataset, instances_of, read_results
-from resdet.data.detection.voc import VOC_CLASSES, VOCDataset, read_comp4
-from resdet.data.settings import Rule
+from resdet.data.detection.comp4 import read_comp4
+from resdet.data.detection.settings import Rule
+from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
 from resdet.metrics.coco_ap import FIGURES, evaluate_coco
+from resdet.metrics.flat import FlatDetections, FlatTruth
+from resdet.metrics.ilsvrc_ap import evaluate_ilsvrc_det
+from resdet.metrics.precision_recall import ClassResult, Method
 from resdet.metrics.thresholds import suggest_thresholds
-from resdet.metrics.voc_ap import (
-    ClassResult,
-    FlatDetections,
-    FlatTruth,
-    Method,
-    evaluate_ilsvrc_det,
-    evaluate_voc,
-    mean_ap_range,
-)
+from resdet.metrics.voc_ap import evaluate_voc, mean_ap_range
 from resdet.report.tables import ap_table, format_ap, print_table, results_table
 
-COCO_HEADLINES = {"AP50": "mAP50", "AP": "mAP50_95"}  # the paper's order (Table 8), under the names of all rules
+COCO_HEADLINES = {"AP50": "mAP50", "AP": "mAP50_95"}  # in the order of Table 8, under the names of the other rules
 
 
 @dataclass
 class Evaluation:
-    """What a rule says of the detections in a data set. Fractions, not percent; NaN where nothing was to be found."""
+    """The AP of detections in a data set, as fractions 0..1; NaN where there are no objects.
+
+    Attributes:
+        rule: how AP was computed.
+        figures: by name; the first is mAP at IoU 0.5.
+        classes: [K], results at IoU 0.5.
+        over_thresholds: [K], AP averaged over IoU 0.5:0.05:0.95; empty by VOC's and ImageNet DET's rules.
+        best_scores: [K], score threshold with the highest F1 of a class at IoU 0.5.
+    """
 
     rule: Rule
-    figures: dict[str, float]  # the first is the headline, mAP at IoU .5
-    classes: list[ClassResult]  # [K], at IoU .5
-    over_thresholds: list[float]  # [K], AP over .5:.05:.95; empty by VOC's rules
-    best_scores: list[float]  # [K], from which score on a class has the highest F1 at IoU .5
+    figures: dict[str, float]
+    classes: list[ClassResult]
+    over_thresholds: list[float]
+    best_scores: list[float]
 
     @property
     def logged(self) -> dict[str, float]:
-        """The figures by name, for the log."""
+        """The figures for the log, as "val/mAP50"."""
         return {f"val/{name}": figure for name, figure in self.figures.items()}
 
 
 def score(detections: FlatDetections, dataset: DetectionDataset, rule: Rule = "area") -> Evaluation:
-    """By VOC's or ImageNet DET's rules crowds count as difficult; by COCO's difficult objects are crowds."""
+    """Compute the AP of detections.
+
+    Args:
+        detections: boxes in original pixels.
+        dataset: the truth. VOC's and ImageNet DET's rules ignore crowds like difficult objects, COCO's rules treat
+            difficult objects as crowds.
+        rule: "area" or "11-point" (VOC), "ilsvrc" (ImageNet DET) or "coco".
+    """
     if rule == "coco":
         return _score_coco(detections, dataset)
     return _score_ilsvrc(detections, dataset) if rule == "ilsvrc" else _score_voc(detections, dataset, rule)
 
 
 def truth_of(dataset: DetectionDataset) -> FlatTruth:
-    """All objects of a data set; those in crowds count as difficult."""
+    """All objects of a data set; crowds are marked as difficult."""
     table = dataset.table
     return FlatTruth(table.image_of_object(), table.labels, table.boxes, table.difficult | table.crowd)
 
@@ -65,7 +76,22 @@ def truth_of(dataset: DetectionDataset) -> FlatTruth:
 def score_comp4(
     directory: Path, voc_root: Path, year: str, image_set: str, classes: list[str] | None, method: Method
 ) -> tuple[Evaluation, VOCDataset, FlatDetections]:
-    """Score comp4 files alone. Without `classes`: VOC's twenty for a four-digit year, else those annotated."""
+    """Score result files in VOC's comp4 format; no image is read.
+
+    Args:
+        directory: of the files comp4_det_SET_CLASS.txt.
+        voc_root: folder VOCdevkit with the annotations.
+        year: "2007" for VOC2007, or the rest of another folder's name.
+        image_set: such as "test".
+        classes: their names; None: VOC's twenty for a year of four digits, else those of the annotations.
+        method: of the AP, "area" or "11-point".
+
+    Returns:
+        The evaluation, the data set, and the detections.
+
+    Raises:
+        UserError: a file is missing or malformed.
+    """
     names = classes or (VOC_CLASSES if year.isdigit() and len(year) == 4 else None)
     dataset = VOCDataset(voc_root, [(year, image_set)], names)
     detections = read_comp4(directory, image_set, dataset.classes, dataset.table.ids.tolist())
@@ -73,16 +99,27 @@ def score_comp4(
 
 
 def score_results(annotations: Path, results: Path) -> tuple[Evaluation, COCODataset, FlatDetections]:
-    """Score a file of COCO results alone; no image is opened."""
+    """Score a file of COCO results; no image is read.
+
+    Args:
+        annotations: COCO's JSON file.
+        results: JSON file of detections in COCO's format.
+
+    Returns:
+        The evaluation, the data set, and the detections.
+
+    Raises:
+        UserError: a file is missing or malformed.
+    """
     dataset = COCODataset(annotations.parent, [(".", annotations.name)])
     detections = read_results(results, dataset)
     return score(detections, dataset, "coco"), dataset, detections
 
 
 def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> None:
-    """The table by class and the means, in percent; "best score" is where to cut a class for the highest F1."""
+    """Print the table of classes and the means, in percent; "best score" is the threshold with the highest F1."""
     if not any(c.num_truth for c in evaluation.classes):
-        print(f"{len(detections)} detections in {len(dataset)} images; the set has no answers: nothing to score")
+        print(f"{len(detections)} detections in {len(dataset)} images; no annotations, nothing to score")
         return
     at_50 = [c.ap for c in evaluation.classes]
     counts = {
@@ -104,7 +141,7 @@ def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detectio
 
 
 def all_figures(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> dict[str, Any]:
-    """Everything that --json writes."""
+    """What --json writes: figures, AP and best score per class, numbers of images and detections."""
     named = zip(dataset.classes, evaluation.classes, strict=True)
     per_class = {name: None if np.isnan(c.ap) else c.ap for name, c in named}
     best = zip(dataset.classes, evaluation.best_scores, strict=True)
@@ -124,7 +161,7 @@ def _score_voc(detections: FlatDetections, dataset: DetectionDataset, method: Me
 
 
 def _score_ilsvrc(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:
-    """mAP at the task's own IoU, which is .5 for all but small objects."""
+    """mAP at the task's IoU thresholds, which are lower than 0.5 for small objects."""
     excluded = getattr(dataset, "excluded", None)  # ImageNetDETDataset's
     result = evaluate_ilsvrc_det(detections, truth_of(dataset), len(dataset.classes), excluded)
     sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
@@ -136,7 +173,7 @@ def _score_coco(detections: FlatDetections, dataset: DetectionDataset) -> Evalua
     result = evaluate_coco(instances_of(dataset), detections)
     names = [*COCO_HEADLINES, *(name for name in FIGURES if name not in COCO_HEADLINES)]
     figures = {COCO_HEADLINES.get(name, name): result.figures[name] for name in names}
-    # pycocotools keeps no precision at each detection: the curves for the scores are VOC's.
+    # pycocotools does not keep the precision at each detection: the best scores are from VOC's curves.
     measured = evaluate_voc(detections, truth_of(dataset), len(dataset.classes)).classes
     return Evaluation("coco", figures, result.classes, result.over_thresholds.tolist(), _best_scores(measured))
 

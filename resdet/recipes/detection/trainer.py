@@ -1,51 +1,72 @@
-"""What the joint and the alternating training of a detector share: the data, a new model, one run of the loop.
+"""Joint training of Faster R-CNN, and what alternating training shares with it: data, model, one training, the test.
 
-job = DetectorTraining(cfg, run)
-model = job.new_model()
-trained = job.train(model, run, images=2, optimizer=cfg.optimizer, schedule=build(cfg.schedule), start=job.initialise)
+evaluation = train_jointly(load_config("configs/voc07_r50.py"), run)
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 
 from resdet.data.detection.annotations import DetectionDataset
-from resdet.data.loading import detection_loader
+from resdet.data.detection.loading import detection_loader
+from resdet.data.detection.settings import DetectionData
 from resdet.data.sampling import TrainSampler, aspect_groups
-from resdet.data.settings import DetectionData
 from resdet.data.transforms import build_augmentation
 from resdet.detection.context import with_context_columns
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.detection.inference import Tester, Testing
-from resdet.engine.checkpoint import find_resume
-from resdet.engine.compiled import compiled
+from resdet.detection.inference import Inference, InferenceSettings
 from resdet.engine.config import Config, build, build_call, require
-from resdet.engine.distributed import gather_objects, get_rank, get_world_size, is_main_process
-from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
-from resdet.engine.optimizer import build_sgd
-from resdet.engine.run import Run, make_folder, same_classes
-from resdet.engine.schedule import Schedule
+from resdet.engine.distributed import gather_objects, get_rank, get_world_size, images_per_pass, is_main_process
+from resdet.engine.loop import LoopSettings, Validate
+from resdet.engine.run import Run, same_classes
+from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError
-from resdet.metrics.voc_ap import FlatDetections
+from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.inference import detect_all
 from resdet.recipes.detection.page import write_detector_page
 from resdet.recipes.detection.score import Evaluation, print_evaluation, score
-from resdet.weights.weights import Weights, load_weights, read_weights
+from resdet.structures import Batch
+from resdet.weights.load import load_weights
+from resdet.weights.read import read_weights
+from resdet.weights.weights import Weights
 
-Validate = Callable[[nn.Module], dict[str, float]]
 logger = logging.getLogger("resdet")
 
 
-class DetectorTraining:
-    """A config's data and settings, and the last evaluation.
+def train_jointly(cfg: Config, run: Run) -> Evaluation:
+    """Train all parts at once (approximate joint training, Ren et al. 2015, Sect. 3.2), evaluate, write the page.
+
+    Args:
+        cfg: a detector's config.
+        run: folder, device, precision and seed; checkpoints, log and page are written to its folder.
+
+    Returns:
+        The last evaluation on the test set.
 
     Raises:
-        UserError: the config lacks something, or its training and test sets have different classes.
+        UserError: the config lacks something or does not fit the data, or the checkpoint to resume does not fit.
+    """
+    require(cfg, "a detector", "schedule")
+    job = DetectorTraining(cfg, run)
+    plan = Plan(job.data.images, cfg.optimizer, build(cfg.schedule), job.settings)
+    trained = job.train(job.new_model(), plan, run, job.load_pretrained, job.validate)
+    return job.finish(trained, [("Training", run)])
+
+
+class DetectorTraining:
+    """The data and settings of a config, and the results of the last test.
+
+    Attributes:
+        data, settings, testing: the config's sections `data`, `loop` and `testing`.
+        results: evaluation and detections of the last test; None before the first.
+
+    Raises:
+        UserError: the config lacks a section, or its training and test sets have different classes.
     """
 
     def __init__(self, cfg: Config, run: Run) -> None:
@@ -53,19 +74,27 @@ class DetectorTraining:
         self.cfg, self.run = cfg, run
         self.data = build_call(DetectionData, cfg.data)
         self.settings = build_call(LoopSettings, cfg.loop)
-        self.testing = build_call(Testing, cfg.get("testing", {}))
+        self.testing = build_call(InferenceSettings, cfg.get("testing", {}))
         self.train_set = cast(DetectionDataset, self.data.train)
         same_classes(self.train_set.classes, self.data.test.classes, "data.train and data.test")
-        self.answer: tuple[Evaluation, FlatDetections] | None = None
+        self.results: tuple[Evaluation, FlatDetections] | None = None
 
     def new_model(self) -> FasterRCNN:
-        """The config's detector, for the data's classes, on the run's device."""
+        """The config's detector with random weights, on the CPU.
+
+        Raises:
+            UserError: its number of classes is not that of the data.
+        """
         return build_detector(self.cfg, self.train_set.classes)
 
-    def initialise(self, model: FasterRCNN) -> None:
-        """Start from --init-from, the RPN and the head anew where the file does not have them or has other classes."""
+    def load_pretrained(self, model: FasterRCNN) -> None:
+        """Load the weights of --init-from into the model.
+
+        RPN and region head stay randomly initialized if the file is a classifier's; the head also if the file is a
+        detector's with other classes.
+        """
         if not self.run.init_from:
-            logger.warning("no --init-from: the trunk starts from random weights with BN frozen, which hardly trains")
+            logger.warning("no --init-from: with BN frozen, a trunk of random weights hardly learns")
             return
         weights = _without_other_classes(read_weights(self.run.init_from), self.train_set.classes)
         columns = model.head.scores.in_features
@@ -76,80 +105,92 @@ class DetectorTraining:
     def train(
         self,
         model: FasterRCNN,
+        plan: Plan,
         run: Run,
-        images: int,
-        optimizer: dict[str, Any],
-        schedule: Schedule,
-        start: Callable[[FasterRCNN], None] | None = None,
+        initialize: Callable[[FasterRCNN], None] | None = None,
         validate: Validate | None = None,
     ) -> FasterRCNN:
-        """One run of the loop in `run.work_dir`, from where it was left if the run is resumed.
+        """Train `model` in `run.work_dir`, from its last checkpoint if the run is resumed.
 
         Args:
             model: only its parameters that require a gradient are trained.
-            run: this training's, for its folder.
-            images: in one optimizer step, over all processes.
-            optimizer: as in a config.
-            schedule: of the rate, from the start.
-            start: called with the model if nothing is resumed.
-            validate: as the loop wants it.
+            plan: images per step, optimizer, schedule.
+            run: of this training; the folder of an alternating step is below that of the whole run.
+            initialize: loads pretrained weights; called if nothing is resumed.
+            validate: returns figures of a model for the log.
 
         Returns:
-            The model to keep.
+            The model to keep: the moving average of the weights if the config asks for one.
         """
-        make_folder(run.work_dir)
-        state = find_resume(run.work_dir, run.resume)
-        if state is None and start is not None:
-            start(model)
-        model.to(run.device)
-        classes = list(self.train_set.classes)
-        facts = {"config": self.cfg.pretty_text, "classes": classes, "stride_on": model.stride_on}
-        sgd = build_call(build_sgd, optimizer, model=model, images=images)
-        loop = TrainLoop(model, sgd, schedule, self.settings, run, facts)
-        if state is not None:
-            loop.resume(state)
-        with compiled(model.net, run.compile, dynamic=True):
-            return cast(FasterRCNN, loop(self.batches(images, loop.step), validate))
+        metadata = metadata_of(self.cfg, self.train_set.classes, model.stride_on)
+        training = begin(model, plan, run, metadata, initialize)
+        return training.train(self.batches(plan.images, training.passes), validate, model.net, dynamic=True)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Evaluate on the test set by the config's rule; one process counts for all. Returns figures for the log."""
+        """Detect in the test set and compute the AP by the config's rule.
+
+        The main process scores; all processes get the result.
+
+        Returns:
+            Figures for the log, "val/mAP50" first, in 0..1.
+        """
         data = self.data
-        tester = Tester([cast(FasterRCNN, model)], self.testing, data.resizer.short)
-        detections = detect_all(tester, data.test, data.resizer, self.run, data.test_images, data.workers)
+        inference = Inference([cast(FasterRCNN, model)], self.testing, data.resizer.short)
+        detections = detect_all(inference, data.test, data.resizer, self.run, data.test_images, data.workers)
         own = [score(detections, data.test, data.method)] if is_main_process() else []
-        self.answer = gather_objects(own)[0], detections
-        return self.answer[0].logged
+        evaluation: Evaluation = gather_objects(own)[0]
+        self.results = evaluation, detections
+        return evaluation.logged
 
     def finish(self, model: FasterRCNN, curves: Sequence[tuple[str, Run]]) -> Evaluation:
-        """Print the last evaluation and write the page. curves: names and runs whose losses are drawn."""
-        if self.answer is None:  # resumed at the end
+        """Print the last evaluation and write the page of the run.
+
+        Args:
+            model: the trained detector; tested now if it was not, as after a resume at the last step.
+            curves: titles and runs of the trainings whose losses are plotted.
+
+        Returns:
+            The evaluation.
+        """
+        if self.results is None:
             self.validate(model)
-        assert self.answer is not None
-        evaluation, detections = self.answer
+        assert self.results is not None
+        evaluation, detections = self.results
         if is_main_process():
             print_evaluation(evaluation, self.data.test, detections)
             folders = [(name, run.work_dir) for name, run in curves]
             write_detector_page(model, self.cfg, self.run, self.data, evaluation, detections, folders)
         return evaluation
 
-    def batches(self, images: int, step: int) -> Any:
-        """Endless, from this step on."""
+    def batches(self, images: int, passes: int) -> Iterable[Batch]:
+        """Endless batches of training images for this process.
+
+        Args:
+            images: images per optimizer step, over all processes and accumulated passes.
+            passes: forward passes that were done before, in an earlier run.
+        """
         accumulate, data = self.settings.accumulate, self.data
         sampler = TrainSampler(
-            len(self.train_set), images_a_pass(images, accumulate), self.run.seed,
+            len(self.train_set), images_per_pass(images, accumulate), self.run.seed,
             aspect_groups(self.train_set.table.aspect_ratios()) if data.group_aspects else None,
-            get_rank(), get_world_size(), start=step * accumulate,
+            get_rank(), get_world_size(), start=passes,
         )  # fmt: skip
         pin = self.run.device.type == "cuda"
         augmentation = build_augmentation(data.augment)
-        return detection_loader(self.train_set, data.train_resizers, sampler, augmentation, data.workers, pin)
+        return detection_loader(
+            self.train_set, data.train_resizers, sampler, augmentation, data.workers, pin, data.skip_unreadable
+        )
 
 
 def build_detector(cfg: Config, classes: Sequence[str]) -> FasterRCNN:
-    """The config's detector, for these classes.
+    """Build the config's detector, with random weights.
+
+    Args:
+        cfg: its section `model`.
+        classes: names of the data's classes.
 
     Raises:
-        UserError: the head has another number of classes.
+        UserError: `model.num_classes` is not their number.
     """
     model: FasterRCNN = build(cfg.model)
     if model.num_classes != len(classes):
@@ -161,10 +202,10 @@ def build_detector(cfg: Config, classes: Sequence[str]) -> FasterRCNN:
 
 
 def _without_other_classes(weights: Weights, classes: Sequence[str]) -> Weights:
-    """A detector of other classes without its two siblings, whose outputs would mean other things."""
+    """Drop the weights of the head's output layers if they are of a detector of other classes."""
     if weights.is_detector and not weights.classes:
-        logger.warning("%s does not name its classes: its head is kept if it has as many", weights.source)
+        logger.warning("%s does not name its classes: its head is used if it has as many", weights.source)
     if not weights.is_detector or not weights.classes or weights.classes == tuple(classes):
         return weights
-    logger.info("%s detects other classes: the head's siblings start anew", weights.source)
+    logger.info("%s detects other classes: the head's output layers start from random weights", weights.source)
     return replace(weights, state={name: t for name, t in weights.state.items() if not name.startswith("head.")})

@@ -1,1 +1,1 @@
-"""A localizer's run and its R-CNN stage's: build, train, evaluate."""
+"""Localizers and their R-CNN stage: build, train, evaluate, score files, write the page."""

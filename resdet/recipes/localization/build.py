@@ -1,4 +1,4 @@
-"""A localizer's parts from its config: data, model, a trained model.
+"""Build a localizer's data and model from its config, or load a trained one.
 
 data = build_localization_data(cfg)
 model = build_localizer(cfg, data.test.classes)
@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from resdet.data.localization.dataset import LocalizationDataset
-from resdet.data.settings import LocalizationData
+from resdet.data.localization.settings import LocalizationData
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.run import same_classes
@@ -25,41 +25,46 @@ from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.crop_regression import CropRegression
 from resdet.localization.rcnn import LocalizationRCNN
 from resdet.nets.ghost_bn import use_ghost_batches
-from resdet.weights.weights import load_weights, read_weights
+from resdet.weights.load import load_weights
+from resdet.weights.read import read_weights
 
 Localizer = ClassRPN | CropRegression
 KINDS = {ClassRPN: "a per-class RPN", CropRegression: "a crop regression"}
-# What a classification net lacks, or has for other classes.
+# Prefixes of weights that a classifier's checkpoint lacks, or has for other classes: they stay as initialized.
 NEW = ("conv.", "objectness.", "scores.", "deltas.", "net.fc.")
 
 logger = logging.getLogger("resdet")
 
 
 def is_localizer(cfg: Config) -> bool:
-    """Whether the config's model is one of localization's."""
+    """Whether the config's model is a localizer."""
     model = cfg.get("model")
     return isinstance(model, dict) and model.get("type") in KINDS
 
 
 def require_localizer(cfg: Config, *keys: str) -> None:
-    """Refuse a config of something else, or one that lacks one of `keys`."""
+    """Check that a config has a localizer, and `keys` such as "data.test".
+
+    Raises:
+        UserError: the model is no localizer, or a key is missing.
+    """
     require(cfg, "a localizer", "model", *keys)
     if not is_localizer(cfg):
         known = ", ".join(kind.__name__ for kind in KINDS)
-        raise UserError(f"{cfg.filename}: its model is no localizer ({known}); take a config such as loc_r50")
+        raise UserError(f"{cfg.filename}: its model is no localizer ({known}); use a config such as loc_r50")
 
 
 def build_localization_data(cfg: Config, train: bool = True) -> LocalizationData:
-    """The config's data sets, the training set only if asked for, and how they are fed.
+    """The config's section `data`, with the training set only if `train`.
 
     Raises:
-        UserError: the two sets have different classes; a training image has no box, so that nothing can be learnt; for
-            training, the test set has no truth.
+        UserError: the sets have different classes; a training image has no box; or `train`, and the test set has no
+            ground truth for the evaluation at the end of training.
     """
     data = build_call(LocalizationData, {key: value for key, value in cfg.data.items() if train or key != "train"})
     if train and not data.test.labelled:
         raise UserError(
-            f"data.test: boxes of 'test' are not public, and training ends with a test by them; set "
+            f"data.test: the boxes of 'test' are not public, but training ends with an evaluation; set "
             f"data.test.image_set=val in {cfg.filename}"
         )
     if data.train is not None:
@@ -69,10 +74,10 @@ def build_localization_data(cfg: Config, train: bool = True) -> LocalizationData
 
 
 def build_localizer(cfg: Config, classes: Sequence[str]) -> Localizer:
-    """The config's model, for these classes.
+    """The config's model, with random weights.
 
     Raises:
-        UserError: it has another number of classes.
+        UserError: it has another number of classes than `classes`.
     """
     model: Localizer = build(cfg.model)
     if model.num_classes != len(classes):
@@ -86,18 +91,18 @@ def build_localizer(cfg: Config, classes: Sequence[str]) -> Localizer:
 
 
 def initialise_net(model: Localizer | LocalizationRCNN, source: str | None) -> None:
-    """Start the net from a classifier's weights of any known origin; the log says what was not loaded."""
+    """Load a classifier's weights into the net, from a file or name that `read_weights` takes; log what is missing."""
     if not source:
-        logger.warning("no --init-from: the net starts from random weights, not from a classifier as in the paper")
+        logger.warning("no --init-from: the net is trained from random weights, not from a classifier as in the paper")
         return
     logger.info("%s", load_weights(model, read_weights(source), allow_missing=NEW))
 
 
 def load_localizer(cfg: Config, classes: Sequence[str], path: Path) -> Localizer:
-    """The config's model with the weights of one of our checkpoints, ready to test.
+    """The config's model in eval mode, with the weights of a resdet checkpoint.
 
     Raises:
-        UserError: the file is no localizer's, of another kind or net, or for other classes than `classes`.
+        UserError: the file is no localizer, is of another kind or net, or has other classes than `classes`.
     """
     require_localizer(cfg)
     state = read_checkpoint(path)
@@ -105,7 +110,7 @@ def load_localizer(cfg: Config, classes: Sequence[str], path: Path) -> Localizer
     if found is LocalizationRCNN:
         raise UserError(f"{path} is {named(found)}, no localizer: give it as --rcnn, and a localizer as --checkpoint")
     if found is None:
-        raise UserError(f"{path} is no localizer; train one with resdet-train-loc, --init-from {path} if it is a net")
+        raise UserError(f"{path} is no localizer; train one with resdet train-loc, --init-from {path} if it is a net")
     if found is not cfg.model.type:
         raise UserError(f"{path} is {named(found)}, {cfg.filename} has {KINDS[cfg.model.type]}; give its own config")
     same_classes(state.get("classes", ()), classes, f"{path} and data.test")
@@ -115,16 +120,20 @@ def load_localizer(cfg: Config, classes: Sequence[str], path: Path) -> Localizer
 
 
 def fill(model: nn.Module, state: dict[str, Any], path: Path, cfg: Config) -> None:
-    """Load a checkpoint of the model's own kind; one of another net is a user's mistake."""
+    """Load the model's weights from a checkpoint.
+
+    Raises:
+        UserError: names or shapes differ, because the checkpoint is of another net.
+    """
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
-        raise UserError(f"{path} does not fit {cfg.filename}: {lines[0]} Give the config of its training") from None
+        raise UserError(f"{path} does not fit {cfg.filename}: {lines[0]} Use the config of its training") from None
 
 
 def kind_of(state: dict[str, Any]) -> type | None:
-    """Whose state dict this is, a localizer's or the R-CNN stage's; None if it is of something else."""
+    """The class of the model that a state dict is from: a localizer's or LocalizationRCNN; None for anything else."""
     if "objectness.weight" in state:
         return ClassRPN
     if "deltas.weight" not in state:
@@ -133,7 +142,7 @@ def kind_of(state: dict[str, Any]) -> type | None:
 
 
 def named(kind: type) -> str:
-    """A kind's name in messages."""
+    """The name of a model's class in messages."""
     return KINDS.get(kind, "an R-CNN stage")
 
 
@@ -143,5 +152,5 @@ def _refuse_images_without_boxes(images: LocalizationDataset) -> None:
     if len(without):
         raise UserError(
             f"data.train: {len(without)} of {len(images)} images have no box (first: {images.ids[without[0]]}) and "
-            "teach nothing; set data.train.with_boxes=True, which leaves them out"
+            "cannot be trained on; set data.train.with_boxes=True to leave them out"
         )

@@ -1,14 +1,13 @@
-"""Test localizers as Tables 13 and 14 do, row by row: by centre crop or densely, true class or a classifier's top five.
+"""Evaluate localizers as in Tables 13 and 14: 1-crop or dense, for the true class or for a classifier's top five.
 
     data = build_localization_data(cfg, train=False)
-    chosen = ClassChoice([(load_config("imagenet_r101"), Path("cls.pth"))], "dense")
-    found = evaluate_localizer(data, run, [(cfg, Path("last.pth"))], [Test(), Test("dense")], chosen)
+    choice = ClassChoice([(load_config("imagenet_r101"), Path("cls.pth"))], "dense")
+    found = evaluate_localizer(data, run, [(cfg, Path("last.pth"))], [InferenceMode(), InferenceMode("dense")], choice)
     print_evaluation(found)                                # recipes/localization/score.py
 
-The first row is always the whole image as the box: what is right without any training. With R-CNN stages the last rows
-of the true class and of the top five are of the boxes that they rescored: the proposals of the last test's views, so
-that the difference from the row above, of the same images, is what the R-CNN adds. Of a set without truth, ILSVRC's
-test, there are guesses for the top five alone, and no errors.
+The rows of the table: first the whole image as the box, the error without any training; then a row per mode; last, with
+R-CNN stages, the rescored proposals of the last mode, whose difference from the row above is the effect of the R-CNN.
+For a test set without ground truth (ILSVRC's test set) there are boxes for the top five only, and no errors.
 """
 
 from __future__ import annotations
@@ -20,20 +19,21 @@ from pathlib import Path
 
 import numpy as np
 
+from resdet.data.classification.settings import ClassificationData
 from resdet.data.localization.files import read_excluded
-from resdet.data.settings import ClassificationData, LocalizationData
+from resdet.data.localization.settings import LocalizationData
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build_call, require
 from resdet.engine.run import Run
 from resdet.errors import UserError
 from resdet.metrics.localization_error import MOST_GUESSES, Guesses, object_shares
-from resdet.recipes.classification.evaluate import View, classify_set
+from resdet.recipes.classification.evaluate import TestMode, classify_set
 from resdet.recipes.localization.build import Localizer, load_localizer
-from resdet.recipes.localization.inference import Test, localize_all
-from resdet.recipes.localization.rcnn_build import load_rcnn, rcnn_section
-from resdet.recipes.localization.rcnn_inference import rescore_all
-from resdet.recipes.localization.rcnn_proposals import weights_digest
-from resdet.recipes.localization.score import Evaluation, score_rows
+from resdet.recipes.localization.inference import InferenceMode, localize_all
+from resdet.recipes.localization.rcnn_build import RCNNSection, load_rcnn, rcnn_section
+from resdet.recipes.localization.rcnn_inference import RescoreSettings, rescore_all
+from resdet.recipes.localization.rcnn_proposals import ProposalSpec, weights_digest
+from resdet.recipes.localization.score import LocalizationEvaluation, score_rows
 
 WHOLE, REFINED, TRUE = "whole-image box", "RPN + R-CNN", "true class"
 
@@ -42,76 +42,81 @@ logger = logging.getLogger("resdet")
 
 @dataclass(frozen=True)
 class ClassChoice:
-    """Who names the classes: classifiers' configs with a checkpoint each (of several the mean), and how they look.
+    """The classifiers that predict the classes to localize.
 
-    Images are read as the first config says.
+    Args:
+        nets: (config, checkpoint) of each; the probabilities of several are averaged. Images are read as the first
+            config says.
+        views: how they are tested: "center", "ten-crop" or "dense".
     """
 
     nets: Sequence[tuple[Config, Path]]
-    views: View = "center"
+    views: TestMode = "center"
 
 
 def evaluate_localizer(
     data: LocalizationData,
     run: Run,
     localizers: Sequence[tuple[Config, Path]],
-    tests: Sequence[Test],
+    modes: Sequence[InferenceMode],
     choice: ClassChoice | None = None,
     excluded: Path | None = None,
     rcnns: Sequence[tuple[Config, Path]] = (),
-) -> Evaluation:
-    """The rows of the test set, on all processes.
+) -> LocalizationEvaluation:
+    """Localization errors on the test set, computed on all processes.
 
     Args:
-        data: whose test set is looked at.
-        localizers: configs, for their models alone, with checkpoints; of several each has its row, then all together.
-        tests: how they look at the images.
-        choice: the five classes of each image; None: rows of the true class alone.
-        excluded: a list of images that do not count (data/localization/files.read_excluded).
-        rcnns: R-CNN stages, for what all localizers together propose; of several the mean. The number of proposals and
-            how scores are combined are the first config's.
+        data: whose test set is used.
+        run: device, precision and processes.
+        localizers: (config, checkpoint) of each; a config only gives its model. Several have a row each, and one for
+            their ensemble.
+        modes: how localizers are tested; each gives its rows.
+        choice: the classifiers that predict five classes per image; None for rows of the true class only.
+        excluded: file with images that do not count (data/localization/files.read_excluded).
+        rcnns: (config, checkpoint) of R-CNN stages, for the union of all localizers' proposals; the predictions of
+            several are averaged. The first config says how many proposals there are and how scores are combined.
 
     Raises:
-        UserError: a checkpoint is no localizer or no R-CNN stage or has other classes, or the classifier has; the set
-            has no truth and nobody chooses classes.
+        UserError: a checkpoint is of another kind of model or has other classes; the test set has no ground truth and
+            `choice` is None.
     """
     dataset = data.test
     skipped = None if excluded is None else read_excluded(excluded, dataset.listed)[dataset.lines]
     models = [load_localizer(own, dataset.classes, path).to(run.device) for own, path in localizers]
     nets = [load_rcnn(own, dataset.classes, path).to(run.device) for own, path in rcnns]
-    _warn_of_strangers(models, [path for _, path in rcnns])
+    _warn_of_foreign_rcnns(models, [path for _, path in rcnns])
     names = _names([path for _, path in localizers])
-    tests = [test if test.vote is not None else replace(test, vote=data.vote) for test in tests]
-    tables = _Tables(_asked(data, choice, run))
-
-    for test in tests:
-        located = localize_all(models, data, run, tables.labels, test)
+    modes = [mode if mode.vote is not None else replace(mode, vote=data.vote) for mode in modes]
+    tables = _Tables(_classes_to_localize(data, choice, run))
+    for mode in modes:
+        found = localize_all(models, data, run, tables.labels, mode)
         if TRUE in tables.rows:
-            tables.rows[TRUE].setdefault(WHOLE, located.whole(tables.kinds[TRUE]))
-        for name, boxes in zip(names, located.boxes, strict=True):
-            tables.add(str(test), boxes, name)
+            tables.rows[TRUE].setdefault(WHOLE, found.whole_images(tables.kinds[TRUE]))
+        for name, boxes in zip(names, found.boxes, strict=True):
+            tables.add(str(mode), boxes, name)
     if nets:
-        section, last = rcnn_section(rcnns[0][0]), tests[-1]
-        refined = rescore_all(
-            models, nets, dataset, tables.labels, data.views_of(last.views, last.scales), run, last.flip,
-            section.proposals.count, combine=section.combine, vote=last.vote, workers=data.workers,
-        )  # fmt: skip
-        tables.add(f"{REFINED}, {last}", refined.boxes, _names([path for _, path in rcnns])[-1])
+        spec, settings = _rescoring(rcnn_section(rcnns[0][0]), modes[-1], data)
+        refined = rescore_all(models, nets, dataset, tables.labels, spec, run, settings)
+        tables.add(f"{REFINED}, {modes[-1]}", refined.boxes, _names([path for _, path in rcnns])[-1])
     guesses = tables.all_rows()
     if not dataset.labelled:
-        return Evaluation(guesses, {}, dataset.ids, dataset.classes, dataset)
+        return LocalizationEvaluation(guesses, {}, dataset.ids, dataset.classes, dataset)
     truth = dataset.truth()
-    shares = object_shares(truth, located.sizes)
-    return Evaluation(guesses, score_rows(guesses, truth, skipped), dataset.ids, dataset.classes, dataset, shares)
+    rows, shares = score_rows(guesses, truth, skipped), object_shares(truth, found.sizes)
+    return LocalizationEvaluation(guesses, rows, dataset.ids, dataset.classes, dataset, shares)
 
 
 def best_classes(choice: ClassChoice, data: LocalizationData, run: Run) -> np.ndarray:
-    """The five most probable classes of each test image, the surest first, int64 [N, 5]; all where there are fewer."""
+    """The five most probable classes of each test image, int64 [N, 5], by descending probability; all if K < 5.
+
+    Raises:
+        UserError: a config is no classifier's, or its data are no image files.
+    """
     cfg = choice.nets[0][0]
     for own, _ in choice.nets:
         require(own, "a classifier", "net", "data")
     if "type" in cfg.data:
-        raise UserError(f"{cfg.filename}: classifies no photographs of any size; take another classifier")
+        raise UserError(f"{cfg.filename}: its classifier takes images of one size only; choose one for ImageNet")
     own_data = {key: value for key, value in cfg.data.items() if key not in ("train", "test")}
     images = build_call(ClassificationData, own_data, test=data.test.images)
     scores = classify_set(images, run, choice.nets, [choice.views]).scores[choice.views][data.test.lines]
@@ -119,9 +124,14 @@ def best_classes(choice: ClassChoice, data: LocalizationData, run: Run) -> np.nd
 
 
 class _Tables:
-    """Guesses by row, in a table for each kind of classes, for which one pass finds all boxes.
+    """One table of guesses per kind of classes. All kinds are localized in one pass over the images.
 
-    `kinds` has the classes of each, "true class" and "top-5", int64 [N, 1] and [N, 5]; `labels` all of them.
+    Args:
+        kinds: the classes of each kind: "true class" int64 [N, 1], "top-5" int64 [N, 5].
+
+    Attributes:
+        labels: the classes of all kinds, int64 [N, L].
+        rows: kind -> name of the row -> guesses.
     """
 
     def __init__(self, kinds: Mapping[str, np.ndarray]) -> None:
@@ -129,39 +139,47 @@ class _Tables:
         self.labels = np.concatenate(list(kinds.values()), 1)  # [N, L]
         self.rows: dict[str, dict[str, Guesses]] = {kind: {} for kind in kinds}
 
-    def add(self, test: str, boxes: np.ndarray, name: str) -> None:
-        """A row in each table, of boxes [N, L, 4]."""
+    def add(self, mode: str, boxes: np.ndarray, name: str) -> None:
+        """Add a row to each table, from boxes [N, L, 4] of all kinds."""
         ends = np.cumsum([labels.shape[1] for labels in self.kinds.values()])
         for (kind, labels), own in zip(self.kinds.items(), np.split(boxes, ends[:-1], axis=1), strict=True):
-            self.rows[kind][f"{test}, {kind}{name}"] = Guesses(labels, own)
+            self.rows[kind][f"{mode}, {kind}{name}"] = Guesses(labels, own)
 
     def all_rows(self) -> dict[str, Guesses]:
-        """One table after the other."""
+        """The rows of all tables, one table after the other."""
         return {name: guesses for rows in self.rows.values() for name, guesses in rows.items()}
 
 
-def _asked(data: LocalizationData, choice: ClassChoice | None, run: Run) -> dict[str, np.ndarray]:
-    """For which classes boxes are wanted, by the name of the table."""
+def _classes_to_localize(data: LocalizationData, choice: ClassChoice | None, run: Run) -> dict[str, np.ndarray]:
+    """The classes of each image, int64 [N, L], by the name of their table."""
     kinds = {TRUE: data.test.labels[:, None]} if data.test.labelled else {}
     if choice is not None:
         five = best_classes(choice, data, run)
         kinds[f"top-{five.shape[1]}"] = five
     if not kinds:
-        raise UserError("data.test: its classes are not public; name a classifier, which chooses five for each image")
+        raise UserError("data.test has no ground truth; give a classifier, which predicts five classes per image")
     return kinds
 
 
-def _warn_of_strangers(models: Sequence[Localizer], rcnns: Sequence[Path]) -> None:
-    """An R-CNN stage refines the boxes of the localizer that it learned from; other boxes it may not know."""
+def _rescoring(
+    section: RCNNSection, mode: InferenceMode, data: LocalizationData
+) -> tuple[ProposalSpec, RescoreSettings]:
+    """The R-CNN stage's proposals and settings: as `section` says, in the crops and with the voting of `mode`."""
+    spec = ProposalSpec(data.test_crops(mode.views, mode.scales), mode.flip, section.proposals.count)
+    return spec, RescoreSettings(section.combine, mode.vote, workers=data.workers)
+
+
+def _warn_of_foreign_rcnns(models: Sequence[Localizer], rcnns: Sequence[Path]) -> None:
+    """Warn of R-CNN stages that were trained on the proposals of a localizer other than `models`."""
     own = {weights_digest([model]) for model in models} if rcnns else set()
     for path in rcnns:
         if read_checkpoint(path).get("proposals", next(iter(own))) not in own:
-            text = "%s learned from the proposals of another localizer than --checkpoint's; give both of one run"
+            text = "%s was trained on the proposals of another localizer than --checkpoint; use both from one run"
             logger.warning(text, path)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What tells the rows of several localizers apart."""
+    """Suffixes of the rows of several localizers, and of their ensemble."""
     if len(paths) == 1:
         return [""]
     return [*(f", {path}" for path in paths), f", all {len(paths)}"]

@@ -1,6 +1,6 @@
-"""The R-CNN stage's parts from a config's section `rcnn`: how it is trained and tested, the model, a trained model.
+"""Build the R-CNN stage from a config's section `rcnn`, or load a trained one.
 
-stage = rcnn_section(cfg)                                   # stage.images, stage.proposals.count, stage.schedule ...
+section = rcnn_section(cfg)                             # section.images, section.proposals.count ...
 model = build_rcnn(cfg, data.test.classes)
 model = load_rcnn(cfg, data.test.classes, Path("runs/loc_r101_rcnn/3_rcnn/last.pth"))
 """
@@ -21,19 +21,22 @@ from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.rcnn import Combine, LocalizationRCNN, RCNNSettings
 from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.recipes.localization.build import fill, kind_of, named, require_localizer
-from resdet.recipes.localization.inference import Test, Views
+from resdet.recipes.localization.inference import Views
 
-OF_THE_MODEL = ("net", "augment", "settings")  # the rest of the section is how it is trained and tested
+MODEL_KEYS = ("net", "augment", "settings")  # of the section; the others are RCNNSection's
 
 
 @dataclass(frozen=True)
 class ProposalSettings:
-    """What the per-class RPN proposes to the R-CNN stage; a config's `rcnn.proposals`.
+    """The proposals for the R-CNN stage; a config's `rcnn.proposals`.
 
     Args:
-        count: the best boxes of an image's true class (at test: of each predicted class).
-        views: what the RPN looks at in training images. At test the views are those of the test.
-        flip: whether in their mirror images too. At test --flip says so, of the crops as well.
+        count: proposals per image in training, of its true class; at test, per predicted class.
+        views: "1-crop" or "dense": the RPN's test mode on training images. In evaluation --views gives it.
+        flip: use mirror images of training images too. In evaluation --flip gives it, for the R-CNN's crops too.
+
+    Raises:
+        UserError: `views` or `count` is out of its range.
     """
 
     count: int = 200
@@ -46,23 +49,21 @@ class ProposalSettings:
         if self.count < 1:
             raise UserError(f"rcnn.proposals.count is {self.count}: give a number of boxes, 1 or more")
 
-    @property
-    def test(self) -> Test:
-        """The proposals' views as those of a test."""
-        return Test(self.views, self.flip)
-
 
 @dataclass(frozen=True)
 class RCNNSection:
-    """A config's section `rcnn`, beside `settings`, `net` (None: the localizer's own) and `augment` of the model.
+    """A config's section `rcnn`, without the keys of the model: `net` (None: the localizer's), `augment`, `settings`.
 
     Args:
         schedule: of this stage.
-        images: regions in one optimizer step, over all processes and accumulated passes, each of any image.
-        optimizer: what differs from the config's `optimizer`.
+        images: regions per optimizer step, over all processes and accumulated passes.
+        optimizer: keys that replace those of the config's `optimizer`.
         proposals: see ProposalSettings.
-        combine: at test the R-CNN's score replaces the RPN's, is its factor ("product"), multiplies its odds by the
-            root of its own ("odds"), or the RPN's is kept ("keep"), so that the R-CNN moves boxes alone.
+        combine: final score at test: "replace" (the R-CNN's), "product", "odds" or "keep" (the RPN's); see
+            localization/rcnn.rescore.
+
+    Raises:
+        UserError: `schedule` is no schedule, or `combine` is unknown.
     """
 
     schedule: Schedule
@@ -73,7 +74,7 @@ class RCNNSection:
 
     def __post_init__(self) -> None:
         if not isinstance(self.schedule, Schedule):
-            raise UserError(f"rcnn.schedule is {self.schedule!r}: give a schedule, as the config's own")
+            raise UserError(f"rcnn.schedule is {self.schedule!r}: give a schedule, like the config's own")
         if self.combine not in get_args(Combine):
             raise UserError(f"rcnn.combine is {self.combine!r}: give one of {', '.join(get_args(Combine))}")
 
@@ -84,29 +85,27 @@ def has_rcnn(cfg: Config) -> bool:
 
 
 def rcnn_section(cfg: Config) -> RCNNSection:
-    """How the config's R-CNN stage is trained and tested.
+    """The config's section `rcnn`.
 
     Raises:
-        UserError: there is none, a value is not known, or the localizer is none that proposes.
+        UserError: there is none, a key or value is unknown, or the localizer is no ClassRPN.
     """
     require_localizer(cfg)
     require(cfg, "a localizer with an R-CNN stage", "rcnn")
     if not has_rcnn(cfg):
-        raise UserError(
-            f"{cfg.filename}: rcnn is {cfg.rcnn!r}; take a config with an R-CNN stage such as loc_r101_rcnn"
-        )
+        raise UserError(f"{cfg.filename}: rcnn is {cfg.rcnn!r}; use a config with an R-CNN stage such as loc_r101_rcnn")
     require(cfg, "a localizer with an R-CNN stage", "rcnn.schedule")
     if cfg.model.type is not ClassRPN:
         raise UserError(
             f"{cfg.filename}: the R-CNN stage needs many proposals, a crop regression has one; use ClassRPN"
         )
-    own = {key: value for key, value in cfg.rcnn.items() if key not in OF_THE_MODEL}
+    own = {key: value for key, value in cfg.rcnn.items() if key not in MODEL_KEYS}
     own["proposals"] = build_call(ProposalSettings, cfg.rcnn.get("proposals") or {})
     return build_call(RCNNSection, own)
 
 
 def build_rcnn(cfg: Config, classes: Sequence[str]) -> LocalizationRCNN:
-    """The config's R-CNN, for these classes."""
+    """The config's R-CNN for these classes, with random weights."""
     own = cfg.rcnn
     model = LocalizationRCNN(
         build(own.get("net") or {**cfg.model.net, "num_classes": None}),
@@ -120,10 +119,10 @@ def build_rcnn(cfg: Config, classes: Sequence[str]) -> LocalizationRCNN:
 
 
 def load_rcnn(cfg: Config, classes: Sequence[str], path: Path) -> LocalizationRCNN:
-    """The config's R-CNN with the weights of one of our checkpoints, ready to test.
+    """The config's R-CNN in eval mode, with the weights of a resdet checkpoint.
 
     Raises:
-        UserError: the config has none; the file is no R-CNN stage's, of another net, or for other classes.
+        UserError: the config has no R-CNN stage; the file is no R-CNN stage, of another net, or has other classes.
     """
     rcnn_section(cfg)
     state = read_checkpoint(path)

@@ -1,11 +1,12 @@
-"""The R-CNN stage at test (App. C): proposals of each given class, warped, rescored and refined; the best box a class.
+"""The R-CNN stage at test (App. C): the localizers' proposals are warped, scored and refined; the best box per class.
 
-    views = [WholeLocalizationImage(short) for short in (224, 288)]             # dense; [CenterLocalizationCrop(224)]
-    found = rescore_all(rpn, rcnn, val, labels, views, run)                     # labels [I, L]: true class or top five
-    found.boxes[i, k], found.scores[i, k]                                       # of class labels[i, k] on val's image i
+    spec = ProposalSpec([ShortSideWithBoxes(short) for short in (224, 288)])   # dense
+    found = rescore_all([rpn], [rcnn], val, labels, spec, run)                 # labels [I, L]: true class or top five
+    found.boxes[i, k], found.scores[i, k]                                      # of class labels[i, k] in image i
 
-Of several localizers the union proposes, of several R-CNN nets scores and boxes are means (localization/ensemble.py).
-An image is decoded once: loader workers cut all of its views and hand on its pixels for the crops.
+Several localizers propose the union of their boxes; several R-CNN nets give mean scores and boxes
+(localization/ensemble.py). An image is decoded once: the loader's workers cut all crops for the localizers and pass on
+the image itself for the warped crops of the R-CNN stage.
 """
 
 from __future__ import annotations
@@ -15,151 +16,126 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from resdet.data.localization.crops import LocalizedView, warped_crop
+from resdet.data.localization.crops import CropWithBoxes, warped_crop
 from resdet.data.localization.dataset import LocalizationDataset, LocalizedImage
-from resdet.data.localization.loading import LocalizationView, MappedBatch, localization_views_loader
-from resdet.engine.distributed import gather_objects, get_rank, get_world_size, name_a_lost_process
+from resdet.data.localization.loading import localization_eval_loader
+from resdet.engine.distributed import explain_lost_process, gather_objects, get_rank, get_world_size
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
-from resdet.localization.ensemble import Mirrored, RCNNEnsemble, unite
-from resdet.localization.inference import ClassProposals, Localizer, class_proposals, vote_for
+from resdet.localization.ensemble import Mirrored, RCNNEnsemble
+from resdet.localization.inference import CandidateModel, ClassProposals, vote_for
 from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore
-from resdet.localization.views import View
-
-OneOrSeveral = TypeVar("OneOrSeveral")
+from resdet.recipes.localization.rcnn_proposals import ProposalSpec, propose
+from resdet.structures import MappedBatch
 
 logger = logging.getLogger("resdet")
+
+
+@dataclass(frozen=True)
+class RescoreSettings:
+    """How proposals are rescored.
+
+    Args:
+        combine: the final score from the RPN's and the R-CNN's (localization/rcnn.rescore).
+        vote: box voting: replace each best box by the score-weighted mean of all refined boxes of its class with at
+            least this IoU to it; None for no voting.
+        batch_size: images per batch of the localizers; those whose crops have the same shapes are processed together.
+        workers: loader processes.
+        threads: threads that warp crops.
+        chunk: warped crops per forward pass.
+    """
+
+    combine: Combine = "replace"
+    vote: float | None = None
+    batch_size: int = 8
+    workers: int = 2
+    threads: int = 4
+    chunk: int = 200
 
 
 class Rescored(NamedTuple):
     """The best box of each given class of each image, in the data set's order."""
 
-    boxes: np.ndarray  # float32 [I, L, 4], in pixels of the files; the whole image where nothing was proposed
+    boxes: np.ndarray  # float32 [I, L, 4], in pixels of the image files; the whole image where nothing was proposed
     scores: np.ndarray  # float32 [I, L], probabilities
 
 
 def rescore_all(
-    model: Localizer | Sequence[Localizer],
-    rcnn: LocalizationRCNN | Sequence[LocalizationRCNN],
+    models: Sequence[CandidateModel],
+    rcnns: Sequence[LocalizationRCNN],
     dataset: LocalizationDataset,
     labels: np.ndarray,
-    views: Sequence[LocalizationView],
+    spec: ProposalSpec,
     run: Run,
-    mirrored: bool = False,
-    count: int = 200,
-    nms_iou: float | None = 0.7,
-    combine: Combine = "replace",
-    vote: float | None = None,
-    images: int = 8,
-    workers: int = 2,
-    threads: int = 4,
-    chunk: int = 200,
+    settings: RescoreSettings | None = None,
 ) -> Rescored:
-    """Each class's best box among its `count` proposals, rescored and refined; on all processes, each image once.
+    """Each class's best box among its proposals after the R-CNN stage. Processes share the images.
 
-    A class that an image's labels have twice, the true one among the best five, is rescored once.
+    A class that an image has twice in `labels`, as the true one and among the top five, is rescored once.
 
     Args:
-        model: what proposes; of several the union.
-        rcnn: what decides; of several the mean.
+        models: localizers, which propose; of several the union.
+        rcnns: R-CNN stages; of several the mean.
         dataset: the images.
-        labels: int64 [I, L], the classes to look for in each image.
-        views, count, nms_iou: as of the proposals that the R-CNN stage was trained on.
-        mirrored: the localizers look at mirror images too, the R-CNN stages at mirrored crops.
-        run: device, precision, processes.
-        combine, chunk: as localization/rcnn.rescore's.
-        vote: the best box becomes the mean, weighted by score, of all refined boxes with so large an IoU to it.
-        images: looked at together by the localizers, those of one shape at once.
-        workers: loader processes.
-        threads: that warp crops.
+        labels: int64 [I, L], the classes to localize in each image.
+        spec: the proposals, as in the R-CNN stage's training; if mirrored, the R-CNN stages see mirrored crops too.
+        run: device, precision and processes.
+        settings: scores, voting and batches.
+
+    Raises:
+        ValueError: `labels` is not of as many images as the data set.
     """
     if len(labels) != len(dataset):
         raise ValueError(f"labels of {len(labels)} images for a set of {len(dataset)}")
-    models, nets = listed(model), listed(rcnn)
-    for net in nets:
-        net.eval()  # propose() does it for the localizers
-    refiners: list[Refiner] = [*nets, *(map(Mirrored, nets) if mirrored else ())]
-    stage = refiners[0] if len(refiners) == 1 else RCNNEnsemble(refiners)
+    settings, stage = settings or RescoreSettings(), _stage(rcnns, spec.mirrored)
     own = np.arange(get_rank(), len(dataset), get_world_size())
+    crops = [*spec.crops, DecodedImage()]
     pin = run.device.type == "cuda"
-    loader = localization_views_loader(dataset, [*views, AsDecoded()], own, images, workers, pin)
+    loader = localization_eval_loader(dataset, crops, own, settings.batch_size, settings.workers, pin)
     found, started = [], time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool, _single_threaded_opencv():
-        warp = partial(warp_together, pool, threads)
-        for *seen, decoded in loader:
+    with ThreadPoolExecutor(settings.threads) as pool, _single_threaded_opencv():
+        warp = partial(warp_in_threads, pool, settings.threads)
+        for *batches, decoded in loader:
             rows = decoded.indices.numpy()
             classes = torch.from_numpy(labels[rows]).to(run.device)
             with precision_context(run.precision, run.device):
-                proposals = propose(models, [batch.to(run.device) for batch in seen], classes, mirrored, count, nms_iou)
-                answers = _rescore(stage, decoded, proposals, classes, combine, chunk, warp)
-            boxes, scores = answers.best(decoded.image_sizes.to(run.device))
-            if vote is not None:
-                boxes = vote_for(boxes, answers.boxes, answers.scores, vote)
+                proposals = propose(models, [batch.to(run.device) for batch in batches], classes, spec)
+                rescored = _rescore(stage, decoded, proposals, classes, settings, warp)
+            boxes, scores = rescored.best(decoded.image_sizes.to(run.device))
+            if settings.vote is not None:
+                boxes = vote_for(boxes, rescored.boxes, rescored.scores, settings.vote)
             found.append((rows, boxes.cpu().numpy(), scores.cpu().numpy()))
-    logger.info("rescored %d images, %.2f s an image", len(own), (time.perf_counter() - started) / max(1, len(own)))
-    with name_a_lost_process():
+    logger.info("rescored %d images, %.2f s per image", len(own), (time.perf_counter() - started) / max(1, len(own)))
+    with explain_lost_process():
         return _in_order(gather_objects(found), labels.shape)
 
 
-def propose(
-    models: Sequence[Localizer],
-    batches: Sequence[MappedBatch],
-    labels: Tensor,
-    mirrored: bool = False,
-    count: int = 200,
-    nms_iou: float | None = 0.7,
-) -> ClassProposals:
-    """The best boxes of classes `labels` int64 [N, L] of N images, of which each batch has a view."""
-    for model in models:
-        if isinstance(model, nn.Module):
-            model.eval()
-    views = [View(batch.images, batch.scale, batch.offset, batch.image_sizes) for batch in batches]
-    views += [view.mirrored() for view in views] if mirrored else []
-    found = [class_proposals(model, views, labels, count, nms_iou) for model in models]
-    return found[0] if len(found) == 1 else unite(found, count, nms_iou)
+class DecodedImage:
+    """A crop transform that returns the decoded image, which is smaller than the file's if the set has `decode_to`."""
 
-
-class AsDecoded:
-    """A view for the loaders: the image's pixels as they are, smaller than the file's where the set has `decode_to`."""
-
-    def __call__(self, item: LocalizedImage, seed: int = 0, epoch: int = 0) -> LocalizedView:
-        """Everything there is to see."""
+    def __call__(self, item: LocalizedImage, seed: int = 0, epoch: int = 0) -> CropWithBoxes:
+        """The whole image; seed and epoch are ignored."""
         scale = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)
-        return LocalizedView(item.image, item.boxes, scale, np.zeros(4))
+        return CropWithBoxes(item.image, item.boxes, scale, np.zeros(4))
 
 
-def _rescore(
-    stage: Refiner,
-    decoded: MappedBatch,
-    proposals: ClassProposals,
-    labels: Tensor,
-    combine: Combine,
-    chunk: int,
-    warp: partial[Tensor],
-) -> ClassProposals:
-    """localization/rcnn.rescore, whose images and proposals have the same pixels, where proposals are in the files'."""
-    scale = decoded.scale[:, None, None].to(labels.device)
-    first = (labels[:, :, None] == labels[:, None]).int().argmax(-1)  # [N, L], of each class its first place
-    own = first == torch.arange(labels.shape[1], device=labels.device)
-    proposals = proposals._replace(boxes=proposals.boxes * scale, valid=proposals.valid & own[..., None])
-    answers = rescore(stage, list(decoded.images), proposals, labels, combine, chunk, warp)
-    answers = answers._replace(boxes=answers.boxes / scale)
-    image = torch.arange(len(labels), device=labels.device)[:, None]
-    return ClassProposals(*(column[image, first] for column in answers))
+def warp_in_threads(pool: Executor, threads: int, image: Tensor, regions: Tensor, size: int, context: float) -> Tensor:
+    """Warped crops uint8 [B, 3, size, size], by the function that makes the training's crops, in several threads.
 
-
-def warp_together(pool: Executor, threads: int, image: Tensor, regions: Tensor, size: int, context: float) -> Tensor:
-    """As localization/regions.warp_regions, by what warped the crops of the training (data/localization/regions.py).
-
-    `image` uint8 [3, H, W] on the CPU, `regions` [B, 4] where the crops are wanted.
+    Args:
+        pool, threads: run the warps.
+        image: uint8 [3, H, W], on the CPU.
+        regions: [B, 4], in pixels of the image; the crops are returned on their device.
+        size, context: see data/localization/crops.warped_crop.
     """
     pixels, boxes = image.permute(1, 2, 0).numpy(), regions.cpu().numpy()
     crops = np.empty((len(boxes), size, size, 3), np.uint8)
@@ -168,18 +144,40 @@ def warp_together(pool: Executor, threads: int, image: Tensor, regions: Tensor, 
         for b in range(first, len(boxes), threads):
             crops[b] = warped_crop(pixels, boxes[b], size, context)
 
-    list(pool.map(warp, range(threads)))  # the list: what a thread raises is raised here
+    list(pool.map(warp, range(threads)))  # list() raises a thread's exception here
     return torch.from_numpy(crops).permute(0, 3, 1, 2).to(regions.device)
 
 
-def listed(models: OneOrSeveral | Sequence[OneOrSeveral]) -> list[OneOrSeveral]:
-    """A list, of one too."""
-    return list(models) if isinstance(models, Sequence) else [models]
+def _stage(rcnns: Sequence[LocalizationRCNN], mirrored: bool) -> Refiner:
+    """All R-CNN nets, and each with mirrored crops if `mirrored`, as one."""
+    for rcnn in rcnns:
+        rcnn.eval()
+    refiners: list[Refiner] = [*rcnns, *(map(Mirrored, rcnns) if mirrored else ())]
+    return refiners[0] if len(refiners) == 1 else RCNNEnsemble(refiners)
+
+
+def _rescore(
+    stage: Refiner,
+    decoded: MappedBatch,
+    proposals: ClassProposals,
+    labels: Tensor,
+    settings: RescoreSettings,
+    warp: partial[Tensor],
+) -> ClassProposals:
+    """Rescore proposals, which are in pixels of the files, on the decoded images, which may be smaller."""
+    scale = decoded.scale[:, None, None].to(labels.device)
+    first = (labels[:, :, None] == labels[:, None]).int().argmax(-1)  # [N, L], where each class occurs first
+    own = first == torch.arange(labels.shape[1], device=labels.device)
+    proposals = proposals._replace(boxes=proposals.boxes * scale, valid=proposals.valid & own[..., None])
+    rescored = rescore(stage, list(decoded.images), proposals, labels, settings.combine, settings.chunk, warp)
+    rescored = rescored._replace(boxes=rescored.boxes / scale)
+    image = torch.arange(len(labels), device=labels.device)[:, None]
+    return ClassProposals(*(column[image, first] for column in rescored))
 
 
 @contextmanager
 def _single_threaded_opencv() -> Iterator[None]:
-    """A crop is too little for OpenCV's own threads, which would fight with ours."""
+    """Disable OpenCV's own threads: a crop is too small for them, and they would compete with ours."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:

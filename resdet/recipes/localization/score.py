@@ -1,4 +1,4 @@
-"""Rows of localization errors: from guesses, or from files of predictions alone; printed, and as figures.
+"""Score localization: errors of guesses or of prediction files, printed as a table or returned as figures.
 
 found = score_files(Path("predictions.csv"), Path("LOC_val_solution.csv"), excluded=Path("blacklist.txt"))
 print_evaluation(found)
@@ -39,35 +39,35 @@ from resdet.report.tables import DASH, print_table, results_table
 
 @dataclass
 class Row:
-    """What one test's guesses are worth."""
+    """The errors of one row of the table."""
 
     result: LocalizationResult
-    difference: tuple[float, float] | None  # from the row above, of the same images: mean and standard error; percent
+    difference: tuple[float, float] | None  # to the row above, paired by image: mean and standard error, in percent
 
 
 @dataclass
-class Evaluation:
-    """Guesses and their worth by name, in the table's order, and the set that they are of."""
+class LocalizationEvaluation:
+    """Guesses and their errors by row, in the order of the table, for a set of N images."""
 
     guesses: dict[str, Guesses]
-    rows: dict[str, Row]  # empty where no truth is known
+    rows: dict[str, Row]  # empty if there is no ground truth
     ids: list[str]  # [N]
     classes: Sequence[str]
-    dataset: LocalizationDataset | None = None  # None: files alone were scored
-    shares: np.ndarray | None = None  # float64 [N], object_shares; None: of images that nobody has looked at
+    dataset: LocalizationDataset | None = None  # None if prediction files were scored
+    shares: np.ndarray | None = None  # float64 [N], object_shares; None if prediction files were scored
 
     @property
     def last(self) -> Guesses:
-        """What predictions and pictures are made of."""
+        """The guesses of the last row, which are written as predictions and drawn as pictures."""
         return list(self.guesses.values())[-1]
 
     @property
     def counted(self) -> np.ndarray:
-        """The images that count for localization, bool [N]."""
+        """Which images count for the localization error, bool [N]."""
         return list(self.rows.values())[-1].result.counted
 
     def figures(self) -> dict[str, Any]:
-        """Errors of every row in percent, and how many images count."""
+        """Number of images that count, and the errors of each row in percent, as JSON values."""
         if not self.rows:
             return {"images": len(self.ids)}
         counted = self.counted
@@ -85,13 +85,15 @@ class Evaluation:
         }
 
     def by_share(self, row: Row) -> list[float | None]:
-        """A row's error by the largest object's share of the image, in percent; None where no image counts.
+        """A row's error for each range of `SHARES`, the area of the largest object over the image's, in percent.
+
+        Ranges without an image are None.
 
         Raises:
-            ValueError: nobody has looked at the images, their sizes are not known.
+            ValueError: prediction files were scored, so that the sizes of the images are unknown.
         """
         if self.shares is None:
-            raise ValueError("shares of the image are known of images that a localizer has looked at")
+            raise ValueError("object sizes are known only where a localizer was run on the images")
         counted = self.counted
         errors = error_by_share(row.result.wrong[counted], self.shares[counted])
         return [None if np.isnan(error) else error for error in errors.tolist()]
@@ -100,7 +102,13 @@ class Evaluation:
 def score_rows(
     guesses: Mapping[str, Guesses], truth: LocalizationTruth, excluded: np.ndarray | None = None
 ) -> dict[str, Row]:
-    """A row for each, compared with the one before it."""
+    """The errors of each entry of `guesses`, with the difference to the one before.
+
+    Args:
+        guesses: boxes and classes by row.
+        truth: ground truth of the same images.
+        excluded: bool [N], images that do not count.
+    """
     rows: dict[str, Row] = {}
     above: np.ndarray | None = None
     for name, own in guesses.items():
@@ -118,20 +126,20 @@ def score_files(
     mapping: Path | None = None,
     class_ids: Path | None = None,
     image_list: Path | None = None,
-) -> Evaluation:
-    """Score predictions in Kaggle's or ILSVRC's form; no image is needed.
+) -> LocalizationEvaluation:
+    """Score a prediction file in Kaggle's or ILSVRC's format. The images are not needed.
 
     Args:
-        predictions: either form.
+        predictions: the file, in either format.
         ground_truth: LOC_val_solution.csv.
-        excluded: see data/localization/files.read_excluded.
-        mapping: LOC_synset_mapping.txt; None: the one beside `ground_truth`.
-        class_ids: the development kit's map_clsloc.txt, for ILSVRC's form.
-        image_list: the images in order, for ILSVRC's form and for `excluded`; None: ImageSets/CLS-LOC's below
-            `ground_truth`'s folder, else by name, which is ILSVRC's order.
+        excluded: file with images that do not count (data/localization/files.read_excluded).
+        mapping: LOC_synset_mapping.txt; None: the one in the folder of `ground_truth`.
+        class_ids: the development kit's map_clsloc.txt, needed for ILSVRC's format.
+        image_list: the images in order, needed for ILSVRC's format and for `excluded`; None: the list in
+            ILSVRC/ImageSets/CLS-LOC below the folder of `ground_truth`, or sorted by name, which is ILSVRC's order.
 
     Raises:
-        UserError: a file is missing or malformed, or the files are not of the same images and classes.
+        UserError: a file is missing or malformed, or the files have different images or classes.
     """
     classes, _ = read_mapping(mapping or ground_truth.parent / "LOC_synset_mapping.txt")
     solution = read_solution(ground_truth, classes)
@@ -146,11 +154,14 @@ def score_files(
     guesses = read_predictions(predictions, ids, classes, numbers)
     skipped = None if excluded is None else read_excluded(excluded, ids)
     named = {predictions.name: guesses}
-    return Evaluation(named, score_rows(named, truth, skipped), ids, classes)
+    return LocalizationEvaluation(named, score_rows(named, truth, skipped), ids, classes)
 
 
-def write_predictions(path: Path, evaluation: Evaluation, class_ids: Path | None = None) -> None:
-    """The last row's guesses: .txt is ILSVRC's form, which needs map_clsloc.txt, any other name Kaggle's."""
+def write_predictions(path: Path, evaluation: LocalizationEvaluation, class_ids: Path | None = None) -> None:
+    """Write the guesses of the last row: in ILSVRC's format if `path` ends in .txt, else in Kaggle's.
+
+    `class_ids` is map_clsloc.txt, which ILSVRC's format needs.
+    """
     numbers = server_numbers(path, evaluation.classes, class_ids)
     if numbers is None:
         write_kaggle(path, evaluation.last, evaluation.ids, evaluation.classes)
@@ -159,20 +170,20 @@ def write_predictions(path: Path, evaluation: Evaluation, class_ids: Path | None
 
 
 def server_numbers(path: Path, classes: Sequence[str], class_ids: Path | None) -> np.ndarray | None:
-    """ILSVRC's numbers of the classes, int64 [K], where predictions of this name need them; None for Kaggle's form.
+    """ILSVRC's class numbers, int64 [K], if the predictions file `path` needs them; None for Kaggle's format.
 
     Raises:
-        UserError: they are not there, or not of these classes.
+        UserError: `class_ids` is None, unreadable, or has other classes.
     """
     if path.suffix != ".txt":
         return None
     if class_ids is None:
-        raise UserError(f"{path}: ILSVRC's form has the server's class numbers; name map_clsloc.txt by --class-ids")
+        raise UserError(f"{path}: ILSVRC's format needs the server's class numbers; give map_clsloc.txt as --class-ids")
     return read_ilsvrc_ids(class_ids, classes)
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
-    """A row for every test; of several the difference from the one above, over the images of both."""
+def print_evaluation(evaluation: LocalizationEvaluation) -> None:
+    """Print the table of errors, with each row's difference to the row above, and errors by object size."""
     if not evaluation.rows:
         print(f"{len(evaluation.ids)} images without truth: no errors to compute")
         return
@@ -191,7 +202,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         _print_by_share(evaluation, evaluation.shares[counted])
 
 
-def _print_by_share(evaluation: Evaluation, shares: np.ndarray) -> None:
+def _print_by_share(evaluation: LocalizationEvaluation, shares: np.ndarray) -> None:
     images = np.histogram(shares[~np.isnan(shares)], [0, *SHARES, np.inf])[0]
     rows = [["images", *(str(count) for count in images)]]
     for name, row in evaluation.rows.items():
@@ -209,7 +220,7 @@ def _usual_list(ground_truth: Path) -> Path | None:
 
 
 def _listed(path: Path | None, ground_truth: Path, ids: Sequence[str]) -> list[str]:
-    """The order of the images, which have to be those of the ground truth."""
+    """The images in order: of the list at `path`, or sorted; they must be those of the ground truth."""
     if path is None:
         return sorted(ids)
     try:
@@ -219,7 +230,5 @@ def _listed(path: Path | None, ground_truth: Path, ids: Sequence[str]) -> list[s
     listed = [line.split()[0].rpartition("/")[2] for line in lines if line.strip()]
     other = set(listed) ^ set(ids)
     if other or len(listed) != len(ids):
-        raise UserError(
-            f"{path} and {ground_truth} are not of the same images: only one has '{min(other, default='')}'"
-        )
+        raise UserError(f"{path} and {ground_truth} have different images: only one has '{min(other, default='')}'")
     return listed

@@ -1,10 +1,10 @@
-"""Train a localizer (App. C) stage by stage, test it by its centre crop with the true class, write the page.
+"""Train a localizer (App. C) in stages, validate it on the true class by 1-crop, and write the page.
 
     figures = train_localizer(load_config("configs/loc_r50.py"), run)
 
-Each stage has a folder in the run's, with its scalars.json and last.pth; a killed run goes on with --resume in the
-stage where it was. `stages_of` names them: the per-class RPN, or the regression from the crop; where the config has a
-section `rcnn`, then the RPN's proposals of the training images, and the R-CNN that learns from them (train_rcnn.py).
+The stages are 1_rpn (the per-class RPN) or 1_regression (crop regression), and, if the config has a section `rcnn`,
+2_proposals (the RPN's proposals on the training images) and 3_rcnn (the R-CNN stage, rcnn_training.py). Each has a
+folder in the run's, with scalars.json and last.pth; --resume continues a killed run in the stage where it stopped.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from typing import cast
 
 from torch import nn
 
+from resdet.data.localization.settings import LocalizationData
 from resdet.data.sampling import TrainSampler
-from resdet.data.settings import LocalizationData
-from resdet.engine.checkpoint import LAST, PREVIOUS, find_resume
-from resdet.engine.compiled import compiled
+from resdet.engine.checkpoint import LAST, PREVIOUS
 from resdet.engine.config import Config, build, build_call
-from resdet.engine.distributed import get_rank, get_world_size, is_main_process
-from resdet.engine.loop import LoopSettings, TrainLoop, images_a_pass
-from resdet.engine.optimizer import build_sgd
-from resdet.engine.run import Run, make_folder
+from resdet.engine.distributed import get_rank, get_world_size, images_per_pass, is_main_process
+from resdet.engine.loop import LoopSettings
+from resdet.engine.run import Run
+from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
 from resdet.metrics.localization_error import Guesses, localization_error
@@ -35,32 +34,42 @@ from resdet.recipes.localization.build import (
     initialise_net,
     require_localizer,
 )
-from resdet.recipes.localization.inference import Located, Test, localize_all
+from resdet.recipes.localization.inference import InferenceMode, LocalizedBoxes, localize_all
 from resdet.recipes.localization.page import write_localizer_page
+from resdet.recipes.localization.proposal_files import ProposalCache, forget_proposals
 from resdet.recipes.localization.rcnn_build import has_rcnn
-from resdet.recipes.localization.rcnn_proposals import ProposalCache, forget_proposals
 from resdet.recipes.localization.rcnn_training import RCNNStage
 from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
 
-FIGURE = "test/localization_error"  # by the centre crop, of the true class's box
+FIGURE = "test/localization_error"  # in percent; of the true class's box by the centre crop
 RPN, REGRESSION = "1_rpn", "1_regression"  # folders of the first stage
-PROPOSALS, RCNN = "2_proposals", "3_rcnn"  # and of the others, where there are any
-BEST = "best.pth"  # where loop.best asks for it
+PROPOSALS, RCNN = "2_proposals", "3_rcnn"  # folders of the R-CNN's stages
+BEST = "best.pth"  # written if the config sets loop.best
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the run: its folder's name, and what does it, or reads it where it is finished."""
+    """One stage of a run."""
 
-    folder: str
-    do: Callable[[Run], None]
+    folder: str  # name of its folder in the run's
+    do: Callable[[Run], None]  # runs the stage in that folder, or loads its result if it is finished
 
 
 class LocalizerTraining:
-    """A config's data and settings, and the answers of the last test.
+    """The stages of one training, and what they hand on to each other.
+
+    Attributes:
+        model: the trained localizer, after the first stage.
+        proposals: of the training images, after the second stage.
+        found: predicted boxes of the last validation of the first stage.
+        figures: of the last validations.
+
+    Args:
+        cfg: the whole config.
+        run: the run that the stages are part of.
 
     Raises:
-        UserError: the config lacks something, or its data do not fit.
+        UserError: the config lacks a key, or its values or data do not fit.
     """
 
     def __init__(self, cfg: Config, run: Run) -> None:
@@ -71,45 +80,38 @@ class LocalizerTraining:
         self.rcnn = RCNNStage(cfg, self.data, self.settings) if has_rcnn(cfg) else None
         self.model: Localizer | None = None
         self.proposals: ProposalCache | None = None
-        self.located: Located | None = None
+        self.found: LocalizedBoxes | None = None
         self.figures: dict[str, float] = {}
 
     def train(self, run: Run) -> None:
-        """The first stage in `run.work_dir`, from where a resumed run left it, and its test."""
+        """The first stage: train the localizer in `run.work_dir`, or resume there, and validate it."""
         cfg, classes = self.cfg, self.data.test.classes
-        make_folder(run.work_dir)
-        state = find_resume(run.work_dir, run.resume)
-        model = build_localizer(cfg, classes)
-        if state is None:
+
+        def load_pretrained(model: Localizer) -> None:
             initialise_net(model, run.init_from)
-        if run.resume is None:  # not earlier: after a mistake in the config or the weights all is as it was
-            forget_older_run(self.run)
-        model.to(run.device)
-        sgd = build_call(build_sgd, cfg.optimizer, model=model, images=self.data.images)
-        facts = {"config": cfg.pretty_text, "classes": list(classes), "stride_on": model.stride_on}
-        loop = TrainLoop(model, sgd, build(cfg.schedule), self.settings, run, facts)
-        if state is not None:
-            loop.resume(state)
+            if run.resume is None:  # not earlier: an error in the config or the weights must not cost an older run
+                forget_older_run(self.run)
+
+        model = build_localizer(cfg, classes)
+        plan = Plan(self.data.images, cfg.optimizer, build(cfg.schedule), self.settings)
+        training = begin(model, plan, run, metadata_of(cfg, classes, model.stride_on), load_pretrained)
         assert self.data.train is not None
-        accumulate = self.settings.accumulate
         sampler = TrainSampler(
-            len(self.data.train), images_a_pass(self.data.images, accumulate), run.seed,
-            rank=get_rank(), world=get_world_size(), start=loop.step * accumulate,
+            len(self.data.train), images_per_pass(self.data.images, self.settings.accumulate), run.seed,
+            rank=get_rank(), world=get_world_size(), start=training.passes,
         )  # fmt: skip
-        with compiled(model.net, run.compile):
-            trained = loop(self.data.training(sampler, run.device), self.validate)
-        if self.located is None:  # resumed at the end
-            self.validate(trained)
-        self.model = cast(Localizer, trained)
+        self.model = training.train(self.data.training(sampler, run.device), self.validate, model.net)
+        if self.found is None:  # resumed after the last step
+            self.validate(self.model)
 
     def propose(self, run: Run) -> None:
-        """The second stage: what the first one's model proposes in the training images."""
+        """The second stage: cache the trained localizer's proposals on the training images."""
         assert self.rcnn is not None
         assert self.model is not None
         self.proposals = self.rcnn.propose(self.model, run)
 
     def train_rcnn(self, run: Run) -> None:
-        """The third stage: the R-CNN, on these proposals."""
+        """The third stage: train the R-CNN on these proposals."""
         assert self.rcnn is not None
         assert self.model is not None
         assert self.proposals is not None
@@ -117,17 +119,17 @@ class LocalizerTraining:
         self.figures |= self.rcnn.figures
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Localization error of the true class's box, by the centre crop, in percent."""
+        """Localization error of the true class's box by the centre crop on the test set, in percent."""
         truth = self.data.test.truth()
         labels = truth.labels[:, None]
-        self.located = localize_all([cast(Localizer, model.eval())], self.data, self.run, labels, Test())
-        error = localization_error(Guesses(labels, self.located.boxes[0]), truth).localization
+        self.found = localize_all([cast(Localizer, model.eval())], self.data, self.run, labels, InferenceMode())
+        error = localization_error(Guesses(labels, self.found.boxes[0]), truth).localization
         self.figures = {FIGURE: error}
         return self.figures
 
 
 def stages_of(job: LocalizerTraining) -> list[Stage]:
-    """What the config has trained, in order."""
+    """The stages of the config, in order."""
     stages = [Stage(RPN if job.cfg.model.type is ClassRPN else REGRESSION, job.train)]
     if job.rcnn is not None:
         stages += [Stage(PROPOSALS, job.propose), Stage(RCNN, job.train_rcnn)]
@@ -135,7 +137,7 @@ def stages_of(job: LocalizerTraining) -> list[Stage]:
 
 
 def forget_older_run(run: Run) -> None:
-    """A new run begins in an empty folder: nothing of an older one, of whatever stages, can be taken for its own."""
+    """Remove the checkpoints and proposals of an older run in the folder, so that none is taken for the new run's."""
     folders = _folders(run)
     if is_main_process():
         forget_proposals(run.work_dir / PROPOSALS)
@@ -145,16 +147,22 @@ def forget_older_run(run: Run) -> None:
 
 
 def _folders(run: Run) -> list[Run]:
-    """The run's own folder, and those of all stages that any config has."""
+    """The run's folder and the folders of all possible stages."""
     return [run, *(run_of_stage(run, name) for name in (RPN, REGRESSION, PROPOSALS, RCNN))]
 
 
 def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
-    """Train, test, write the page. Returns the tests' errors in percent.
+    """Run all stages and write the page. Returns the errors of the validations in percent.
 
-    The first stage's last.pth is the run's too: what a test takes (recipes/localization/evaluate.py), with
-    3_rcnn/last.pth where there is one. Without --resume the checkpoints and proposals of an older run in the folder
-    are removed.
+    The first stage's last.pth is also copied to the run's folder: evaluation takes it as --checkpoint, and
+    3_rcnn/last.pth as --rcnn. Without --resume, checkpoints and proposals of an older run in the folder are removed.
+
+    Args:
+        cfg: a localizer's config.
+        run: `resume` is None or "auto".
+
+    Raises:
+        UserError: the config is incomplete, or --resume or --init-from do not fit.
     """
     if run.resume not in (None, "auto"):
         raise UserError(f"--resume {run.resume}: give --resume alone, each stage of a localizer has its own checkpoint")
@@ -167,18 +175,18 @@ def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
         stage.do(own)
         if own is runs[0] and is_main_process():
             publish_checkpoints(own.work_dir, run.work_dir)
-    if is_main_process() and job.located is not None:
+    if is_main_process() and job.found is not None:
         trained = [own.work_dir for own in runs if own.work_dir.name != PROPOSALS]
         refined = None if job.rcnn is None else job.rcnn.error
-        write_localizer_page(cfg, run, job.data.test, job.located, trained, refined)
+        write_localizer_page(cfg, run, job.data.test, job.found, trained, refined)
     return job.figures
 
 
 def _refuse_own_weights(run: Run) -> None:
-    """A new run replaces these files, and its last stage reads again what it starts from."""
+    """Refuse --init-from a checkpoint of this run: a new run replaces it, but the last stage reads it again."""
     own = {(folder.work_dir / name).resolve() for folder in _folders(run) for name in (LAST, PREVIOUS, BEST)}
     if run.init_from and Path(run.init_from).resolve() in own:
         raise UserError(
-            f"--init-from {run.init_from} is the run's own, which a new run replaces; choose another --work-dir, or go "
-            "on with --resume"
+            f"--init-from {run.init_from} is the run's own, which a new run replaces; choose another --work-dir, or "
+            "continue with --resume"
         )

@@ -1,8 +1,8 @@
-"""A net that classifies: uint8 images in, a loss or class probabilities out.
+"""Image classifier: uint8 images in, a loss or class probabilities out.
 
 classifier = Classifier(ResNet(depth=18, num_classes=50))
 losses = classifier(batch)                      # LabelledImages -> {"loss_class": ..., "top1_error": ...}
-probabilities = classifier.predict(images)      # uint8 [N, 3, S, S] -> [N, K]
+probabilities = classifier.predict(images)      # uint8 [N, 3, S, S] -> float32 [N, K]
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resdet.nets.cifar_resnet import CifarResNet
-from resdet.nets.resnet import ResNet
-from resdet.nets.vgg import VGG
+from resdet.nets.backbone import Net
 from resdet.structures import LabelledImages
-
-Net = ResNet | CifarResNet | VGG
 
 
 class Classifier(nn.Module):
-    """Softmax regression on a net's logits (Sect. 3.4).
+    """A net with fc, trained by softmax cross entropy (Sect. 3.4).
 
     Args:
-        net: its `preprocess` makes its input of uint8 images.
-        augment: random views in training, see classification/augment.py; None: the images as they come.
+        net: its `preprocess` normalizes the uint8 images.
+        augment: called with (x, seeds, std) on normalized images in training mode, see classification/augment.py; None
+            for no augmentation on the device.
     """
 
     def __init__(self, net: Net, augment: nn.Module | None = None) -> None:
@@ -32,7 +29,7 @@ class Classifier(nn.Module):
         self.net, self.augment = net, augment
 
     def forward(self, batch: LabelledImages) -> dict[str, Tensor]:
-        """The mean cross entropy of a batch, and its top-1 error in percent for the log."""
+        """The mean cross entropy "loss_class", and "top1_error" in percent, which is only logged."""
         x = self.net.preprocess(batch.images)
         if self.augment is not None and self.training:
             x = self.augment(x, batch.seeds, self.net.preprocess.std)
@@ -42,5 +39,6 @@ class Classifier(nn.Module):
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
-        """Class probabilities, fp32 [N, K], of crops uint8 [N, 3, S, S]."""
-        return self.net(self.net.preprocess(images)).float().softmax(1)
+        """Class probabilities, float32 [N, K], of crops uint8 [N, 3, S, S]. Call ``eval()`` before."""
+        logits: Tensor = self.net(self.net.preprocess(images))
+        return logits.float().softmax(1)

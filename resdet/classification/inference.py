@@ -1,9 +1,10 @@
-"""How a net is tested (Sect. 3.4): its centre crop, ten crops, or fully convolutionally at several scales.
+"""Ten-crop and fully convolutional testing of classifiers (Sect. 3.4). Probabilities are averaged, not logits.
 
-probabilities = ten_crop(classifier, images, size=224)      # uint8 [N, 3, H, W] -> float32 [N, K]
-probabilities = dense(classifier, images, window=7)         # one scale; the mean over scales is the test
+    probabilities = classifier.predict(crops)                   # centre crop
+    probabilities = ten_crop(classifier, images, size=224)      # uint8 [N, 3, H, W] -> float32 [N, K]
+    probabilities = dense(classifier, images, window=7)         # one scale; the caller averages over `SCALES`
 
-Probabilities are averaged, never logits.
+Shapes: N images of H x W pixels, K classes.
 """
 
 from __future__ import annotations
@@ -12,13 +13,23 @@ import torch
 from torch import Tensor
 
 from resdet.classification.classifier import Classifier
-from resdet.nets.cifar_resnet import CifarResNet
+from resdet.nets.backbone import Backbone
 
-SCALES = (224, 256, 384, 480, 640)  # of the short side, for a net trained on crops of 224 (Sect. 3.4)
+SCALES = (224, 256, 384, 480, 640)  # short sides in pixels for a net trained on 224-pixel crops (Sect. 3.4)
 
 
 def ten_crops(images: Tensor, size: int) -> Tensor:
-    """Four corners and the centre, then the same mirrored (Krizhevsky et al. 2012): [10, N, 3, size, size]."""
+    """The four corner crops and the centre crop, then their mirror images: [10, N, 3, size, size].
+
+    Source: Krizhevsky et al. 2012.
+
+    Args:
+        images: uint8 [N, 3, H, W].
+        size: side of a crop in pixels.
+
+    Raises:
+        ValueError: the images are smaller than a crop.
+    """
     height, width = images.shape[2:]
     if min(height, width) < size:
         raise ValueError(f"images of {height}x{width} have no crops of {size}x{size}")
@@ -29,19 +40,24 @@ def ten_crops(images: Tensor, size: int) -> Tensor:
 
 
 def ten_crop(classifier: Classifier, images: Tensor, size: int) -> Tensor:
-    """The mean of the class probabilities of ten crops, float32 [N, K]."""
+    """Class probabilities averaged over ten crops of `size` pixels, float32 [N, K]."""
     crops = ten_crops(images, size)
-    return classifier.predict(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]).mean(0)
+    probabilities = classifier.predict(crops.flatten(0, 1))  # [10 * N, K]
+    return torch.unflatten(probabilities, 0, crops.shape[:2]).mean(0)
 
 
 @torch.inference_mode()
 def dense(classifier: Classifier, images: Tensor, window: int) -> Tensor:
-    """The mean of the class probabilities at all positions of the images and their mirror images, float32 [N, K].
+    """Class probabilities averaged over all positions of the images and their mirror images, float32 [N, K].
 
-    window: cells of the last map that are averaged before fc, with stride 1: as many as a training crop's map has.
+    Args:
+        classifier: of a ResNet or VGG; a CifarResNet has no fully convolutional form.
+        images: uint8 [N, 3, H, W], any size.
+        window: side of the average pooling before fc, which runs with stride 1, in cells of the last map: 7 for a net
+            trained on 224-pixel crops.
     """
     net = classifier.net
-    assert not isinstance(net, CifarResNet)
+    assert isinstance(net, Backbone)
     x = net.preprocess(images)
-    both = (net.dense(view, window).float().softmax(1).mean((2, 3)) for view in (x, x.flip(-1)))
+    both = (net.dense(images, window).float().softmax(1).mean((2, 3)) for images in (x, x.flip(-1)))
     return torch.stack(list(both)).mean(0)

@@ -1,7 +1,7 @@
-"""What the layers of a trained net answer (Sect. 4.2, Fig. 7), and whether signals vanish (Sect. 4.1).
+"""Standard deviations of layer responses (Sect. 4.2, Fig. 7), and gradient norms (Sect. 4.1: do signals vanish?).
 
 deviations = layer_responses(classifier, batches)       # {"conv1": 0.9, "conv2.0.a": ...}, in the net's order
-norms = gradient_norms(classifier, batch)               # of each layer's weights, in one training step
+norms = gradient_norms(classifier, batch)               # one per layer, of one training step
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from resdet.structures import LabelledImages
 
 @torch.no_grad()
 def layer_responses(classifier: Classifier, batches: Iterable[LabelledImages]) -> dict[str, float]:
-    """The standard deviation of every 3x3 layer's response over all images, positions and channels.
+    """Standard deviation of each 3x3 layer's response, over all images, positions and channels; by layer name.
 
-    The response is the output after BN, before the addition and the nonlinearity (Fig. 7). A plain net whose forward
-    signal had died would show zeros here.
+    The response is the output of BN, before the addition and the ReLU (Fig. 7). A vanished forward signal is near zero.
+
+    Args:
+        classifier: put in eval mode.
+        batches: on the classifier's device.
     """
     sums = {name: torch.zeros(3, dtype=torch.float64) for name, _ in _layers(classifier.net)}
 
@@ -44,12 +47,15 @@ def layer_responses(classifier: Classifier, batches: Iterable[LabelledImages]) -
 
 
 def gradient_norms(classifier: Classifier, batch: LabelledImages) -> dict[str, float]:
-    """The norm of the loss's gradient for every 3x3 layer's weights, in training mode; the net stays as it is."""
+    """L2 norm of the loss's gradient with respect to each 3x3 layer's weights; by layer name.
+
+    The classifier is put in training mode; its BN statistics are restored afterwards.
+    """
     state = {name: tensor.clone() for name, tensor in classifier.state_dict().items()}
     layers = list(_layers(classifier.net))
     loss = classifier.train()(batch)["loss_class"]
     gradients = torch.autograd.grad(loss, [layer.conv.weight for _, layer in layers])
-    classifier.load_state_dict(state)  # training mode moved BN's running averages
+    classifier.load_state_dict(state)  # training mode updated BN's running averages
     return {name: float(g.norm()) for (name, _), g in zip(layers, gradients, strict=True)}
 
 

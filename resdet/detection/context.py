@@ -1,9 +1,9 @@
-"""Global context (App. B): the whole image is one more region, its vector stands beside every region's.
+"""Global context (App. B): the vector of the whole image is concatenated to the vector of every region.
 
     model = FasterRCNN(net, 20, head=HeadSettings(context=True))        # trained end to end
-    state = with_context_columns(plain_state, columns=2 * 2048)          # or started from a detector without it
+    state = with_context_columns(plain_state, columns=2 * 2048)         # or initialized from a detector without context
 
-The vectors that the siblings read become [N, R, 2C]: the region's, then the image's.
+Shapes: N images, R regions per image, C channels of a region's vector; with context the layers that follow read 2C.
 """
 
 from __future__ import annotations
@@ -18,29 +18,33 @@ READERS = ("head.scores.weight", "head.deltas.weight")  # the layers that read t
 
 
 def embed_with_context(embed: Callable[[Tensor], Tensor], regions: Tensor, image_sizes: Tensor) -> Tensor:
-    """Vectors [N, R, 2C] of `regions` [N, R, 4]; `embed` gives the vectors [N, R + 1, C] of regions and image.
+    """Vectors with context [N, R, 2C] of `regions` [N, R, 4].
 
-    image_sizes: int64 [N, 2], (height, width) in the regions' pixels.
+    Args:
+        embed: regions [N, R + 1, 4] -> vectors [N, R + 1, C]; the last region is the whole image.
+        regions: boxes in image pixels.
+        image_sizes: int64 [N, 2], (height, width) in the same pixels.
     """
     vectors = embed(torch.cat([regions, whole_image(image_sizes).to(regions.dtype)], 1))
-    return beside(vectors[:, :-1], vectors[:, -1:])
+    return concatenate_context(vectors[:, :-1], vectors[:, -1:])
 
 
-def beside(own: Tensor, context: Tensor) -> Tensor:
-    """Regions' vectors [N, R, C] and an image's [N, 1, C] -> [N, R, 2C]."""
-    return torch.cat([own, context.expand_as(own)], -1)
+def concatenate_context(vectors: Tensor, context: Tensor) -> Tensor:
+    """Vectors of regions [N, R, C] and of their image [N, 1, C] -> [N, R, 2C]."""
+    return torch.cat([vectors, context.expand_as(vectors)], -1)
 
 
 def whole_image(image_sizes: Tensor) -> Tensor:
-    """The region [N, 1, 4] of each image of (height, width) [N, 2]."""
+    """The box of each whole image, [N, 1, 4], from (height, width) [N, 2]."""
     corner = image_sizes.flip(-1)
     return torch.cat([torch.zeros_like(corner), corner], -1)[:, None]
 
 
 def with_context_columns(state: Mapping[str, Tensor], columns: int) -> dict[str, Tensor]:
-    """A detector's tensors whose siblings read `columns` inputs: zeros in the new ones, so that nothing changes yet.
+    """A detector's state dict whose `READERS` have `columns` inputs; the columns that read the context are zero.
 
-    Tensors that have as many already, or another number than half, stay as they are.
+    The detector's predictions are unchanged until it is trained. Weights that do not have exactly half of `columns`
+    inputs are left as they are.
     """
     return {name: _widen(tensor, columns) if name in READERS else tensor for name, tensor in state.items()}
 

@@ -1,15 +1,18 @@
 """Faster R-CNN on a ResNet: conv1-conv4 shared, conv5 as the region head, BN frozen (Sect. 4.3, App. A); or on VGG-16.
 
     detector = FasterRCNN(ResNet(101, num_classes=None), num_classes=20)
-    losses = detector(batch)                    # training: a dict of four losses
-    detections = detector.detect(batch)         # one Detections an image, in its own pixels
+    losses = detector(batch)                                    # training: a dict of four losses
+    detections = Inference([detector.eval()]).detect(batch)     # test: detection/inference.py
 
-Four functions carry it, and all that composes with it (App. B):
+Inference and Appendix B's improvements use four functions, the interface of detection/four_functions.py:
 
     features      = detector.trunk(batch)                       # conv1..conv4, stride 16
-    proposals     = detector.propose(features)                  # RPN; boxes in the image's own pixels
-    vectors       = detector.embed(features, regions)           # pooling -> conv5 -> mean: one vector a region
-    scores, boxes = detector.predict(vectors, regions, sizes)   # the two siblings; boxes for each class
+    proposals     = detector.propose(features)                  # RPN; boxes in image pixels
+    vectors       = detector.embed(features, regions)           # RoI pooling -> conv5 -> mean: one vector per region
+    scores, boxes = detector.predict(vectors, regions, sizes)   # class probabilities and one box per class
+
+Shapes: N images, R regions per image, C channels of a region's vector, K classes. Boxes are in the pixels of the
+original images; `Features.scale` maps them to the network's input.
 """
 
 from __future__ import annotations
@@ -20,38 +23,44 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from resdet.boxes.pooling import roi_align, roi_pool
 from resdet.boxes.proposals import Proposals
+from resdet.boxes.roi_align import roi_align
+from resdet.boxes.roi_pool import roi_pool
 from resdet.detection.context import embed_with_context
 from resdet.detection.roi_head import HeadSettings, RoIHead
 from resdet.detection.rpn import RPN, RPNSettings
 from resdet.errors import UserError
+from resdet.nets.backbone import Backbone
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.frozen_stages import freeze_stages
-from resdet.nets.resnet import ResNet
-from resdet.nets.vgg import VGG
-from resdet.structures import Batch, Detections, Features
+from resdet.structures import Batch, Features
 
-STRIDE = 16  # of conv4's map
+STRIDE = 16  # of the shared map, conv4's, in network input pixels
 
 
 class FasterRCNN(nn.Module):
-    """The detector; trained by approximate joint training, all four losses at once.
+    """The detector, trained by approximate joint training: all four losses at once.
 
-    Alternating training sets `learns` to ("rpn",) or ("head",), whose losses alone are computed, and `proposer` to
-    another detector's `proposals`; None are its own.
+    Attributes:
+        learns: the parts whose losses are computed, of "rpn" and "head"; alternating training sets one of them.
+        proposer: Batch -> Proposals, the source of the regions that the head is trained on; None uses the detector's
+            own RPN. Alternating training sets it to another detector's `proposals`.
 
     Args:
-        net: without fc. Its BN is frozen here, in place: load weights with statistics before or after, by name. Of a
-            VGG the 13 convolutions are shared, fc6 and fc7 are the region head.
-        num_classes: without the background.
-        rpn, head: their settings; the defaults are the paper's for PASCAL VOC.
-        frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in the Caffe line and detectron2, 0 trains all.
+        net: the backbone, without fc. Its BN is frozen in place; load weights with BN statistics before or after. VGG
+            shares its 13 convolutions, and fc6 and fc7 are the region head.
+        num_classes: K, without the background.
+        rpn: settings of the RPN; None gives the paper's for PASCAL VOC.
+        head: settings of the region head; None gives the paper's for PASCAL VOC.
+        frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in py-faster-rcnn and detectron2, 0 trains all.
+
+    Raises:
+        UserError: `head.pooling` is unknown, or `head.bins` is not what the net's head reads (7 for VGG).
     """
 
     def __init__(
         self,
-        net: ResNet | VGG,
+        net: Backbone,
         num_classes: int,
         rpn: RPNSettings | None = None,
         head: HeadSettings | None = None,
@@ -67,19 +76,18 @@ class FasterRCNN(nn.Module):
         self.rpn = RPN(net.trunk_channels, rpn, STRIDE)
         self.head = RoIHead(net.channels, num_classes, head)
         self.pooling = pooling_function(self.head.settings)
-        if isinstance(net, VGG) and self.head.settings.bins != 7:
-            raise UserError(
-                f"head.bins is {self.head.settings.bins}: VGG's fc6 reads regions of 7x7 cells, set it to 7"
-            )
+        bins, needed = self.head.settings.bins, net.region_bins
+        if needed not in (None, bins):
+            raise UserError(f"head.bins is {bins}: the net's head reads {needed}x{needed} cells, set it to {needed}")
         self.to(memory_format=torch.channels_last)
 
     @property
     def stride_on(self) -> str | None:
-        """Which convolution of a bottleneck has the stride: weights of another origin do not fit."""
+        """The bottleneck convolution that has the stride, "1x1" or "3x3"; weights of the other kind do not fit."""
         return self.net.stride_on
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of one training step, of the parts that learn."""
+        """The losses of one training step, for the parts in `learns`: RPN objectness and box, head class and box."""
         features, losses = self.trunk(batch), dict[str, Tensor]()
         if "rpn" in self.learns or self.proposer is None:
             outputs = self.rpn(features)
@@ -93,52 +101,46 @@ class FasterRCNN(nn.Module):
         return losses | self.head.losses(logits, deltas, regions)
 
     def trunk(self, batch: Batch) -> Features:
-        """conv1 to conv4 of a batch's images."""
+        """The shared map of the images, [N, C4, h, w] at stride 16 and zero in the padding."""
         sizes = batch.sizes if batch.padded else None
         x = self.net.preprocess(batch.images, sizes).to(self.net.dtype)
         return Features(self.net.trunk(x, sizes), self.net.trunk_cells(batch.sizes), batch.scale, batch.image_sizes)
 
     def propose(self, features: Features) -> Proposals:
-        """The RPN's proposals, in each image's own pixels."""
+        """The RPN's proposals [N, R, 4] in image pixels; more of them in training mode than in eval mode."""
         return self.rpn.propose(self.rpn(features), features)
 
     @torch.no_grad()
     def proposals(self, batch: Batch) -> Proposals:
-        """Trunk and proposals of a batch, for another detector's training."""
+        """`propose` from a batch, without gradients: the `proposer` of another detector in alternating training."""
         return self.propose(self.trunk(batch))
 
     def embed(self, features: Features, regions: Tensor) -> Tensor:
-        """What the siblings read of regions [N, R, 4] in image pixels: float32 [N, R, C], with global context 2C."""
+        """Vectors float32 [N, R, C] of regions [N, R, 4], the head's input; with global context [N, R, 2C]."""
         if not self.head.settings.context:
             return self.vectors(features, regions)
         return embed_with_context(lambda r: self.vectors(features, r), regions, features.image_sizes)
 
     def vectors(self, features: Features, regions: Tensor) -> Tensor:
-        """One vector for each region: regions [N, R, 4] in image pixels -> float32 [N, R, C]."""
+        """Vectors float32 [N, R, C] of regions [N, R, 4], without context: RoI pooling, conv5, mean over the cells."""
         vectors = self.net.head(self.pool(features, regions), subsampled=self.net.reads_even_cells)
-        return vectors.unflatten(0, regions.shape[:2])
+        return torch.unflatten(vectors, 0, regions.shape[:2])
 
     def pool(self, features: Features, regions: Tensor) -> Tensor:
-        """What conv5 reads of each region: [N * R, C, bins, bins], or its even rows and columns where they suffice."""
+        """The input of conv5 for regions [N, R, 4]: [N * R, C4, bins, bins].
+
+        If conv5 starts with 1x1 convolutions of stride 2, only the even rows and columns are computed.
+        """
         scaled, even = regions * features.scale[:, None], self.net.reads_even_cells
         return self.pooling(features.map, scaled, self.head.settings.bins, STRIDE, even=even, cells=features.cells)
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Class probabilities [N, R, K+1] and boxes [N, R, K, 4] of regions [N, R, 4]."""
+        """Class probabilities [N, R, K+1], background last, and boxes [N, R, K, 4]; see `RoIHead.predict`."""
         return self.head.predict(vectors, regions, image_sizes)
-
-    @torch.inference_mode()
-    def detect(self, batch: Batch) -> list[Detections]:
-        """Everything at once, at test time: call ``eval()`` before."""
-        features = self.trunk(batch)
-        proposals = self.propose(features)
-        vectors = self.embed(features, proposals.boxes)
-        scores, boxes = self.predict(vectors, proposals.boxes, features.image_sizes)
-        return self.head.detections(scores, boxes, proposals.valid)
 
 
 def pooling_function(settings: HeadSettings) -> Callable[..., Tensor]:
-    """`roi_align` or `roi_pool` with the settings' own arguments.
+    """`roi_align` or `roi_pool` with the arguments that `settings` gives.
 
     Raises:
         UserError: `settings.pooling` is neither "align" nor "pool".
@@ -147,4 +149,4 @@ def pooling_function(settings: HeadSettings) -> Callable[..., Tensor]:
         return partial(roi_align, sampling=settings.samples, aligned=settings.aligned)
     if settings.pooling == "pool":
         return roi_pool
-    raise UserError(f"pooling '{settings.pooling}' is unknown; there are align, pool")
+    raise UserError(f"pooling '{settings.pooling}' is unknown; give align or pool")

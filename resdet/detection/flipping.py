@@ -1,6 +1,6 @@
-"""Flip testing, beyond the paper: each region is also classified in the mirrored image, and both answers are averaged.
+"""Flip testing (not in the paper): predictions are averaged over each image and its mirror image.
 
-flipped = Flipped(detector)       # detector: FasterRCNN, or MultiScale
+flipped = Flipped(detector)       # detector: FasterRCNN or MultiScale
 """
 
 from __future__ import annotations
@@ -17,51 +17,54 @@ from resdet.detection.four_functions import FourFunctions
 from resdet.structures import Batch, Pyramid
 
 
-class _Both(NamedTuple):
-    """Of the images as they are, and of the mirrored ones."""
+class _BothFeatures(NamedTuple):
+    """Features of the images and of their mirror images."""
 
     plain: Any
     mirrored: Any
-    image_sizes: Tensor
+    image_sizes: Tensor  # int64 [N, 2], (height, width)
 
 
 class Flipped:
-    """The four functions of a detector on the images and their mirror images. Proposals are those of the former."""
+    """The four functions of a detector, averaged over images and mirror images; proposals come from the images."""
 
     def __init__(self, detector: FourFunctions) -> None:
         self.detector = detector
 
-    def trunk(self, views: Batch | Pyramid) -> _Both:
-        """Features of both."""
-        return _Both(self.detector.trunk(views), self.detector.trunk(mirror_views(views)), views.image_sizes)
+    def trunk(self, batch: Batch | Pyramid) -> _BothFeatures:
+        """Features of the images and of their mirror images."""
+        return _BothFeatures(self.detector.trunk(batch), self.detector.trunk(mirror_images(batch)), batch.image_sizes)
 
-    def propose(self, features: _Both) -> Proposals:
-        """Proposals of the images as they are."""
+    def propose(self, features: _BothFeatures) -> Proposals:
+        """Proposals from the images that are not mirrored."""
         return self.detector.propose(features.plain)
 
-    def embed(self, features: _Both, regions: Tensor) -> tuple[Any, Any]:
-        """Vectors of the regions and of their mirror images."""
+    def embed(self, features: _BothFeatures, regions: Tensor) -> tuple[Any, Any]:
+        """Vectors of regions [N, R, 4], and of the mirrored regions in the mirror images."""
         mirrored = mirror_boxes(regions, features.image_sizes)
         return self.detector.embed(features.plain, regions), self.detector.embed(features.mirrored, mirrored)
 
     def predict(self, vectors: tuple[Any, Any], regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """The means of both answers, the second mirrored back."""
+        """Mean class probabilities [N, R, K+1] and mean boxes [N, R, K, 4], the mirrored boxes flipped back."""
         scores, boxes = self.detector.predict(vectors[0], regions, image_sizes)
         others, mirrored = self.detector.predict(vectors[1], mirror_boxes(regions, image_sizes), image_sizes)
         return (scores + others) / 2, (boxes + mirror_boxes(mirrored, image_sizes)) / 2
 
 
 def mirror_boxes(boxes: Tensor, image_sizes: Tensor) -> Tensor:
-    """Boxes [N, ..., 4] in the images mirrored left to right; image_sizes [N, 2] is (height, width)."""
+    """Boxes [N, ..., 4] in the images mirrored left to right; `image_sizes` [N, 2] is (height, width)."""
     width = image_sizes[:, 1].to(boxes.dtype).view(-1, *[1] * (boxes.dim() - 2))
     return mirror_within(boxes, width)
 
 
-def mirror_views(views: Batch | Pyramid) -> Batch | Pyramid:
-    """Each image mirrored within its own width: the padding stays where it is."""
-    if isinstance(views, Pyramid):
-        return Pyramid([_mirror(level) for level in views.levels])
-    return _mirror(views)
+def mirror_images(batch: Batch | Pyramid) -> Batch | Pyramid:
+    """The batch with each image mirrored within its own width, so that the padding stays on the right.
+
+    Ground-truth boxes are not mirrored.
+    """
+    if isinstance(batch, Pyramid):
+        return Pyramid([_mirror(level) for level in batch.levels])
+    return _mirror(batch)
 
 
 def _mirror(batch: Batch) -> Batch:

@@ -1,7 +1,7 @@
-"""What composes (App. B): anything with the four functions. See docs/ARCHITECTURE.md, "Four functions".
+"""The interface shared by FasterRCNN, MultiScale, Flipped and Ensemble.
 
-FasterRCNN is one; MultiScale, Flipped and Ensemble are made of others. Features and vectors are whatever the same
-object's other functions understand: a map, a list of maps, a list of those.
+Appendix B's improvements wrap detectors in an object with the same four functions, so that they combine freely; the
+whole path is in detection/inference.py.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from resdet.boxes.proposals import Proposals
 
 
 class FourFunctions(Protocol):
-    """N images, R regions, K classes; boxes and regions in each image's own pixels."""
+    """Features and vectors are opaque: only the functions of the object that made them read them.
 
-    def trunk(self, views: Any) -> Any:
-        """Batch or Pyramid -> features."""
+    N images, R regions per image, K classes. Regions and boxes are in the pixels of the original images.
+    """
+
+    def trunk(self, batch: Any) -> Any:
+        """Features of a Batch, or of a Pyramid where the object works at several scales."""
         ...
 
     def propose(self, features: Any) -> Proposals:
-        """Regions [N, R, 4]."""
+        """Proposals [N, R, 4]."""
         ...
 
     def embed(self, features: Any, regions: Tensor) -> Any:
-        """What the siblings read of regions [N, R, 4]."""
+        """Vectors of regions [N, R, 4], the input of the classification and box regression layers."""
         ...
 
     def predict(self, vectors: Any, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Class probabilities [N, R, K+1] and boxes [N, R, K, 4]."""
+        """Class probabilities [N, R, K+1], background last, and one box per class [N, R, K, 4], clipped to the images.
+
+        `image_sizes` int64 [N, 2] is (height, width).
+        """
         ...

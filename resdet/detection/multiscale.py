@@ -1,11 +1,13 @@
-"""Multi-scale testing (App. B): an image pyramid, each region pooled from two adjacent scales, the maximum of both.
+"""Multi-scale testing (App. B): each region is pooled from two adjacent scales of a pyramid; vectors merge by maximum.
 
-    views = Pyramid([batch_200, batch_400, batch_600, batch_800, batch_1000])
+    pyramid = Pyramid([batch_200, batch_400, batch_600, batch_800, batch_1000])
     detector = MultiScale(faster_rcnn, proposal_levels=[2])
-    features = detector.trunk(views)                            # each trunk's map
-    vectors = detector.embed(features, proposals.boxes)         # RoI pooling and conv5 on two maps, then the maximum
+    features = detector.trunk(pyramid)                          # one map per level
+    vectors = detector.embed(features, proposals.boxes)         # RoI pooling and conv5 at two levels, then the maximum
 
-The siblings come after the maximum, as in "Spatial pyramid pooling" and maxout (the paper's [33]).
+The maximum is taken before the classification and box regression layers, as in maxout (the paper's [33]).
+
+Shapes: N images, R regions per image, L levels, C channels of a region's vector.
 """
 
 from __future__ import annotations
@@ -16,50 +18,50 @@ import torch
 from torch import Tensor
 
 from resdet.boxes.geometry import area
-from resdet.boxes.proposals import Proposals, unite_proposals
-from resdet.detection.context import beside, whole_image
+from resdet.boxes.proposals import Proposals, merge_proposals
+from resdet.detection.context import concatenate_context, whole_image
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.structures import Features, Pyramid
 
 
 class MultiScale:
-    """The four functions of a detector on a pyramid.
+    """The four functions of a detector on an image pyramid.
 
     Args:
-        detector: a plain one.
-        proposal_levels: which levels propose; the paper has one of five, 600 pixels. Proposals of several are united
-            by NMS into as many as one gives.
-        side: a region's two scales are those where its area is nearest to side^2 pixels, 224 (He et al. 2014, SPP-net,
-            Sect. 4.1).
+        detector: used at every level.
+        proposal_levels: levels that the RPN runs on; the paper uses one, 600 pixels. Proposals of several levels are
+            merged by NMS into as many as one level gives.
+        side: a region is pooled from the two levels where its area is nearest to side^2 network input pixels; 224 in
+            SPP-net (He et al. 2014, Sect. 4.1).
     """
 
     def __init__(self, detector: FasterRCNN, proposal_levels: Sequence[int] = (0,), side: float = 224) -> None:
         self.detector, self.proposal_levels, self.side = detector, tuple(proposal_levels), side
 
-    def trunk(self, views: Pyramid) -> list[Features]:
-        """The trunk on each level."""
-        return [self.detector.trunk(level) for level in views.levels]
+    def trunk(self, batch: Pyramid) -> list[Features]:
+        """The features of each level."""
+        return [self.detector.trunk(level) for level in batch.levels]
 
     def propose(self, features: list[Features]) -> Proposals:
-        """Of the chosen levels, together."""
+        """Proposals [N, R, 4] of the proposal levels."""
         found = [self.detector.propose(features[level]) for level in self.proposal_levels]
         settings = self.detector.rpn.settings
-        return found[0] if len(found) == 1 else unite_proposals(found, settings.nms_iou, found[0].boxes.shape[1])
+        return found[0] if len(found) == 1 else merge_proposals(found, settings.nms_iou, found[0].boxes.shape[1])
 
     def embed(self, features: list[Features], regions: Tensor) -> Tensor:
-        """float32 [N, R, C], or with global context [N, R, 2C].
+        """Vectors float32 [N, R, C] of regions [N, R, 4], or [N, R, 2C] with global context.
 
-        The whole image is seen at the scale that proposes, as in training: by its area it would always be at the two
-        smallest, where the detector has never seen it.
+        The context is pooled at the first proposal level, the scale of training. Chosen by area, the whole-image region
+        would always use the two smallest levels, at which the detector was never trained.
         """
-        own = self._embed(features, regions)
+        vectors = self._embed(features, regions)
         if not self.detector.head.settings.context:
-            return own
+            return vectors
         level = features[self.proposal_levels[0]]
-        return beside(own, self.detector.vectors(level, whole_image(level.image_sizes).float()))
+        return concatenate_context(vectors, self.detector.vectors(level, whole_image(level.image_sizes).float()))
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """The detector's own siblings."""
+        """Class probabilities [N, R, K+1] and boxes [N, R, K, 4] by the detector's head."""
         return self.detector.predict(vectors, regions, image_sizes)
 
     def _embed(self, features: list[Features], regions: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ class MultiScale:
         parts = []
         for level, own in enumerate(features):
             here = (chosen == level).any(-1)  # bool [N, R]
-            count = int(here.sum(1).max())  # one look at the device a level: at test alone
+            count = int(here.sum(1).max())  # waits for the device once per level, at test time only
             if count == 0:
                 continue
             index = here.to(torch.int8).argsort(stable=True, dim=1, descending=True)[:, :count]
@@ -83,8 +85,11 @@ class MultiScale:
 def nearest_levels(regions: Tensor, scales: Tensor, side: float) -> Tensor:
     """The two levels where each region's area is nearest to side^2 network input pixels: int64 [N, R, 2].
 
-    `regions` [N, R, 4], `scales` [L, N, 4] as in Features.scale. With one level, [N, R, 1]. The area grows with the
-    level, so that the two nearest are adjacent.
+    Args:
+        regions: [N, R, 4], in image pixels.
+        scales: [L, N, 4], `Features.scale` of each level. Levels ascend, so that the two nearest are adjacent; with
+            one level the result is [N, R, 1].
+        side: in network input pixels.
     """
     areas = area(regions)[..., None] * (scales[..., 0] * scales[..., 1]).T[:, None]  # [N, R, L]
     return (areas - side**2).abs().topk(min(2, len(scales)), dim=-1, largest=False).indices

@@ -1,7 +1,9 @@
-"""Box refinement (App. B): the head looks again at its own boxes, and both answers together are suppressed and voted.
+"""Box refinement (App. B): the head is applied again to its own boxes; NMS and voting run on all predictions together.
 
-found = Predictions(*detector.predict(vectors, regions, sizes), proposals.valid)
-found = refine(detector, features, found, sizes, Refinement())      # twice as many
+    found = Predictions(*detector.predict(vectors, regions, sizes), proposals.valid)
+    found = refine(detector, features, found, sizes, Refinement())      # 2R predictions per image
+
+Shapes: N images, R regions per image, K classes.
 """
 
 from __future__ import annotations
@@ -18,13 +20,17 @@ from resdet.errors import UserError
 
 @dataclass(frozen=True)
 class Refinement:
-    """The paper's: one round, NMS at an IoU of .3, then voting.
+    """Settings of box refinement and voting; the defaults are the paper's.
 
     Args:
-        rounds: each pools from the boxes of the one before.
-        classes: whose boxes are pooled again: of each region those of its so many most probable classes.
-        nms_iou: of NMS on the union of all predictions.
-        voting_iou: from which IoU on a box votes for a kept one; None: no voting.
+        rounds: times that the head is applied again, each time to the boxes of the round before.
+        classes: boxes of the `classes` most probable classes of each region are pooled again (choice: 1; the paper does
+            not say which).
+        nms_iou: IoU threshold of NMS on the predictions of all rounds; replaces HeadSettings.nms_iou.
+        voting_iou: minimum IoU at which a box votes for a box that NMS kept; None disables voting.
+
+    Raises:
+        UserError: `rounds` or `classes` is below 1.
     """
 
     rounds: int = 1
@@ -34,21 +40,29 @@ class Refinement:
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.classes < 1:
-            raise UserError("refinement: rounds and classes are at least 1; leave refinement out for none")
+            raise UserError("refinement: rounds and classes must be at least 1; set refinement=None to disable it")
 
 
 class Predictions(NamedTuple):
-    """What the head says of R regions an image."""
+    """The head's predictions for R regions per image, before NMS."""
 
-    scores: Tensor  # float32 [N, R, K+1], the background last
+    scores: Tensor  # float32 [N, R, K+1], probabilities, background last
     boxes: Tensor  # float32 [N, R, K, 4], in image pixels
-    valid: Tensor  # bool [N, R], False where there is no region
+    valid: Tensor  # bool [N, R], False in padding
 
 
 def refine(
     detector: FourFunctions, features: Any, found: Predictions, image_sizes: Tensor, settings: Refinement
 ) -> Predictions:
-    """The predictions and those of their own boxes, one after the other: R (1 + classes + ...) an image."""
+    """`found` and the predictions of each round concatenated: R * (1 + classes + classes^2 ...) per image.
+
+    Args:
+        detector: its `embed` and `predict` are called once per round.
+        features: of ``detector.trunk``.
+        found: predictions of the proposals.
+        image_sizes: int64 [N, 2], (height, width).
+        settings: rounds and classes.
+    """
     rounds = [found]
     for _ in range(settings.rounds):
         regions, valid = best_boxes(rounds[-1], settings.classes)
@@ -59,7 +73,11 @@ def refine(
 
 
 def best_boxes(found: Predictions, classes: int) -> tuple[Tensor, Tensor]:
-    """The boxes of each region's most probable classes, the background aside: [N, R * classes, 4] and their masks."""
+    """Boxes of the `classes` most probable classes of each region, background excluded, to be pooled again.
+
+    Returns:
+        boxes [N, R * classes, 4] and valid bool [N, R * classes]; boxes that are not finite become zero and invalid.
+    """
     count = min(classes, found.boxes.shape[2])
     best = found.scores[..., :-1].topk(count, dim=-1).indices  # [N, R, classes]
     boxes = found.boxes.gather(2, best[..., None].expand(-1, -1, -1, 4)).flatten(1, 2)

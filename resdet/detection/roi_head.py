@@ -1,10 +1,14 @@
-"""The region head (Fast R-CNN) after conv5: sampling of regions, the two siblings, their losses and boxes.
+"""The region head (Fast R-CNN) after conv5: sampling of regions, classification, box regression and their losses.
 
-head = RoIHead(channels=2048, num_classes=20, settings=HeadSettings())
-regions = head.sample(proposals, batch)                    # training: S regions an image, labelled
-logits, deltas = head(vectors)                             # [M, K+1] and [M, K, 4]
-losses = head.losses(logits, deltas, regions)
-scores, boxes = head.predict(vectors, proposals, sizes)    # [N, R, K] and [N, R, K, 4]
+    head = RoIHead(channels=2048, num_classes=20, settings=HeadSettings())
+    regions = head.sample(proposals, valid, batch)             # training: S labelled regions per image
+    logits, deltas = head(vectors)                             # [N, S, K+1] and [N, S, K, 4]
+    losses = head.losses(logits, deltas, regions)
+    scores, boxes = head.predict(vectors, proposals, sizes)    # test: [N, R, K+1] and [N, R, K, 4]
+
+Shapes: N images; R proposals per image, padded; S sampled regions per image; G ground-truth boxes per image, padded;
+C channels of a region's vector; K classes, 0..K-1, and the background, K. Deltas are (dx, dy, dw, dh) of
+boxes/coding.py.
 """
 
 from __future__ import annotations
@@ -18,37 +22,40 @@ from torch import Tensor, nn
 from resdet.boxes.coding import decode, encode
 from resdet.boxes.geometry import clip_boxes, pairwise_coverage, pairwise_iou
 from resdet.boxes.losses import head_losses
-from resdet.boxes.nms import multiclass_nms
 from resdet.boxes.targets import IGNORED, ignore_crowds, match, sample
 from resdet.draws import random_keys
-from resdet.structures import Batch, Detections
+from resdet.structures import Batch
 
-STREAM = 1  # of random_keys: the head's draws
+STREAM = 1  # random_keys: which regions are sampled
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """The paper's and the Caffe line's values; what detectron2 has is said where it differs.
+    """Settings of the region head; the defaults are those of the paper and of py-faster-rcnn.
 
     Args:
-        pooling: "align" (RoIAlign) or "pool" (RoIPool, max; the paper's).
-        aligned: of RoIAlign, where a cell's value lies on the image (boxes/pooling.roi_align): True in detectron2,
-            False in torchvision's detectors.
-        samples: of RoIAlign, bilinear samples along each side of a bin; 0 is adaptive (detectron2), torchvision has 2.
-        context: the siblings read the whole image's vector beside each region's (global context, App. B).
-        bins: regions are pooled to so many on a side; 14 is what conv5 read of the trunk's own training crops of 224
-            pixels, a sixteenth: take 7 for a trunk trained on crops of 112.
-        regions: sampled an image; 512 in detectron2.
-        foreground_fraction: at most so many of them foreground.
-        foreground_iou: from which a region is foreground.
-        background_iou: background down to this; .1 in the authors' code, 0 elsewhere.
-        delta_weights: divide the deltas' spread, so that they are of order one.
-        beta: of the smooth L1 loss; detectron2 has 0.
-        score_floor: detections below are dropped; a lower one gives a higher AP.
-        nms_iou: .3 for VOC (the paper), .5 for COCO and in detectron2.
-        max_detections: an image.
-        siblings_std: standard deviations of the initial weights of the class and the box layer (Fast R-CNN, section
-            2.3, made for VGG's 4,096 columns); None initializes both as ``nn.Linear`` does.
+        pooling: "align" (RoIAlign) or "pool" (RoIPool with max, as in the paper).
+        aligned: RoIAlign's half-pixel shift, see `roi_align`; True in detectron2, False in torchvision's detectors.
+        samples: bilinear samples of RoIAlign along each side of a bin; 0 adapts to the region's size, as in detectron2;
+            2 in torchvision's detectors.
+        context: concatenate the whole image's vector to the vector of each region (global context, App. B).
+        bins: regions are pooled to bins x bins. 14 = 224 / 16 is conv5's input size in ImageNet training; choose 7 for
+            a net trained on 112-pixel crops.
+        regions: regions sampled per image for training; 512 in detectron2.
+        foreground_fraction: maximum fraction of foreground among the sampled regions.
+        foreground_iou: a region with at least this IoU to an object is foreground.
+        background_iou: a region whose highest IoU is below foreground_iou and at least this is background, others are
+            ignored; 0.1 in the authors' code, 0 elsewhere.
+        delta_weights: factors of the regression targets (dx, dy, dw, dh), which bring their standard deviation to about
+            1 (Fast R-CNN).
+        beta: transition point of the smooth L1 loss; 0 (plain L1) in detectron2.
+        score_floor: detections with a score of at most this are dropped; a lower value gives a higher AP.
+        nms_iou: IoU threshold of NMS on the detections of each class: 0.3 for VOC (the paper), 0.5 for COCO and in
+            detectron2.
+        max_detections: detections kept per image, over all classes.
+        siblings_std: standard deviations of the initial weights of the classification and the box regression layer
+            (Fast R-CNN, section 2.3, chosen for VGG's 4,096 input channels); None keeps the initialization of
+            ``nn.Linear``.
     """
 
     pooling: str = "align"
@@ -69,16 +76,22 @@ class HeadSettings:
 
 
 class LabelledRegions(NamedTuple):
-    """Sampled regions of a training step, S an image."""
+    """Regions sampled for a training step."""
 
-    boxes: Tensor  # float32 [N, S, 4], image pixels
-    labels: Tensor  # int64 [N, S], K: background
-    targets: Tensor  # float32 [N, S, 4], deltas to the matched object
-    valid: Tensor  # bool [N, S]
+    boxes: Tensor  # float32 [N, S, 4], in image pixels
+    labels: Tensor  # int64 [N, S], 0..K-1, or K for background
+    targets: Tensor  # float32 [N, S, 4], deltas from the region to its object; meaningless for background
+    valid: Tensor  # bool [N, S], False in padding
 
 
 class RoIHead(nn.Module):
-    """Two sibling layers: K+1 class scores, the background last, and a box for each class."""
+    """Two linear layers on a region's vector: K+1 class logits, background last, and box deltas for each class.
+
+    Args:
+        channels: C, of a region's vector without context.
+        num_classes: K, without the background.
+        settings: None gives the defaults.
+    """
 
     def __init__(self, channels: int, num_classes: int, settings: HeadSettings | None = None) -> None:
         super().__init__()
@@ -93,16 +106,21 @@ class RoIHead(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [..., K+1] and deltas [..., K, 4] of regions' vectors [..., C]; fp32 always, they are cheap."""
+        """Class logits [..., K+1] and deltas [..., K, 4] from vectors [..., C] (2C with context); always in fp32."""
         with torch.autocast(vectors.device.type, enabled=False):
             vectors = vectors.float()
             return self.scores(vectors), self.deltas(vectors).unflatten(-1, (self.num_classes, 4))
 
     @torch.no_grad()
     def sample(self, proposals: Tensor, present: Tensor, batch: Batch) -> LabelledRegions:
-        """Draw regions to learn from among the proposals [N, R, 4] and the true boxes themselves.
+        """Sample S regions per image from the proposals and the ground-truth boxes, label them and encode targets.
 
-        present: bool [N, R], False where a slot of the proposals is empty.
+        Crowd boxes are not used as objects; regions that lie in one are not used as background.
+
+        Args:
+            proposals: [N, R, 4], in image pixels.
+            present: bool [N, R], False in padding.
+            batch: ground truth, and the seeds of the random draws.
         """
         s = self.settings
         objects = batch.mask & ~batch.crowd
@@ -123,7 +141,16 @@ class RoIHead(nn.Module):
         return LabelledRegions(regions, classes, targets, chosen.valid)
 
     def losses(self, logits: Tensor, deltas: Tensor, regions: LabelledRegions) -> dict[str, Tensor]:
-        """Class and box loss, both over the number of sampled regions (Fast R-CNN, eq. 1)."""
+        """Losses of the sampled regions, both divided by the number of valid ones (Fast R-CNN, eq. 1).
+
+        Args:
+            logits: [N, S, K+1].
+            deltas: [N, S, K, 4].
+            regions: labels and targets of the same regions.
+
+        Returns:
+            "loss_class", cross entropy, and "loss_box", smooth L1 over the foreground.
+        """
         classification, box = head_losses(
             logits.flatten(0, -2), deltas.flatten(0, -3), regions.labels.flatten(), regions.targets.flatten(0, 1),
             regions.valid.flatten(), self.settings.beta,
@@ -131,17 +158,16 @@ class RoIHead(nn.Module):
         return {"loss_class": classification, "loss_box": box}
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Class probabilities [N, R, K+1] and clipped boxes [N, R, K, 4] of regions [N, R, 4], in image pixels."""
+        """Class probabilities [N, R, K+1] and one box per class [N, R, K, 4], clipped to the image.
+
+        Args:
+            vectors: [N, R, C], or [N, R, 2C] with context.
+            regions: [N, R, 4], in image pixels.
+            image_sizes: int64 [N, 2], (height, width).
+        """
         logits, deltas = self(vectors)
         boxes = decode(deltas, regions[:, :, None], self.settings.delta_weights)
         return logits.softmax(-1), clip_boxes(boxes, image_sizes[:, None, None])
-
-    def detections(self, scores: Tensor, boxes: Tensor, present: Tensor) -> list[Detections]:
-        """Score floor, NMS by class, the best of each image; `present` [N, R] marks real regions."""
-        s = self.settings
-        scores = scores[..., :-1] * present[..., None]
-        rows = zip(boxes, scores, strict=True)
-        return [Detections(*multiclass_nms(b, c, s.score_floor, s.nms_iou, s.max_detections)) for b, c in rows]
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
 """The region proposal network (Faster R-CNN, section 3.1) on the trunk's map.
 
-rpn = RPN(channels=1024, settings=RPNSettings())
-outputs = rpn(features)                       # logits [N, A] and deltas [N, A, 4] of every anchor
-proposals = rpn.propose(outputs, features)    # boxes [N, R, 4] in the images' own pixels
-losses = rpn.losses(outputs, features, batch)
+    rpn = RPN(channels=1024, settings=RPNSettings())
+    outputs = rpn(features)                       # logits [N, A] and deltas [N, A, 4] of every anchor
+    proposals = rpn.propose(outputs, features)    # boxes [N, R, 4] in image pixels
+    losses = rpn.losses(outputs, features, batch)
+
+Shapes: N images; C channels of an h x w map; a anchors per cell, A = h * w * a per image; S sampled anchors per image;
+G ground-truth boxes per image, padded; R proposals per image, padded. Deltas are (dx, dy, dw, dh) of boxes/coding.py.
 """
 
 from __future__ import annotations
@@ -25,26 +28,32 @@ from resdet.draws import random_keys
 from resdet.nets.preprocess import inside
 from resdet.structures import Batch, Features
 
-STREAM = 0  # of random_keys: the RPN's draws
+STREAM = 0  # random_keys: which anchors are sampled
 
 
 @dataclass(frozen=True)
 class RPNSettings:
-    """The paper's and the Caffe line's values; what detectron2 has is said where it differs.
+    """Settings of the RPN; the defaults are those of the paper and of py-faster-rcnn.
 
     Args:
-        hidden: channels of the 3x3 convolution; 512 in the Caffe line, the trunk's 1024 in detectron2.
-        scales: anchors' sides at ratio 1, in network input pixels; COCO has 64 too (the authors' journal version).
-        ratios: anchors' height over width.
-        positive_iou, negative_iou: positive from the first, or best of an object; negative below the second.
-        anchors_per_image: sampled an image; also the fixed denominator of both losses.
-        positive_fraction: at most so many of them positive.
-        keep_border: train on anchors that cross the image's border (detectron2); the Caffe line ignores them.
-        beta: of the smooth L1 loss; detectron2 has 0.
-        nms_iou: of the proposals.
-        train_pre_nms, train_post_nms, test_pre_nms, test_post_nms: anchors kept by score, proposals kept after NMS, an
-            image; detectron2's test_post_nms is 1000.
-        min_size: proposals with a side of at most so many pixels are dropped.
+        hidden: output channels of the 3x3 convolution; 512 in py-faster-rcnn, 1024 (the trunk's) in detectron2.
+        scales: side of the square anchor, in network input pixels; for COCO, 64 is added (Faster R-CNN, journal
+            version).
+        ratios: aspect ratios of the anchors, height / width.
+        positive_iou: an anchor with at least this IoU to an object is positive. So are the anchors with the highest IoU
+            to each object, however low it is.
+        negative_iou: an anchor whose highest IoU is below this is negative; those in between are ignored.
+        anchors_per_image: anchors sampled per image for training. Both losses are divided by anchors_per_image * N.
+        positive_fraction: maximum fraction of positives among the sampled anchors.
+        keep_border: train on anchors that cross the image border, as in detectron2. False ignores them, as in
+            py-faster-rcnn.
+        beta: transition point of the smooth L1 loss; 1/9 in py-faster-rcnn, 0 (plain L1) in detectron2.
+        nms_iou: IoU threshold of NMS on the proposals.
+        train_pre_nms: highest-scoring anchors per image that enter NMS, in training.
+        train_post_nms: proposals per image kept after NMS, in training.
+        test_pre_nms: highest-scoring anchors per image that enter NMS, at test.
+        test_post_nms: proposals per image kept after NMS, at test; 1000 in detectron2.
+        min_size: proposals with a side of at most this many image pixels are dropped.
     """
 
     hidden: int = 512
@@ -65,16 +74,22 @@ class RPNSettings:
 
 
 class RPNOutputs(NamedTuple):
-    """One row an anchor, in the order (y, x, anchor)."""
+    """Predictions for every anchor, ordered by (row, column, anchor of the cell)."""
 
-    logits: Tensor  # float32 [N, A], -inf where the anchor's cell is outside the image
+    logits: Tensor  # float32 [N, A], -inf where the anchor's cell is padding
     deltas: Tensor  # float32 [N, A, 4]
-    anchors: Tensor  # float32 [N, A, 4], in the images' own pixels
-    present: Tensor  # bool [N, A], the anchor's cell is in the image
+    anchors: Tensor  # float32 [N, A, 4], in image pixels
+    present: Tensor  # bool [N, A], False where the anchor's cell is padding
 
 
 class RPN(nn.Module):
-    """A 3x3 convolution, then two 1x1 siblings: objectness and box deltas of each anchor."""
+    """A 3x3 convolution, then two 1x1 convolutions: objectness logits and box deltas of each anchor.
+
+    Args:
+        channels: C, of the trunk's map.
+        settings: None gives the defaults.
+        stride: of the trunk's map, in network input pixels.
+    """
 
     def __init__(self, channels: int, settings: RPNSettings | None = None, stride: int = 16) -> None:
         super().__init__()
@@ -88,7 +103,7 @@ class RPN(nn.Module):
             layer.bias = nn.Parameter(torch.zeros(layer.out_channels))
 
     def forward(self, features: Features) -> RPNOutputs:
-        """Objectness and deltas of every anchor of every image."""
+        """Objectness logits and deltas of every anchor, with the anchors in image pixels."""
         logits, deltas = self.maps(features.map)
         N, _, h, w = logits.shape
         present = inside(features.cells, h, w).permute(0, 2, 3, 1).expand(-1, -1, -1, self.anchors.num_anchors)
@@ -99,9 +114,10 @@ class RPN(nn.Module):
         return RPNOutputs(logits.masked_fill(~present, -torch.inf), deltas, anchors, present)
 
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Objectness logits [N, A, h, w] and deltas [N, 4A, h, w] of a trunk's map [N, C, h, w]; fp32 always.
+        """Objectness logits [N, a, h, w] and deltas [N, 4a, h, w] from a map [N, C, h, w].
 
-        The siblings are cheap, and thousands of logits with bf16's eight bits would share their ranks.
+        The 1x1 convolutions always run in fp32. They are cheap, and bf16 logits have so few bits that thousands of
+        anchors would tie in the ranking.
         """
         x = self.conv(x).relu_()
         with torch.autocast(x.device.type, enabled=False):
@@ -109,7 +125,7 @@ class RPN(nn.Module):
             return self.objectness(x), self.deltas(x)
 
     def propose(self, outputs: RPNOutputs, features: Features) -> Proposals:
-        """The best proposals of each image, in its own pixels; more of them in training than at test."""
+        """The highest-scoring boxes after NMS, in image pixels; how many depends on ``self.training``."""
         s = self.settings
         pre, post = (s.train_pre_nms, s.train_post_nms) if self.training else (s.test_pre_nms, s.test_post_nms)
         return select_proposals(
@@ -117,7 +133,12 @@ class RPN(nn.Module):
         )
 
     def losses(self, outputs: RPNOutputs, features: Features, batch: Batch) -> dict[str, Tensor]:
-        """Both losses on a random sample of each image's anchors, divided by images x anchors_per_image (eq. 1)."""
+        """Losses on a random sample of each image's anchors, divided by anchors_per_image * N (Faster R-CNN, eq. 1).
+
+        Returns:
+            "loss_rpn_objectness", binary cross entropy over positives and negatives, and "loss_rpn_box", smooth L1 over
+            the positives.
+        """
         s = self.settings
         with torch.no_grad():
             labels, index = self._targets(outputs, features, batch)
@@ -133,7 +154,7 @@ class RPN(nn.Module):
         return {"loss_rpn_objectness": objectness, "loss_rpn_box": box}
 
     def _targets(self, outputs: RPNOutputs, features: Features, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Label [N, A] and object [N, A] of each anchor."""
+        """Label of each anchor (POSITIVE, NEGATIVE, IGNORED), int8 [N, A], and its object's index, int64 [N, A]."""
         s = self.settings
         used = outputs.present
         if not s.keep_border:

@@ -1,6 +1,10 @@
-"""ImageNet localization (App. C): one box for each class that a classifier names.
+"""ImageNet localization (App. C): one box for each class predicted by a separate classifier.
 
-`class_rpn` (the per-class RPN), `crop_regression` (VGG's per-class regression, the baseline), `rcnn` (the R-CNN stage),
-`regions` (its training crops: labels, draws, warping), `views` and `testing` (1-crop and dense multi-scale),
-`ensemble`. Class scores come from outside, as data. Import from the modules.
+Modules:
+    class_rpn: the per-class RPN.
+    crop_regression: per-class box regression from one crop, the baseline of Table 13.
+    rcnn, regions: the R-CNN stage, and the regions that it is trained on.
+    crops, inference: 1-crop and dense multi-scale tests.
+    ensemble: several localizers or R-CNN stages.
+    per_class: the linear layers with separate weights for each class.
 """

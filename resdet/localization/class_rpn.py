@@ -1,12 +1,15 @@
-"""The per-class region proposal network (App. C), on a net fine-tuned from classification.
+"""The per-class region proposal network (App. C), on a net pre-trained for classification.
 
     model = ClassRPN(ResNet(101, num_classes=None), num_classes=1000)
     losses = model(batch)                                    # LocalizationBatch -> a dict of two losses
-    logits, boxes = model.candidates(images, labels)         # uint8 [N, 3, H, W], int64 [N, L] -> all M anchors' boxes
+    logits, boxes = model.candidates(images, labels)         # uint8 [N, 3, H, W], int64 [N, L] -> boxes of all anchors
 
-Each class has a binary logistic and a box regressor for every anchor. An image trains those of its own class alone, on
-eight anchors: their cells and rows of weights are gathered BEFORE the siblings, so that the A x K and A x 4K channels
-of the whole map (9,000 and 36,000 for ImageNet) never exist.
+Each class has its own objectness classifier and box regressor for every anchor. An image trains only those of its
+class, on eight anchors. Their cells and weights are gathered BEFORE the per-class layers, so that the maps of A x K and
+4A x K channels (9,000 and 36,000 for ImageNet) are never computed.
+
+Shapes: N crops; C channels of an h x w map; A anchors per cell, M = h * w * A per crop; S sampled anchors per crop;
+G ground-truth boxes per crop, padded; K classes, L of them asked for per crop.
 """
 
 from __future__ import annotations
@@ -23,49 +26,52 @@ from resdet.boxes.anchors import AnchorGenerator
 from resdet.boxes.coding import MAX_LOG_RATIO, decode, encode
 from resdet.boxes.geometry import area, clip_boxes, pairwise_iou
 from resdet.boxes.losses import rpn_losses
-from resdet.boxes.targets import IGNORED, Samples, match, repeat_positives, sample
+from resdet.boxes.targets import IGNORED, SampledBoxes, match, repeat_positives, sample
 from resdet.draws import random_keys
 from resdet.errors import UserError
+from resdet.localization.model import PerClassModel
 from resdet.localization.per_class import PerClassLinear
 from resdet.nets.blocks import ConvBN
-from resdet.nets.frozen_bn import freeze_batch_norm
-from resdet.nets.frozen_stages import freeze_stages
 from resdet.nets.holes import make_holes
 from resdet.nets.resnet import ResNet
 from resdet.structures import LocalizationBatch
 
-STREAM = 3  # of random_keys: the per-class RPN's draws
+STREAM = 3  # random_keys: which anchors are sampled
 STRIDES = {"conv4": 16, "conv5": 32}
 
 
 @dataclass(frozen=True)
 class ClassRPNSettings:
-    """The paper's values; where it is silent, a choice.
+    """Settings of the per-class RPN; the defaults are the paper's, or a choice where it does not specify one.
+
+    Anchors that cross the crop's border are trained on: otherwise few large ones would remain.
 
     Args:
-        stage: the map that the siblings read: "conv5", stride 32 (choice: all of the net that was fine-tuned), or
-            "conv4", stride 16.
-        holes: the stage's stride becomes holes in its convolutions (nets/holes.py), so that its map has twice as many
-            cells each way: stride 16 of conv5, 8 of conv4, for objects that are small in the crop (choice: False).
-        hidden: channels of a 3x3 convolution with BN before the siblings; None has none (choice: the paper names the
-            siblings alone). Without BN the siblings, each of which sees one class's images, learn far more slowly.
-        scales: anchors' sides at ratio 1 in pixels of the crop (choice). The defaults are for crops of 224 and do not
-            follow the crop's size: for 112 give others, such as 32, 64, 128.
-        ratios: anchors' height over width.
-        positive_iou, negative_iou: positive from the first, or best of an object; negative below the second.
-        anchors_per_image: sampled an image; times images the fixed denominator of both losses.
-        positive_fraction: at most so many of them positive; "1:1".
-        repeat_positives: where an object has fewer positive anchors than that, they fill their share of the slots in
-            turn, so that a small object weighs as much as a large one (choice: False, negatives fill the slots, as in
-            the detectors).
-        beta: of the smooth L1 loss.
-        clamp: the logarithm of the largest ratio of a box's side to its anchor's.
-        frozen_bn: True replaces the net's BN by constants, in place (choice: False, BN goes on as in classification,
-            whose batch of 256 crops this training has too).
-        frozen_stages: conv1 to conv{frozen_stages} are not trained (choice: 0; 2 as in the detectors saves a third of a
-            step on ResNet-18).
+        stage: the map that the RPN reads: "conv5" at stride 32 (choice: uses all pre-trained layers), or "conv4" at 16.
+        holes: replace the stride of `stage` by dilation (nets/holes.py), which halves the stride of its map: 16 for
+            conv5, 8 for conv4. For objects that are small in the crop (choice: False).
+        hidden: output channels of a 3x3 convolution with BN before the per-class layers; None for no convolution
+            (choice: the paper mentions only the per-class layers). Without BN the per-class layers, each trained on the
+            images of one class, learn far more slowly.
+        scales: sides of the square anchors in crop pixels (choice). The defaults are for 224-pixel crops and do not
+            adapt to the crop size: for 112 pixels give smaller ones, such as 32, 64, 128.
+        ratios: aspect ratios of the anchors, height / width (choice).
+        positive_iou: an anchor with at least this IoU to an object is positive. So are the anchors with the highest IoU
+            to each object, however low it is.
+        negative_iou: an anchor whose highest IoU is below this is negative; those in between are ignored.
+        anchors_per_image: anchors sampled per crop for training. Both losses are divided by anchors_per_image * N.
+        positive_fraction: maximum fraction of positives among the sampled anchors; the paper has 1:1.
+        repeat_positives: where a crop has fewer positives than that, repeat them up to the fraction, so that small
+            objects have the weight of large ones (choice: False, more negatives are sampled, as in Faster R-CNN).
+        beta: transition point of the smooth L1 loss.
+        clamp: upper bound of the log ratio of a predicted box's side to its anchor's.
+        frozen_bn: replace BN by constants, in place (choice: False trains it; batches are as large as in
+            classification).
+        frozen_stages: conv1 to conv{frozen_stages} are not trained (choice: 0; 2, as in the detectors, saves a third of
+            a training step on ResNet-18).
 
-    Anchors that cross the border are always kept: few of the large ones would be left in a crop.
+    Raises:
+        UserError: a value is out of its range.
     """
 
     stage: Literal["conv4", "conv5"] = "conv5"
@@ -86,37 +92,37 @@ class ClassRPNSettings:
     def __post_init__(self) -> None:
         where = "model.settings"
         if self.stage not in STRIDES:
-            raise UserError(f"{where}.stage is {self.stage!r}: the per-class RPN reads conv5 or conv4")
+            raise UserError(f"{where}.stage is {self.stage!r}: give conv5 or conv4")
         for name in ("scales", "ratios"):
             values = list(getattr(self, name))
             if not values or min(values) <= 0:
-                raise UserError(f"{where}.{name} is {values}: give one number above 0, or several")
+                raise UserError(f"{where}.{name} is {values}: give one or more numbers above 0")
         if self.hidden is not None and self.hidden < 1:
-            raise UserError(f"{where}.hidden is {self.hidden}: give a number of channels, or None for no convolution")
+            raise UserError(f"{where}.hidden is {self.hidden}: give a number of channels above 0, or None")
         if not 0 <= self.negative_iou <= self.positive_iou <= 1:
             raise UserError(
-                f"{where}.negative_iou is {self.negative_iou}, positive_iou {self.positive_iou}: give IoUs from 0 to "
-                "1, the first not above the second"
+                f"{where}.negative_iou is {self.negative_iou}, positive_iou is {self.positive_iou}: give IoUs in 0..1, "
+                "negative_iou not above positive_iou"
             )
         if self.anchors_per_image < 1:
             raise UserError(f"{where}.anchors_per_image is {self.anchors_per_image}: give 1 or more (the paper: 8)")
         if not 0 <= self.positive_fraction <= 1:
-            raise UserError(f"{where}.positive_fraction is {self.positive_fraction}: give a share from 0 to 1")
+            raise UserError(f"{where}.positive_fraction is {self.positive_fraction}: give a fraction in 0..1")
 
 
-class ClassRPN(nn.Module):
-    """A net's map and two siblings: objectness and box deltas of each anchor for each class.
+class ClassRPN(PerClassModel):
+    """A map of the net and two per-class linear layers on it: objectness and box deltas of each anchor for each class.
 
-    Row ``class * A + anchor`` of a sibling belongs to that anchor of that class; all classes share a part of it
-    (localization/per_class.py).
+    Row ``class * A + anchor`` of these layers belongs to that anchor of that class (localization/per_class.py).
 
     Args:
-        net: with or without fc. Parts that are not used (fc; conv5 for the stage "conv4") get no gradient from here on.
+        net: the backbone, with or without fc. Unused layers (fc; conv5 for the stage "conv4") are not trained.
         num_classes: K.
-        settings: the defaults are for crops of 224.
-        augment: what a training image goes through after preprocessing, called with (x, seeds, std); it may change
-            colours, not places.
+        settings: None gives the defaults, for 224-pixel crops.
+        augment: changes colours of the normalized crops in training, see `PerClassModel`.
     """
+
+    net: ResNet
 
     def __init__(
         self,
@@ -125,14 +131,11 @@ class ClassRPN(nn.Module):
         settings: ClassRPNSettings | None = None,
         augment: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        self.settings = s = settings or ClassRPNSettings()
-        if s.frozen_bn:
-            freeze_batch_norm(net)
-        freeze_stages(net, s.frozen_stages)
+        s = settings or ClassRPNSettings()
+        super().__init__(net, num_classes, augment, s.frozen_bn, s.frozen_stages)
+        self.settings = s
         if s.holes:
             make_holes(getattr(net, s.stage))
-        self.net, self.num_classes, self.augment = net, num_classes, augment
         if net.fc is not None:
             net.fc.requires_grad_(False)
         if s.stage == "conv4":
@@ -146,30 +149,30 @@ class ClassRPN(nn.Module):
         self.deltas = PerClassLinear(s.hidden or channels, num_classes, 4, kinds=self.anchors.num_anchors)
         self.to(memory_format=torch.channels_last)
 
-    @property
-    def stride_on(self) -> str | None:
-        """Which convolution of a bottleneck has the stride: weights of another origin do not fit."""
-        return self.net.stride_on
-
     def forward(self, batch: LocalizationBatch) -> dict[str, Tensor]:
-        """The losses of one training step."""
-        x = self.net.preprocess(batch.images)
-        if self.augment is not None and self.training:
-            x = self.augment(x, batch.seeds, self.net.preprocess.std)
-        return self.losses(self.map(x), batch)
+        """The losses of one training step, see `losses`."""
+        return self.losses(self.map(self.prepare(batch.images, batch.seeds)), batch)
 
     def map(self, x: Tensor) -> Tensor:
-        """What the siblings read, [N, C, h, w], of preprocessed images x [N, 3, H, W]."""
+        """The input of the per-class layers, [N, C, h, w], from normalized images x [N, 3, H, W]."""
         x = self.net.trunk(x.to(self.net.dtype))
         if self.settings.stage == "conv5":
             x = self.net.conv5(x)
         return x if self.conv is None else self.conv(x).relu_()
 
     def losses(self, map: Tensor, batch: LocalizationBatch) -> dict[str, Tensor]:
-        """Both losses on a random sample of each crop's anchors, on its own class, over images x anchors_per_image.
+        """Losses on a random sample of each crop's anchors, for its class, divided by anchors_per_image * N.
 
-        The denominator counts crops without boxes too, though they add nothing (choice): so a step in several passes
-        is the step in one, and a crop weighs the same beside any others.
+        Crops without a box contribute 0 but count in N (choice), so that accumulated passes give the gradient of one
+        large batch.
+
+        Args:
+            map: of `map`, [N, C, h, w].
+            batch: classes, ground-truth boxes and seeds.
+
+        Returns:
+            "loss_rpn_objectness", binary cross entropy over positives and negatives, and "loss_rpn_box", smooth L1 over
+            the positives.
         """
         s, A = self.settings, self.anchors.num_anchors
         chosen, targets = self._sample(map.shape[-2:], batch)
@@ -182,8 +185,8 @@ class ClassRPN(nn.Module):
         return {"loss_rpn_objectness": objectness, "loss_rpn_box": box}
 
     @torch.no_grad()
-    def _sample(self, cells: torch.Size, batch: LocalizationBatch) -> tuple[Samples, Tensor]:
-        """Anchors to learn from, S an image, and the deltas [N, S, 4] to their objects."""
+    def _sample(self, cells: torch.Size, batch: LocalizationBatch) -> tuple[SampledBoxes, Tensor]:
+        """S sampled anchors per crop, and the deltas [N, S, 4] to their objects."""
         s = self.settings
         height, width = cells
         anchors = self.anchors(height, width, batch.boxes.device)  # [h * w * A, 4]
@@ -191,7 +194,7 @@ class ClassRPN(nn.Module):
         labels, index = match(
             pairwise_iou(batch.boxes, anchors), objects, s.positive_iou, s.negative_iou, low_quality=True
         )
-        labels = labels.masked_fill(~objects.any(1, keepdim=True), IGNORED)  # what has no boxes teaches nothing
+        labels = labels.masked_fill(~objects.any(1, keepdim=True), IGNORED)  # a crop without boxes is not trained on
         keys = random_keys(batch.seeds, labels.shape[1], STREAM)
         chosen = sample(labels, keys, s.anchors_per_image, s.positive_fraction)
         if s.repeat_positives:
@@ -202,10 +205,12 @@ class ClassRPN(nn.Module):
         return chosen, encode(batch.boxes.gather(1, learned), anchors[chosen.index])
 
     def scores_and_boxes(self, map: Tensor, labels: Tensor, size: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-        """All M anchors of the map for some classes: logits [N, L, M] and boxes [N, L, M, 4] in input pixels.
+        """Logits [N, L, M] and boxes [N, L, M, 4], in input pixels, of all M anchors for L classes.
 
-        Only the rows of weights of `labels` int64 [N, L] are computed: the true class, or a classifier's top five.
-        `size` (height, width) of the input, to which the boxes are clipped; None: the map's cells times the stride.
+        Args:
+            map: of `map`, [N, C, h, w].
+            labels: int64 [N, L], the classes to compute: the true class, or a classifier's top five.
+            size: (height, width) of the input, to which the boxes are clipped; None: the map's size times its stride.
         """
         N, _, h, w = map.shape
         A, L = self.anchors.num_anchors, labels.shape[1]
@@ -220,14 +225,14 @@ class ClassRPN(nn.Module):
 
     @torch.no_grad()
     def candidates(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """`scores_and_boxes` of uint8 images [N, 3, H, W] of any one size; what localization/inference.py calls."""
+        """`scores_and_boxes` from images uint8 [N, 3, H, W] of any size: the interface of inference.CandidateModel."""
         return self.scores_and_boxes(self.map(self.net.preprocess(images)), labels, images.shape[-2:])
 
 
 def _gather_cells(map: Tensor, cells: Tensor) -> Tensor:
-    """The vectors [N, S, C] of a map [N, C, h, w] at its cells int64 [N, S], numbered row by row.
+    """Vectors [N, S, C] of a map [N, C, h, w] at its cells int64 [N, S], numbered row by row.
 
-    An embedding, as the rows of weights are: its gradient adds in a fixed order.
+    ``F.embedding`` sums its gradient in a fixed order, so that training is deterministic.
     """
     N, C, h, w = map.shape
     first = torch.arange(N, device=cells.device)[:, None] * (h * w)

@@ -1,12 +1,13 @@
-"""Per-class regression from the whole crop (VGG's "PCR"): the baseline, first row of Table 13.
+"""Per-class box regression from a whole crop (VGG's "PCR"): the baseline, first row of Table 13.
 
     model = CropRegression(VGG(16, num_classes=None), num_classes=1000)
     losses = model(batch)                          # LocalizationBatch -> {"loss_box": ...}
-    boxes = model.predict(images, labels)          # uint8 [N, 3, S, S], int64 [N, L] -> [N, L, 4], pixels of the crop
+    boxes = model.predict(images, labels)          # uint8 [N, 3, S, S], int64 [N, L] -> [N, L, 4], in crop pixels
 
-The net's vector gives four numbers for each class. They are the deltas of the object's box with respect to the whole
-crop, taken as the anchor, as everywhere else in the house (VGG's paper regresses centre and sides directly, with a
-Euclidean loss).
+The regression targets are the deltas of boxes/coding.py with the whole crop as the anchor. VGG's paper regresses centre
+and size directly, with a Euclidean loss.
+
+Shapes: N crops of S x S pixels, G ground-truth boxes per crop, padded, L classes asked for per crop.
 """
 
 from __future__ import annotations
@@ -17,52 +18,44 @@ from torch import Tensor, nn
 from resdet.boxes.coding import decode, encode
 from resdet.boxes.geometry import area, clip_boxes
 from resdet.boxes.losses import smooth_l1
-from resdet.errors import UserError
+from resdet.localization.model import PerClassModel, refuse_fc
 from resdet.localization.per_class import PerClassLinear
-from resdet.nets.frozen_bn import freeze_batch_norm
-from resdet.nets.resnet import ResNet
-from resdet.nets.vgg import VGG
+from resdet.nets.backbone import Backbone
 from resdet.structures import LocalizationBatch
 
 
-class CropRegression(nn.Module):
-    """One box a class from one vector a crop.
+class CropRegression(PerClassModel):
+    """One box per class from the feature vector of a crop.
 
     Args:
-        net: without fc.
+        net: the backbone, without fc.
         num_classes: K.
-        beta: of the smooth L1 loss; deltas are of the order of .3 here, so that 1 would make it a squared one.
-        frozen_bn: as ClassRPNSettings.frozen_bn.
-        augment: as ClassRPN's.
+        beta: transition point of the smooth L1 loss (choice: 1/9; deltas are of the order of 0.3 here, so that with 1
+            the loss would be quadratic almost everywhere).
+        frozen_bn: replace BN by constants, in place; False trains it.
+        augment: changes colours of the normalized crops in training, see `PerClassModel`.
+
+    Raises:
+        UserError: the net has an fc layer.
     """
 
     def __init__(
         self,
-        net: ResNet | VGG,
+        net: Backbone,
         num_classes: int,
         beta: float = 1 / 9,
         frozen_bn: bool = False,
         augment: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        if net.fc is not None:
-            raise UserError("crop regression reads the vector before fc: make the net with num_classes=None")
-        if frozen_bn:
-            freeze_batch_norm(net)
-        self.net, self.num_classes, self.beta, self.augment = net, num_classes, beta, augment
+        refuse_fc(net, "crop regression")
+        super().__init__(net, num_classes, augment, frozen_bn)
+        self.beta = beta
         self.deltas = PerClassLinear(net.channels, num_classes, 4)
         self.to(memory_format=torch.channels_last)
 
-    @property
-    def stride_on(self) -> str | None:
-        """Which convolution of a bottleneck has the stride: weights of another origin do not fit."""
-        return self.net.stride_on
-
     def forward(self, batch: LocalizationBatch) -> dict[str, Tensor]:
-        """Smooth L1 of the true class's deltas, over the number of crops; those without boxes add nothing."""
-        x = self.net.preprocess(batch.images)
-        if self.augment is not None and self.training:
-            x = self.augment(x, batch.seeds, self.net.preprocess.std)
+        """Smooth L1 loss of the true class's deltas, divided by N; crops without a box contribute 0."""
+        x = self.prepare(batch.images, batch.seeds)
         deltas = self.deltas(self.net(x.to(self.net.dtype)), batch.labels)  # [N, 4]
         boxes, present = largest_boxes(batch.boxes, batch.mask)
         targets = encode(boxes, _whole(batch.images))
@@ -71,21 +64,26 @@ class CropRegression(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Tensor, labels: Tensor) -> Tensor:
-        """A box for each class of `labels` int64 [N, L], clipped to the crop: fp32 [N, L, 4]."""
+        """A box for each class of `labels` int64 [N, L], clipped to the crop: float32 [N, L, 4], in crop pixels."""
         vectors = self.net(self.net.preprocess(images).to(self.net.dtype))
         deltas = self.deltas.across(vectors[:, None], labels)[:, 0]  # [N, L, 4]
         return clip_boxes(decode(deltas, _whole(images)), torch.tensor(images.shape[-2:], device=images.device))
 
     def candidates(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """As ClassRPN.candidates with one box a class, of logit 0: logits [N, L, 1], boxes [N, L, 1, 4]."""
+        """The interface of inference.CandidateModel: one box per class, [N, L, 1, 4], with logit 0, [N, L, 1]."""
         boxes = self.predict(images, labels)[:, :, None]
         return boxes.new_zeros(boxes.shape[:-1]), boxes
 
 
 def largest_boxes(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The box that stands for a crop of several objects, the largest (choice): [N, 4], and bool [N] where there is one.
+    """The largest ground-truth box of each crop, which is the regression target (choice).
 
-    boxes [N, G, 4], mask bool [N, G].
+    Args:
+        boxes: [N, G, 4].
+        mask: bool [N, G], False in padding.
+
+    Returns:
+        boxes [N, 4], and bool [N], False where a crop has no box with an area.
     """
     if not boxes.shape[1]:
         return boxes.new_zeros(len(boxes), 4), mask.new_zeros(len(boxes))
@@ -94,6 +92,6 @@ def largest_boxes(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _whole(images: Tensor) -> Tensor:
-    """The crop itself as a box, float32 [4]; filled on the device, so that nothing waits for a copy."""
+    """The box of the whole crop, float32 [4], created on the device: a copy from the host would be a sync."""
     height, width = images.shape[-2:]
     return torch.stack([torch.full((), float(side), device=images.device) for side in (0, 0, width, height)])

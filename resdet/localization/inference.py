@@ -1,13 +1,16 @@
-"""How localization is tested (App. C): "1-crop", or "dense" at several scales and mirrored; a box for each given class.
+"""Localization at test time (App. C): "1-crop", or "dense" at several scales and mirrored; a box for each given class.
 
-    boxes, scores = localize(model, [crop], labels)                      # 1-crop: the best box of each class
-    boxes, scores = localize(model, views, labels)                       # dense: the best over all scales and flips
-    boxes, scores = localize(model, views, labels, vote_iou=0.5)         # the mean of all that agree with the best
-    proposals = class_proposals(model, views, labels, count=200)         # for the R-CNN stage
+    found = find_candidates(model, crops, labels)                     # the boxes of all anchors of all crops
+    boxes, scores = top_proposals(found, count=1, nms_iou=None).best(image_sizes)          # the best box per class
+    boxes = vote_for(boxes, found.boxes, found.logits.sigmoid(), 0.5)                      # after box voting
+    proposals = class_proposals(model, crops, labels, count=200)      # for the R-CNN stage
 
-Views are resdet/localization/views.py's, of the same N images in the same order; `labels` int64 [N, L] are the true
-class ("oracle") or what a classifier ranks first. Each view's boxes are decoded and taken to the image's own pixels,
-then united: maps of different scales are never averaged, their anchors are different boxes.
+`crops` are MappedCrops of the same N images in the same order, one for each scale and flip (localization/crops.py).
+`labels` int64 [N, L] are the classes to localize: the true class ("oracle"), or a classifier's top five. Boxes of all
+crops are mapped to image pixels and pooled in one set. Maps are not averaged over scales, because their anchors are
+different boxes.
+
+Shapes: N images, L classes per image, M candidate boxes and R proposals per class.
 """
 
 from __future__ import annotations
@@ -20,68 +23,67 @@ from torch import Tensor
 
 from resdet.boxes.nms import nms
 from resdet.boxes.voting import vote
-from resdet.localization.views import View
+from resdet.localization.crops import MappedCrops
 
 
-class Localizer(Protocol):
-    """What a stage offers for testing: ClassRPN and CropRegression do."""
+class CandidateModel(Protocol):
+    """A model that predicts candidate boxes for given classes: ClassRPN, CropRegression."""
 
     def candidates(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [N, 3, h, w] and int64 [N, L] -> logits [N, L, M] and boxes [N, L, M, 4] in input pixels."""
+        """Logits [N, L, M] and boxes [N, L, M, 4], in crop pixels, from uint8 [N, 3, h, w] and int64 [N, L]."""
         ...
 
 
 class Candidates(NamedTuple):
-    """All M boxes of all scales and flips, for each of an image's L classes; some are without area."""
+    """The boxes of all anchors of all crops, for L classes per image; some have no area."""
 
-    boxes: Tensor  # float32 [N, L, M, 4], pixels of the images
+    boxes: Tensor  # float32 [N, L, M, 4], in image pixels
     logits: Tensor  # float32 [N, L, M]
 
     @staticmethod
     def of_all(parts: Sequence[Candidates]) -> Candidates:
-        """Those of several localizers together."""
+        """The union of several localizers' candidates."""
         return Candidates(torch.cat([part.boxes for part in parts], 2), torch.cat([part.logits for part in parts], 2))
 
 
 class ClassProposals(NamedTuple):
-    """R slots for each of an image's L classes, by falling score; padding has a zero box and score 0."""
+    """R proposals for each of L classes per image, by descending score; padding has a zero box and score 0."""
 
-    boxes: Tensor  # float32 [N, L, R, 4], pixels of the images
+    boxes: Tensor  # float32 [N, L, R, 4], in image pixels
     scores: Tensor  # float32 [N, L, R], probabilities
     valid: Tensor  # bool [N, L, R], False in padding
 
     def best(self, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """The first box of each class, [N, L, 4], and its score [N, L]; the whole image where there is none."""
+        """The highest-scoring box of each class [N, L, 4] and its score [N, L].
+
+        A class without any proposal gets the whole image. `image_sizes` int64 [N, 2] is (height, width).
+        """
         height, width = image_sizes.to(self.boxes.dtype)[:, None].unbind(-1)
         whole = torch.stack([0 * width, 0 * height, width, height], -1)  # [N, 1, 4]
         return torch.where(self.valid[:, :, :1], self.boxes[:, :, 0], whole), self.scores[:, :, 0]
 
 
-def localize(
-    model: Localizer, views: Sequence[View], labels: Tensor, vote_iou: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """The single best box of each class over all views: boxes [N, L, 4] in image pixels, probabilities [N, L].
-
-    vote_iou: merge it with all boxes of its class that have so large an IoU to it (`vote_for`); None: with none.
-    """
-    found = candidates_in(model, views, labels)
-    boxes, scores = best_of(found, count=1, nms_iou=None).best(views[0].image_sizes)
-    return boxes if vote_iou is None else vote_for(boxes, found.boxes, found.logits.sigmoid(), vote_iou), scores
-
-
 @torch.no_grad()
-def candidates_in(model: Localizer, views: Sequence[View], labels: Tensor) -> Candidates:
-    """Every box of every view, for each class of `labels` int64 [N, L]."""
-    found = [(*model.candidates(view.images, labels), view) for view in views]
-    boxes = torch.cat([view.to_image(boxes) for _, boxes, view in found], 2)
+def find_candidates(model: CandidateModel, crops: Sequence[MappedCrops], labels: Tensor) -> Candidates:
+    """All candidate boxes of all crops, for the classes `labels` int64 [N, L]."""
+    found = [(*model.candidates(part.images, labels), part) for part in crops]
+    boxes = torch.cat([part.to_image(boxes) for _, boxes, part in found], 2)
     return Candidates(boxes, torch.cat([logits for logits, _, _ in found], 2))
 
 
 def vote_for(best: Tensor, boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
-    """The mean of each class's `boxes` with an IoU of at least `iou` to its best one, weighted by their probabilities.
+    """Box voting: replace each class's best box by the score-weighted mean of its boxes with an IoU >= `iou` to it.
 
-    `best` [N, L, 4], `boxes` [N, L, M, 4], `scores` [N, L, M] -> [N, L, 4]. As box voting of the detectors, but with
-    every scale and flip among the voters (choice: the paper does not say how views are merged).
+    The boxes of every scale and flip vote (choice: the paper does not say how scales are merged).
+
+    Args:
+        best: [N, L, 4], in image pixels.
+        boxes: [N, L, M, 4], all boxes of each class.
+        scores: [N, L, M], probabilities.
+        iou: 0..1.
+
+    Returns:
+        boxes [N, L, 4].
     """
     classes = torch.arange(best.shape[1], device=best.device)
     images = zip(best, boxes.transpose(1, 2), scores.mT, strict=True)
@@ -89,34 +91,53 @@ def vote_for(best: Tensor, boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
 
 
 def class_proposals(
-    model: Localizer,
-    views: Sequence[View],
+    model: CandidateModel,
+    crops: Sequence[MappedCrops],
     labels: Tensor,
     count: int = 200,
     nms_iou: float | None = 0.7,
     pre_nms: int = 6000,
 ) -> ClassProposals:
-    """The best `count` boxes of each class over all views.
+    """The highest-scoring boxes of each class over all crops, after NMS.
 
-    nms_iou: of the suppression within each class of each image, before which the `pre_nms` best boxes are kept (choice:
-    as the detector's RPN at test; the paper says "the highest scored 200"). None suppresses nothing.
+    Args:
+        model: predicts the candidates.
+        crops: of the same N images.
+        labels: int64 [N, L].
+        count: R, proposals kept per class; 200 in the paper.
+        nms_iou: IoU threshold of NMS within each class of each image; None for no NMS (choice: 0.7, as in the RPN of
+            Faster R-CNN; the paper says only "the highest scored 200").
+        pre_nms: highest-scoring boxes that enter NMS (choice: as in the RPN of Faster R-CNN).
     """
-    return best_of(candidates_in(model, views, labels), count, nms_iou, pre_nms)
+    return top_proposals(find_candidates(model, crops, labels), count, nms_iou, pre_nms)
 
 
-def best_of(found: Candidates, count: int = 200, nms_iou: float | None = 0.7, pre_nms: int = 6000) -> ClassProposals:
-    """As `class_proposals`, of boxes that are there."""
+def top_proposals(
+    found: Candidates, count: int = 200, nms_iou: float | None = 0.7, pre_nms: int = 6000
+) -> ClassProposals:
+    """The proposals of `class_proposals`, from candidates that are already computed."""
     best = keep_best(found.boxes, found.logits, count, nms_iou, pre_nms)
-    return best._replace(scores=best.scores.sigmoid())  # ranked by logits: large ones share a probability
+    # Ranked by logit: large logits are different, but their probabilities are equal in float32.
+    return best._replace(scores=best.scores.sigmoid())
 
 
 def keep_best(boxes: Tensor, scores: Tensor, count: int, nms_iou: float | None, pre_nms: int = 6000) -> ClassProposals:
-    """The best `count` of boxes [N, L, M, 4] by scores [N, L, M] after NMS, in slots; -inf scores an empty slot.
+    """The `count` highest-scoring boxes of each class after NMS, padded.
 
-    Boxes without area or with a number that is not finite are dropped.
+    Boxes without an area or with a coordinate that is not finite are dropped.
+
+    Args:
+        boxes: [N, L, M, 4].
+        scores: [N, L, M], any real numbers; -inf drops a box.
+        count: R.
+        nms_iou: IoU threshold of NMS; None for no NMS.
+        pre_nms: highest-scoring boxes that enter NMS.
+
+    Returns:
+        proposals with the given scores; padding has score -inf.
     """
     N, L, _ = scores.shape
-    sound = (boxes[..., 2:] > boxes[..., :2]).all(-1) & boxes.isfinite().all(-1)  # a comparison with NaN is False
+    sound = (boxes[..., 2:] > boxes[..., :2]).all(-1) & boxes.isfinite().all(-1)  # comparisons with NaN are False
     scores = torch.where(sound & scores.isfinite(), scores, -torch.inf)
     limit = count if nms_iou is None else pre_nms
     scores, order = scores.sort(stable=True, dim=-1, descending=True)
@@ -128,7 +149,7 @@ def keep_best(boxes: Tensor, scores: Tensor, count: int, nms_iou: float | None, 
     )  # fmt: skip
     for n in range(N):
         for k in range(L):
-            # Empty boxes suppress nothing and come last.
+            # Dropped boxes are empty: they suppress nothing and come last.
             keep = slice(count) if nms_iou is None else nms(boxes[n, k], scores[n, k], nms_iou, count)
             kept = boxes[n, k, keep]
             slots.boxes[n, k, : len(kept)] = kept

@@ -1,10 +1,12 @@
-"""Linear layers, one a class, of which only those that are asked for are computed.
+"""Linear layers with separate weights for each class, computed only for the classes that are asked for.
 
     layer = PerClassLinear(channels=2048, classes=1000, outputs=4, kinds=9)
-    deltas = layer(vectors, rows)              # one row a vector: [..., C] and [...] -> [..., 4]
-    deltas = layer.across(vectors, rows)       # some rows of all vectors: [N, P, C] and [N, R] -> [N, P, R, 4]
+    deltas = layer(vectors, rows)              # one row for each vector: [..., C] and [...] -> [..., 4]
+    deltas = layer.across(vectors, rows)       # R rows for every vector: [N, P, C] and [N, R] -> [N, P, R, 4]
 
-A thousand classes with nine anchors are 45,000 outputs a position; a training step looks at a few of one class.
+1,000 classes with nine anchors would have 45,000 outputs per position; a training step needs a few rows of one class.
+
+Shapes: N images, P positions, C channels, R rows. A row is the weights of one class and one anchor of a cell (`kind`).
 """
 
 from __future__ import annotations
@@ -13,25 +15,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resdet.boxes.geometry import as_wide
+from resdet.boxes.geometry import at_least_float32
 
 
 class PerClassLinear(nn.Module):
-    """Linear layers from `channels` to `outputs`, one for each class and kind of anchor: row class * kinds + kind.
+    """One linear layer from `channels` to `outputs` for each class and kind of anchor; row = class * kinds + kind.
 
-    A row is what all classes have in common plus the class's own, which starts from zero (choice: the paper names the
-    outputs alone). Without the common part a class learns from its own images what an object is at all, a thousandth of
-    each batch; with it the outputs are of the same form and fit sooner (docs/RESULTS.md).
+    The weights of a row are the sum of weights shared by all classes and of the class's own, which are initialized with
+    zeros (choice: the paper only specifies the outputs). Without the shared part, a class would have to learn what an
+    object is from its own images alone, a thousandth of each batch; with it, training converges faster
+    (docs/RESULTS.md).
 
-    fp32 always, as the detectors' siblings. Rows are looked up as in an embedding, whose gradient sorts them before it
-    adds: the same sum on every run.
+    Always computed in fp32. Rows are looked up with ``F.embedding``, whose gradient is summed in a fixed order, so that
+    training is deterministic.
 
     Args:
-        channels: of the vectors.
+        channels: C, of the input vectors.
         classes: K.
-        outputs: of each row.
-        kinds: rows of a class.
-        std: of the normal distribution that the common weights start from; biases start at zero.
+        outputs: outputs of each row.
+        kinds: rows per class, one for each anchor of a cell.
+        std: standard deviation of the initial shared weights; biases start at zero.
     """
 
     def __init__(self, channels: int, classes: int, outputs: int, kinds: int = 1, std: float = 0.01) -> None:
@@ -43,20 +46,23 @@ class PerClassLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes * kinds, outputs))
 
     def forward(self, vectors: Tensor, rows: Tensor) -> Tensor:
-        """Each vector through its own row: vectors [..., C], rows int64 [...] -> fp32 [..., outputs]."""
+        """Apply one row to each vector: vectors [..., C], rows int64 [...] -> float32 [..., outputs]."""
         with torch.autocast(vectors.device.type, enabled=False):
             weight, bias = self.of(rows)
-            return (weight @ as_wide(vectors)[..., None]).squeeze(-1) + bias
+            products = weight @ at_least_float32(vectors)[..., None]  # [..., outputs, 1]
+            outputs: Tensor = products.squeeze(-1) + bias
+            return outputs
 
     def across(self, vectors: Tensor, rows: Tensor) -> Tensor:
-        """All vectors of an image through some rows: [N, P, C], rows int64 [N, R] -> fp32 [N, P, R, outputs]."""
+        """Apply R rows to every vector of an image: [N, P, C], rows int64 [N, R] -> float32 [N, P, R, outputs]."""
         with torch.autocast(vectors.device.type, enabled=False):
             weight, bias = self.of(rows)
-            products = as_wide(vectors) @ weight.flatten(1, 2).mT  # [N, P, R * outputs]
-            return products.unflatten(-1, weight.shape[1:3]) + bias[:, None]
+            products = at_least_float32(vectors) @ weight.flatten(1, 2).mT  # [N, P, R * outputs]
+            outputs: Tensor = torch.unflatten(products, -1, weight.shape[1:3]) + bias[:, None]
+            return outputs
 
     def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights [..., outputs, C] and biases [..., outputs] of `rows` [...], common and own together."""
+        """Weights [..., outputs, C] and biases [..., outputs] of `rows` int64 [...], shared plus own."""
         kind, shape = rows % self.kinds, self.weight.shape[1:]
         weight = F.embedding(rows, self.weight.flatten(1)) + F.embedding(kind, self.common_weight.flatten(1))
-        return weight.unflatten(-1, shape), F.embedding(rows, self.bias) + F.embedding(kind, self.common_bias)
+        return torch.unflatten(weight, -1, shape), F.embedding(rows, self.bias) + F.embedding(kind, self.common_bias)

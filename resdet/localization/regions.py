@@ -1,12 +1,14 @@
-"""What the R-CNN stage learns from (App. C): regions drawn over ALL images, cropped and warped to one size.
+"""RoI-centric sampling for the R-CNN stage (App. C): each region of a batch is drawn from the regions of ALL images.
 
     labels, objects = label_regions(proposals, valid, boxes, mask)       # once, of the cached proposals [I, R, 4]
     pools = RegionPools(labels)
     chosen = sample_regions(pools, draw_seeds(seed, step, torch.arange(256)))
-    crops = warp_regions(image, regions, size=224)                       # in a notebook: [3, H, W] -> [B, 3, 224, 224]
+    crops = warp_regions(image, regions, size=224)                       # [3, H, W] -> [B, 3, 224, 224]
 
-RoI-centric: an image of this set has one dominant object and proposals that overlap, so that many regions of one image
-would be almost the same sample. Here every region of a batch is drawn from the regions of all images.
+Images of this data set have one dominant object and proposals that overlap it, so that the regions of one image are
+strongly correlated; image-centric batches would hold almost the same sample many times.
+
+Shapes: I images of the data set, R proposals and G ground-truth boxes per image, padded; B regions in a batch.
 """
 
 from __future__ import annotations
@@ -21,15 +23,24 @@ from resdet.boxes.targets import IGNORED, NEGATIVE, POSITIVE, Matches, match
 from resdet.draws import random_keys
 from resdet.nets.preprocess import IMAGENET_MEAN
 
-STREAM = 4  # of random_keys: the R-CNN stage's regions
+STREAM = 4  # random_keys: which regions are sampled
 
 
 def label_regions(proposals: Tensor, valid: Tensor, boxes: Tensor, mask: Tensor, positive_iou: float = 0.5) -> Matches:
-    """Which proposals show an object of their image's class: labels int8 [I, R] and objects int64 [I, R].
+    """Match proposals to the ground truth of their image's class.
 
-    `proposals` [I, R, 4] and `valid` bool [I, R] as cached; `boxes` [I, G, 4] and `mask` bool [I, G] the true ones, in
-    the same pixels. Positive from `positive_iou` on, negative below; slots that are not valid and images without boxes
-    are ignored. True boxes are not added (choice: the paper extracts proposals alone).
+    Padding and images without boxes are ignored. Ground-truth boxes are not added to the proposals (choice: the paper
+    mentions only proposals).
+
+    Args:
+        proposals: [I, R, 4].
+        valid: bool [I, R], False in padding.
+        boxes: ground truth [I, G, 4], in the same pixels.
+        mask: bool [I, G], False in padding.
+        positive_iou: a proposal with at least this IoU to an object is positive, others are negative.
+
+    Returns:
+        labels int8 [I, R] (POSITIVE, NEGATIVE, IGNORED), and the index of the best object, int64 [I, R].
     """
     labels, objects = match(pairwise_iou(boxes, proposals), mask, positive_iou, positive_iou, low_quality=False)
     return Matches(labels.masked_fill(~valid | ~mask.any(1, keepdim=True), IGNORED), objects)
@@ -38,17 +49,17 @@ def label_regions(proposals: Tensor, valid: Tensor, boxes: Tensor, mask: Tensor,
 class ChosenRegions(NamedTuple):
     """The regions of a batch; `image` and `region` are 0 in a slot that is not valid."""
 
-    image: Tensor  # int64 [B]
-    region: Tensor  # int64 [B], which of the image's proposals
+    image: Tensor  # int64 [B], index in the data set
+    region: Tensor  # int64 [B], index among the image's proposals
     positive: Tensor  # bool [B]
-    valid: Tensor  # bool [B], False where all images together have no region of the wanted kind
+    valid: Tensor  # bool [B], False where the whole data set has no region of the wanted label
 
 
 class RegionPools:
-    """All positive and all negative regions of a set, countable without a list of them: a sum for each image.
+    """All positive and all negative regions of a data set, addressed by rank through cumulative counts per image.
 
     Args:
-        labels: int8 [I, R] of `label_regions`; kept, 109 MB for ImageNet's 544,546 images with boxes.
+        labels: int8 [I, R] of `label_regions`; 109 MB for ImageNet's 544,546 images with boxes.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -56,12 +67,12 @@ class RegionPools:
         self._ends = {kind: (labels == kind).sum(1).cumsum(0) for kind in (POSITIVE, NEGATIVE)}
 
     def count(self, kind: int) -> int:
-        """Regions with this label."""
+        """Number of regions with label `kind`, POSITIVE or NEGATIVE."""
         ends = self._ends[kind]
         return int(ends[-1]) if len(ends) else 0
 
     def find(self, ranks: Tensor, kind: int) -> tuple[Tensor, Tensor]:
-        """The image and region of number `ranks` int64 [B] among those with label `kind`: int64 [B], [B]."""
+        """Image and region indices, int64 [B] each, of the regions with ranks int64 [B] among those of label `kind`."""
         ends = self._ends[kind]
         image = torch.searchsorted(ends, ranks, right=True)
         is_kind = self.labels[image] == kind  # [B, R]
@@ -70,14 +81,14 @@ class RegionPools:
 
 
 def sample_regions(pools: RegionPools, seeds: Tensor, positive_fraction: float = 0.25) -> ChosenRegions:
-    """One region for each of `seeds` int64 [B], a function of that seed and its slot; with replacement.
+    """Draw one region for each of `seeds` int64 [B], uniformly among those of its label, with replacement.
 
-    Every region of a label is as likely as any other. Positive slots are spread evenly over the batch, so that each
-    part of it, of a process or of a pass, has the same share.
+    A draw is a function of its seed and its slot. Positive slots are spread evenly over the batch, so that every share
+    of it (a process, an accumulated pass) has the same fraction of positives.
     """
     slots = torch.arange(len(seeds))
     positive = ((slots + 1) * positive_fraction).floor() > (slots * positive_fraction).floor()
-    # A key has 24 bits, ImageNet a hundred million regions: two keys make one number.
+    # A key has 24 bits, but ImageNet has 10^8 regions: two keys are combined into one number.
     high, low = random_keys(seeds, 2, STREAM).double().unbind(1)
     uniform = high + low * 2.0**-24
     image, region, valid = torch.zeros_like(slots), torch.zeros_like(slots), torch.zeros_like(positive)
@@ -91,9 +102,9 @@ def sample_regions(pools: RegionPools, seeds: Tensor, positive_fraction: float =
 
 
 def with_context(regions: Tensor, context: float) -> Tensor:
-    """Regions [..., 4] enlarged so that, warped to 224, they have `context` pixels around (R-CNN, App. A).
+    """Enlarge regions [..., 4] so that a 224-pixel crop has `context` pixels around them on each side (R-CNN, App. A).
 
-    Other sizes have as much in proportion. A side under one pixel is taken as one.
+    Crops of other sizes have context in proportion. A side below one pixel counts as one pixel.
     """
     middle, half = (regions[..., :2] + regions[..., 2:]) / 2, (regions[..., 2:] - regions[..., :2]) / 2
     half = half.clamp(min=0.5) * (224 / (224 - 2 * context))
@@ -101,31 +112,39 @@ def with_context(regions: Tensor, context: float) -> Tensor:
 
 
 def warp_regions(image: Tensor, regions: Tensor, size: int, context: float = 0.0, chunk: int = 32) -> Tensor:
-    """Regions [B, 4] of an image uint8 [3, H, W] stretched to squares: uint8 [B, 3, size, size].
+    """Warp regions of one image to squares: uint8 [B, 3, size, size].
 
-    Bilinear, over more pixels where a region is shrunk (as PIL's), by two small matrix products a region, on any
-    device: for a notebook. The commands cut their crops with data/localization/crops.warped_crop, in training and at
-    test. Beyond the image is the mean colour, as in R-CNN; `context` as in `with_context`.
+    Bilinear with antialiasing (as PIL's), by two small matrix products per region, on any device. Training and
+    evaluation use the faster, slightly different data/localization/crops.warped_crop. What lies outside the image has
+    the mean colour, as in R-CNN.
+
+    Args:
+        image: uint8 [3, H, W].
+        regions: [B, 4], in pixels of the image.
+        size: side of the crops in pixels.
+        context: see `with_context`.
+        chunk: regions computed at once, which bounds the memory.
     """
     height, width = image.shape[-2:]
     mean = torch.tensor(IMAGENET_MEAN, device=image.device)[:, None, None]
     crops = []
-    with torch.autocast(image.device.type, enabled=False):  # bf16's eight bits are no pixel's
+    with torch.autocast(image.device.type, enabled=False):  # bf16 cannot represent all pixel values
         pixels = image.float()
-        for part in with_context(regions.float(), context).split(chunk):
+        for part in torch.split(with_context(regions.float(), context), chunk):
             x1, y1, x2, y2 = part.unbind(-1)
-            rows, above = _weights(y1, y2, height, size)
-            columns, beside = _weights(x1, x2, width, size)
+            rows, outside_y = _weights(y1, y2, height, size)
+            columns, outside_x = _weights(x1, x2, width, size)
             warped = rows[:, None] @ (pixels @ columns[:, None].mT)  # [b, 3, size, size]
-            outside = above[:, None, :, None] | beside[:, None, None, :]
+            outside = outside_y[:, None, :, None] | outside_x[:, None, None, :]
             crops.append(torch.where(outside, mean, warped).round().clamp(0, 255).to(torch.uint8))
     return torch.cat(crops) if crops else image.new_zeros(0, len(image), size, size)
 
 
 def _weights(low: Tensor, high: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:
-    """How much of each of an axis' `extent` pixels each of `size` new ones has, and which lie outside.
+    """Resampling weights of one axis from `extent` pixels to `size`, for the ranges `low`..`high`, each [B].
 
-    float32 [B, size, extent] whose rows sum to 1, bool [B, size].
+    Returns:
+        weights float32 [B, size, extent] whose rows sum to 1, and bool [B, size], True outside the image.
     """
     step = ((high - low) / size)[:, None, None]
     centre = low[:, None, None] + (torch.arange(size, device=low.device)[:, None] + 0.5) * step  # [B, size, 1]

@@ -1,4 +1,6 @@
-from resdet.cli.benchmark import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["benchmark", *sys.argv[1:]])

@@ -1,4 +1,6 @@
-from resdet.cli.eval_cls import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["eval-cls", *sys.argv[1:]])

@@ -1,4 +1,6 @@
-from resdet.cli.eval_coco import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["eval-coco", *sys.argv[1:]])

@@ -1,4 +1,6 @@
-from resdet.cli.export_weights import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["export-weights", *sys.argv[1:]])

@@ -1,4 +1,6 @@
-from resdet.cli.inspect_data import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["inspect-data", *sys.argv[1:]])

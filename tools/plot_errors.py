@@ -1,4 +1,6 @@
-from resdet.cli.plot_errors import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["plot-errors", *sys.argv[1:]])

@@ -1,4 +1,6 @@
-from resdet.cli.precise_bn import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["precise-bn", *sys.argv[1:]])

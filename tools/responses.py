@@ -1,4 +1,6 @@
-from resdet.cli.responses import main
+import sys
+
+from resdet.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["responses", *sys.argv[1:]])

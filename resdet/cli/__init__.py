@@ -1,1 +1,1 @@
-"""Arguments, help, one-line errors with exit code 2."""
+"""The command `resdet`: subcommands, their arguments and help, and one-line errors with exit code 2."""

@@ -1,0 +1,39 @@
+"""Measure the rows of Table 9 on a config's test set.
+
+The rows are the baseline, box refinement, global context, multi-scale testing and an ensemble, each with what the rows
+above it have. Detectors with global context are recognised by their weights; without one its row is left out. Two or
+more detectors of the kind that comes last are the ensemble.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from resdet.cli.arguments.shared import add_checkpoints, add_config, add_path, add_resamples, add_test_arguments
+
+EXAMPLES = """
+  resdet ablate CONFIG --checkpoint plain.pth context.pth --json ablation.json --plot ablation.svg
+  resdet ablate CONFIG --checkpoint p0.pth c0.pth --checkpoint p1.pth c1.pth     # two trainings: mean and deviation
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ablate."""
+    add_config(parser)
+    add_checkpoints(
+        parser,
+        "checkpoints of one training (one seed); repeat the option for further trainings",
+        action="append",
+        required=True,
+    )
+    parser.add_argument(
+        "--scales",
+        type=int,
+        nargs="+",
+        metavar="PX",
+        help="short sides of multi-scale testing, in pixels (default: the config's testing.scales, else 1/3, 2/3 ... "
+        "5/3 of the training size, as in the paper)",
+    )
+    add_resamples(parser, "number of bootstrap draws for the interval of each gain; 0: no intervals")
+    add_path(parser, "--plot", "FILE", "also draw the rows to FILE, of type .svg, .png or .pdf")
+    add_test_arguments(parser)

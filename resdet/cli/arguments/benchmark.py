@@ -1,0 +1,97 @@
+"""Measure how fast a config's net is, on random pixels, or how well a detector learns beside torchvision's.
+
+For a detector the time of each stage, the achieved GFLOP/s and the peak memory are printed, for a classifier the images
+per second of training. --against torchvision runs torchvision's implementation in turns with ours.
+--mode accuracy trains torchvision's Faster R-CNN and ours from one trunk with one set of settings, and compares mAP.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from resdet.benchmarks.part_names import PARTS
+from resdet.cli.arguments.shared import (
+    add_compile,
+    add_config,
+    add_config_options,
+    add_device,
+    add_improvements,
+    add_json,
+    add_path,
+    add_precision,
+    add_resamples,
+)
+
+MODES = ("infer", "train", "accuracy")
+_CONTENDERS = "Parts that contenders can exchange, as resdet or torchvision has them:\n" + "\n".join(
+    f"  {name:10}{text}" for name, text in PARTS.items()
+)
+EXAMPLES = """
+  resdet benchmark voc07_r50 --mode train --proposals 512
+  resdet benchmark voc07_r50 --refine --scales 200 400 600 800 1000     # with improvements of App. B
+  resdet benchmark voc07_r50 --against torchvision                      # with the same weights
+  resdet benchmark voc07_r50 --photos DIR                               # reading images on one core
+  resdet benchmark cifar10_r20 --against torchvision                    # training a classifier
+  resdet benchmark compare_fruit_r18 --mode accuracy --against torchvision --init-from runs/trunk/last.pth \\
+      --contenders torchvision resdet resdet:align torchvision:siblings,padding
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of benchmark."""
+    add_config(parser)
+    _add_speed(parser)
+    _add_accuracy(parser.add_argument_group("accuracy, with --mode accuracy", _CONTENDERS))
+    add_improvements(parser)
+    add_compile(parser)
+    add_config_options(parser)
+    add_json(parser)
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=MODES, help="what to measure (default: infer; of classifiers train)")
+    add_precision(parser)
+    parser.add_argument(
+        "--size",
+        default="600x1000",
+        metavar="HxW",
+        help="height and width of a detector's input, in pixels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--proposals", type=int, default=300, help="regions per image that the head processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--images", type=int, help="images per batch (default: 1; of a classifier the config's data.images)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="timed repetitions, of which the median counts (default: %(default)s)"
+    )
+    add_device(parser)
+    add_path(
+        parser, "--photos", "DIR", "instead of a net, time reading, flipping and resizing the images in DIR on one core"
+    )
+    parser.add_argument("--against", choices=["torchvision"], help="also measure torchvision's implementation")
+
+
+def _add_accuracy(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--init-from", metavar="F", help="the trunk that all contenders start from (default: the config's init_from)"
+    )
+    add_path(group, "--work-dir", "DIR", "folder for the trainings, one folder each (default: runs/accuracy_CONFIG)")
+    group.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2, 3],
+        metavar="S",
+        help="every contender is trained once per seed (default: 0 1 2 3)",
+    )
+    add_resamples(group, "number of bootstrap draws of test images and seeds")
+    group.add_argument(
+        "--contenders",
+        nargs="+",
+        default=["torchvision", "resdet"],
+        metavar="SIDE[:PART,PART]",
+        help="torchvision or resdet, each with these parts of the other; all are compared with the first one "
+        "(default: torchvision resdet)",
+    )

@@ -1,0 +1,40 @@
+"""Is one detector better than another? Mean and deviation over trainings, and a paired bootstrap over the images.
+
+Each folder holds the comp4 files of one training, as `resdet eval-voc --write-detections` writes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.arguments.eval_voc import add_voc_set
+from resdet.cli.arguments.shared import AP_METHODS, add_json, add_resamples
+
+EXAMPLES = """
+  resdet compare-voc --ours a/seed0 a/seed1 --theirs b/seed0 b/seed1 \\
+      --voc-root data/VOCdevkit --year 2007 --image-set test --method 11-point
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of compare-voc."""
+    for name, which in (("--ours", "first"), ("--theirs", "second")):
+        parser.add_argument(
+            name,
+            type=Path,
+            nargs="+",
+            required=True,
+            metavar="DIR",
+            help=f"folders of the {which} detector's comp4 files, one per training",
+        )
+    add_voc_set(parser, required=True)
+    parser.add_argument(
+        "--method",
+        choices=AP_METHODS,
+        default="area",
+        help="average precision as area under the curve or at 11 points, as in VOC 2007 (default: %(default)s)",
+    )
+    add_resamples(parser, "number of bootstrap draws of the images")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
+    add_json(parser)

@@ -1,0 +1,50 @@
+"""Test classifiers: top-1 and top-5 error on a config's test set. Several checkpoints are tested as an ensemble."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.arguments.shared import (
+    CLASSIFIER_VIEWS,
+    add_checkpoints,
+    add_config,
+    add_ensemble_member,
+    add_path,
+    add_test_arguments,
+    add_views,
+)
+
+EXAMPLES = """
+  resdet eval-cls CONFIG --checkpoint F
+  resdet eval-cls CONFIG --checkpoint F G H --views center ten-crop dense
+  resdet eval-cls imagenet_vgg16 --checkpoint VGG16_Weights.IMAGENET1K_V1     # torchvision's, by name or as a file
+  resdet eval-cls imagenet_r152 --checkpoint F G --net imagenet_r101 H        # an ensemble of different depths
+  resdet eval-cls imagenet_r50 --checkpoint F --submission answers.txt map_clsloc.txt \\
+      --cfg-options data.test.image_set=test
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of eval-cls."""
+    add_config(parser)
+    add_checkpoints(
+        parser, "weights of CONFIG's net, of resdet or of any project whose files resdet reads", required=True
+    )
+    add_ensemble_member(
+        parser,
+        "--net",
+        "add another net to the ensemble: its config, which --cfg-options do not change, and weights; may be repeated",
+    )
+    add_views(
+        parser, CLASSIFIER_VIEWS, "the center crop, the ten crops, or fully convolutionally at several scales (dense)"
+    )
+    add_path(parser, "--predictions", "CSV", "write the five most probable classes of every image to CSV")
+    parser.add_argument(
+        "--submission",
+        type=Path,
+        nargs=2,
+        metavar=("TXT", "MAP"),
+        help="write the file that ILSVRC's server scores to TXT; MAP is map_clsloc.txt of the development kit",
+    )
+    add_test_arguments(parser)

@@ -1,0 +1,18 @@
+"""Draw the training and test error curves of classifiers (Figs. 1, 4 and 6)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.arguments.shared import add_path
+
+EXAMPLES = """
+  resdet plot-errors runs/cifar10_plain20 runs/cifar10_r20 --out errors.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of plot-errors."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the folder of a classifier's training")
+    add_path(parser, "--out", "FILE", "the figure to write, of type .png, .svg or .pdf", required=True)

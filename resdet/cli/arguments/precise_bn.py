@@ -1,0 +1,32 @@
+"""Compute the BN statistics of a classifier's checkpoint over its training set, which detectors freeze (App. A).
+
+Prints the errors before and after, and writes a new checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from resdet.cli.arguments.shared import add_config, add_path, add_test_arguments
+
+EXAMPLES = """
+  resdet precise-bn CONFIG --checkpoint runs/mine/last.pth --out precise.pth
+  resdet precise-bn CONFIG --checkpoint runs/mine/last.pth --out precise.pth --images 2000 --by-layer
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of precise-bn."""
+    add_config(parser)
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="F", help="weights of CONFIG's net")
+    add_path(parser, "--out", "F", "the checkpoint to write", required=True)
+    parser.add_argument(
+        "--images", type=int, default=25_000, help="training images to use, at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--by-layer",
+        action="store_true",
+        help="pass over the images once per layer, with the layers before it already set: exact, but slower",
+    )
+    add_test_arguments(parser)

@@ -1,0 +1,56 @@
+"""Run eval-coco: score a detector, or a results file, by COCO's rules."""
+
+from __future__ import annotations
+
+import argparse
+from typing import cast
+
+from resdet.cli.common.config import config_of
+from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
+from resdet.cli.common.output import write_json
+from resdet.cli.common.run import folder_of, run_options
+from resdet.data.detection.coco import COCODataset, write_results
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import start_run
+from resdet.errors import UserError
+from resdet.recipes.detection.inference import detect_with
+from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_results
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the figures, and write what the options ask for."""
+    if args.results or args.annotations:
+        _score_file(args)
+    else:
+        _detect_and_score(args)
+
+
+def _score_file(args: argparse.Namespace) -> None:
+    refuse_improvements(args, "--results, which are scored as they are")
+    if not (args.results and args.annotations):
+        raise UserError("--annotations and --results go together: the ground truth, and what was detected")
+    evaluation, dataset, detections = score_results(args.annotations, args.results)
+    print_evaluation(evaluation, dataset, detections)
+    write_json(args.json, all_figures(evaluation, dataset, detections))
+
+
+def _detect_and_score(args: argparse.Namespace) -> None:
+    refuse_configs(args.checkpoint)
+    if args.config is None:
+        raise UserError("give a CONFIG and --checkpoint, or --annotations and --results")
+    if not args.checkpoint:
+        raise UserError("which weights? give --checkpoint runs/.../last.pth")
+    cfg = config_of(args)
+    started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
+    detections, data = detect_with(cfg, args.checkpoint, inference_settings(cfg, args), started)
+    if not is_main_process():
+        return
+    if args.write_results:
+        if not hasattr(data.test, "category_ids"):  # a COCODataset, or a part of one
+            raise UserError(
+                "--write-results: data.test is not COCO's; 'resdet eval-voc --write-detections' writes VOC's"
+            )
+        write_results(args.write_results, cast(COCODataset, data.test), detections)
+    evaluation = score(detections, data.test, "coco")
+    print_evaluation(evaluation, data.test, detections)
+    write_json(args.json, all_figures(evaluation, data.test, detections))

@@ -1,0 +1,119 @@
+"""Run eval-loc: score localizers, or a predictions file, by the rules of ILSVRC."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from resdet.cli.arguments.eval_loc import IN_RUN
+from resdet.cli.common.config import config_of
+from resdet.cli.common.output import write_json
+from resdet.cli.common.run import folder_of, run_options
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import make_folder, start_run
+from resdet.errors import UserError
+from resdet.recipes.localization.build import build_localization_data, require_localizer
+from resdet.recipes.localization.evaluate import ClassChoice, evaluate_localizer
+from resdet.recipes.localization.inference import InferenceMode
+from resdet.recipes.localization.score import print_evaluation, score_files, server_numbers, write_predictions
+from resdet.recipes.sections import load_config
+from resdet.report.image_files import save_image
+from resdet.report.localization import guess_sheets
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the errors, and write what the options ask for."""
+    if args.predictions:
+        _score_files(args)
+    else:
+        _localize_and_score(args)
+
+
+def _score_files(args: argparse.Namespace) -> None:
+    if args.ground_truth is None:
+        raise UserError("--predictions needs --ground-truth too: LOC_val_solution.csv of the set they are of")
+    found = score_files(
+        args.predictions, args.ground_truth, args.excluded, args.mapping, args.class_ids, args.image_list
+    )
+    print_evaluation(found)
+    write_json(args.json, found.figures())
+
+
+def _localize_and_score(args: argparse.Namespace) -> None:
+    if not args.config or not args.checkpoint:
+        raise UserError("which localizer? give CONFIG --checkpoint runs/.../last.pth, or --predictions FILE")
+    _refuse_idle_options(args)
+    _refuse_unwritable_files(args)
+    cfg = config_of(args)
+    require_localizer(cfg, "data.test")
+    localizers = [(cfg, path) for path in args.checkpoint]
+    localizers += [(load_config(config), Path(path)) for config, path in args.net]
+    rcnns = [(cfg, path) for path in args.rcnn]
+    rcnns += [(load_config(config), Path(path)) for config, path in args.rcnn_net]
+    choice = _class_choice(args)
+    modes = [InferenceMode(views, args.flip, args.scales and tuple(args.scales), args.vote) for views in args.views]
+    started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
+    data = build_localization_data(cfg, train=False)
+    if not data.test.labelled:
+        _refuse_what_needs_truth(args)
+    if args.write_predictions:
+        server_numbers(args.write_predictions, data.test.classes, args.class_ids)
+    found = evaluate_localizer(data, started, localizers, modes, choice, args.excluded, rcnns)
+    if not is_main_process():
+        return
+    print_evaluation(found)
+    write_json(args.json, found.figures())  # first what took longest
+    if args.write_predictions:
+        write_predictions(args.write_predictions, found, args.class_ids)
+    if args.pictures:
+        folder = started.work_dir / args.pictures.name if args.pictures == IN_RUN else args.pictures
+        for name, sheet in guess_sheets(data.test, found.last).items():
+            save_image(folder / f"{name}.jpg", sheet)
+        print(f"pictures: {folder}")
+
+
+def _class_choice(args: argparse.Namespace) -> ClassChoice | None:
+    if not args.classifier:
+        return None
+    config, *files = args.classifier[0]
+    if not files:
+        raise UserError(f"--classifier {config}: give its checkpoints too")
+    own = load_config(config)
+    nets = [(own, Path(file)) for file in files]
+    nets += [(load_config(other), Path(file)) for other, file in args.classifier_net]
+    return ClassChoice(nets, args.classifier_views or "center")
+
+
+def _refuse_idle_options(args: argparse.Namespace) -> None:
+    """An option that would change nothing is a mistake: something else was meant."""
+    if args.scales and "dense" not in args.views:
+        raise UserError("--scales are the dense test's: give --views dense too, or leave --scales out")
+    if len(args.classifier) > 1:
+        raise UserError(f"--classifier is given twice: another config's is --classifier-net {args.classifier[1][0]} F")
+    for option, value in (("views", args.classifier_views), ("net", args.classifier_net)):
+        if value and not args.classifier:
+            raise UserError(f"--classifier-{option} needs --classifier CONFIG F, which names the classes")
+
+
+def _refuse_unwritable_files(args: argparse.Namespace) -> None:
+    """Before the test, which may take hours, not after it."""
+    for option, path in (("--json", args.json), ("--write-predictions", args.write_predictions)):
+        if path is None:
+            continue
+        make_folder(path.parent)
+        place = path if path.exists() else path.parent
+        if path.is_dir() or not os.access(place, os.W_OK):
+            raise UserError(f"{option} {path} cannot be written; give the name of a file in a folder of yours")
+    if args.pictures and args.pictures != IN_RUN:
+        make_folder(args.pictures)
+
+
+def _refuse_what_needs_truth(args: argparse.Namespace) -> None:
+    if not args.classifier or not args.write_predictions:
+        raise UserError(
+            "data.test has no truth to compare with: give --classifier CONFIG F, which names five classes for each "
+            "image, and --write-predictions FILE"
+        )
+    if args.pictures or args.excluded:
+        raise UserError("data.test has no truth: leave out --pictures, which draw it, and --excluded")

@@ -1,0 +1,40 @@
+"""Run precise-bn: compute a classifier's BN statistics over its training set."""
+
+from __future__ import annotations
+
+import argparse
+
+from resdet.cli.common.config import config_of
+from resdet.cli.common.output import write_json
+from resdet.cli.common.run import run_options
+from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
+from resdet.engine.distributed import is_main_process
+from resdet.engine.run import start_run
+from resdet.errors import UserError
+from resdet.nets.precise_bn import PreciseBN
+from resdet.recipes.classification.build import build_data, load_classifier
+from resdet.recipes.classification.evaluate import test_classifier
+from resdet.recipes.classification.precise_bn import compute_precise_bn
+from resdet.weights.read import read_weights
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the errors before and after, and write the new checkpoint."""
+    if args.images < 1:
+        raise UserError(f"--images {args.images}: give a number of images, 1 or more")
+    cfg = config_of(args)
+    started = start_run(args.out.parent, run_options(args), log="precise_bn")
+    data = build_data(cfg)
+    classifier = load_classifier(cfg, data, args.checkpoint).to(started.device)
+    before = test_classifier(classifier, data, started).figures()
+    count = compute_precise_bn(PreciseBN(args.images, args.by_layer), classifier, data, started)
+    after = test_classifier(classifier, data, started).figures()
+    if not is_main_process():
+        return
+    for name in before:
+        print(f"{name.removeprefix('test/')}: {before[name]:.2f} before, {after[name]:.2f} with {count:,} images")
+    own = read_weights(args.checkpoint).origin == "resdet"
+    facts = read_checkpoint(args.checkpoint) if own else {"classes": list(data.test.classes)}
+    facts |= {"model": classifier.state_dict(), "stride_on": classifier.net.stride_on, "precise_bn": count}
+    save_checkpoint(args.out, facts)
+    write_json(args.json, {"before": before, "after": after, "images": count})

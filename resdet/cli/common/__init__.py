@@ -1,0 +1,1 @@
+"""What the subcommands share once their arguments are parsed."""

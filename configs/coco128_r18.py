@@ -7,34 +7,19 @@ python tools/train_det.py coco128_r18 --init-from runs/tiny_imagenet50_r18/last.
 from mmengine.config import read_base
 
 from resdet.data.detection.coco import COCODataset
-from resdet.data.transforms import Resizer
 from resdet.engine.schedule import MultiStep
 
 with read_base():
-    from ._base_.faster_rcnn import *
+    from ._base_.faster_rcnn_r18 import *
 
 ROOT = "data/coco128"
 model.update(num_classes=80)
-model["net"].update(depth=18)
-model["rpn"].update(
-    hidden=256,
-    scales=(64, 128, 256, 512),
-    keep_border=True,
-    train_pre_nms=2000,
-    train_post_nms=500,
-    test_pre_nms=2000,
-    test_post_nms=200,
-)
-model["head"].update(
-    pooling="align", bins=7, regions=64, foreground_fraction=0.4, beta=1 / 9, nms_iou=0.5, score_floor=0.01
-)
+model["rpn"].update(test_post_nms=200)
+model["head"].update(regions=64, score_floor=0.01)
 data.update(
     train=dict(type=COCODataset, root=ROOT, splits=["train2017"], empty_images=False),
     test=dict(type=COCODataset, root=ROOT, splits=["train2017"]),
-    resizer=dict(type=Resizer, short=400, long=667),
-    workers=1,
     method="coco",
 )
 schedule = dict(type=MultiStep, steps=5000, milestones=(3500, 4500), warmup=100)
-optimizer.update(lr=0.01, reference_images=2)
-loop.update(validate_every=0, checkpoint_every=100, clip=10.0, best="")
+loop.update(validate_every=0, checkpoint_every=100, best="")

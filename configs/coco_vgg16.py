@@ -1,7 +1,6 @@
 """VGG-16 on COCO val, trained on COCO train: Table 8, mAP@.5 41.5, mAP@[.5,.95] 21.2.
 
-The paper's baseline; see coco_r101.py. The 13 convolutions are shared; fc6 and fc7 are
-the region head, after RoI pooling to 7x7.
+The paper's baseline: coco_r101.py with the net of voc07_vgg16.py.
 """
 
 from mmengine.config import read_base

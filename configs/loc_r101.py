@@ -11,31 +11,16 @@ The paper is silent about the schedule: here 40,000 steps, some 19 epochs of the
 from mmengine.config import read_base
 
 from resdet.classification.augment import ColourNoise
-from resdet.data.localization.dataset import LocalizationDataset
-from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop
 from resdet.engine.schedule import MultiStep
-from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
-from resdet.nets.resnet import ResNet
 
 with read_base():
-    from ._base_.localization import *
+    from ._base_.class_rpn import *
 
 ROOT = "data/imagenet"
-model = dict(
-    type=ClassRPN,
-    net=dict(type=ResNet, depth=101, num_classes=None),
-    num_classes=1000,
-    settings=dict(type=ClassRPNSettings),
-    augment=dict(type=ColourNoise),
-)
-data = dict(
-    train=dict(type=LocalizationDataset, root=ROOT, image_set="train", with_boxes=True),
-    test=dict(type=LocalizationDataset, root=ROOT, image_set="val"),
-    train_view=dict(type=LocalizationCrop, size=224, short_side=(256, 480)),
-    test_view=dict(type=CenterLocalizationCrop, size=224, short=256),
-    images=256,
-    workers=8,
-)
+model.update(num_classes=1000, augment=dict(type=ColourNoise))
+model["net"].update(depth=101)
+data["train"].update(root=ROOT)
+data["test"].update(root=ROOT)
 schedule = dict(type=MultiStep, steps=40_000, milestones=(25_000, 35_000))
 ghost_batch = 32  # as in the classification, on the authors' eight GPUs
 loop.update(checkpoint_every=2000)

@@ -10,43 +10,30 @@ and votes: at 320 an object that fills the image is found in parts.
 
 from mmengine.config import read_base
 
-from resdet.data.localization.dataset import LocalizationDataset
-from resdet.data.localization.crops import CenterLocalizationCrop, LocalizationCrop
 from resdet.engine.schedule import Cosine
-from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
-from resdet.nets.resnet import ResNet
 
 with read_base():
-    from ._base_.localization import *
+    from ._base_.class_rpn import *
 
 ROOT = "data/tiny-imagenet-50"
-model = dict(
-    type=ClassRPN,
-    net=dict(type=ResNet, depth=18, num_classes=None),
-    num_classes=50,
-    settings=dict(
-        type=ClassRPNSettings,
-        stage="conv4",
-        holes=True,
-        hidden=256,
-        scales=(20, 32, 48, 72, 108),
-        ratios=(0.5, 0.71, 1, 1.41, 2),
-        positive_iou=0.4,
-        anchors_per_image=32,
-        repeat_positives=True,
-        frozen_stages=2,
-    ),
+model.update(num_classes=50)
+model["net"].update(depth=18)
+model["settings"].update(
+    stage="conv4",
+    holes=True,
+    hidden=256,
+    scales=(20, 32, 48, 72, 108),
+    ratios=(0.5, 0.71, 1, 1.41, 2),
+    positive_iou=0.4,
+    anchors_per_image=32,
+    repeat_positives=True,
+    frozen_stages=2,
 )
-data = dict(
-    train=dict(type=LocalizationDataset, root=ROOT, image_set="train", with_boxes=True),
-    test=dict(type=LocalizationDataset, root=ROOT, image_set="val"),
-    train_view=dict(type=LocalizationCrop, size=112, short_side=(224, 300)),
-    test_view=dict(type=CenterLocalizationCrop, size=112, short=240),
-    images=64,
-    workers=1,
-    scales=(224, 256, 288),
-    vote=0.5,
-)
+data["train"].update(root=ROOT)
+data["test"].update(root=ROOT)
+data["train_view"].update(size=112, short_side=(224, 300))
+data["test_view"].update(size=112, short=240)
+data.update(images=64, workers=1, scales=(224, 256, 288), vote=0.5)
 optimizer.update(lr=0.2, weight_decay=5e-4)
 schedule = dict(type=Cosine, steps=4000, warmup=150)
 loop.update(checkpoint_every=500)

@@ -1,7 +1,7 @@
 """VGG-16 on the PASCAL VOC 2007 test set, trained on 07+12 trainval: Table 7, mAP 73.2.
 
-The paper's baseline; see voc07_r50.py. The 13 convolutions are shared; fc6 and fc7 are
-the region head, after RoI pooling to 7x7.
+The paper's baseline; see voc07_r50.py. The 13 convolutions are shared; fc6 and fc7 are the region head, after
+RoI pooling to 7x7.
 """
 
 from mmengine.config import read_base

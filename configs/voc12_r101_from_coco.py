@@ -1,8 +1,6 @@
-"""The detector of coco_r101.py fine-tuned on VOC: voc12_r101.py's data with COCO's anchors, so that its RPN is kept.
+"""The detector of coco_r101.py fine-tuned on voc12_r101.py's data, as voc07_r101_from_coco.py does on VOC 2007's.
 
-Part of the paper's "+++" row (Table 11), which has App. B's improvements too: voc12_r101_plus.py. Their schedule is not
-given; half of the one from ImageNet is our choice. The head's two siblings are new, as VOC's classes are others; all
-else is kept.
+Part of the paper's "+++" row (Table 11), which has App. B's improvements too: voc12_r101_plus.py.
 """
 
 from mmengine.config import read_base

@@ -1,7 +1,6 @@
 """ResNet-101 on VOC 2012 test with all of App. B, from COCO: "baseline+++" of Table 11, 83.8 mAP.
 
-voc12_r101_from_coco.py's fine-tuning on 07++12, of the single model for COCO: coco_r101_trainval_context.py's, with
-global context, trained on train+val. Tested with box refinement at five scales.
+voc07_r101_plus.py's starting point and test, with voc12_r101_from_coco.py's fine-tuning on 07++12.
 """
 
 from mmengine.config import read_base

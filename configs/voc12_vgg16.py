@@ -1,7 +1,6 @@
 """VGG-16 on the PASCAL VOC 2012 test set, trained on 07++12: Table 7, mAP 70.4.
 
-The paper's baseline; see voc12_r50.py. The 13 convolutions are shared; fc6 and fc7 are
-the region head, after RoI pooling to 7x7.
+The paper's baseline: voc12_r50.py with the net of voc07_vgg16.py.
 """
 
 from mmengine.config import read_base

@@ -2,7 +2,7 @@
 
 from resdet.classification.augment import ShiftAndFlip
 from resdet.data.classification.cifar import Cifar10
-from resdet.data.settings import ResidentData
+from resdet.data.classification.settings import ResidentData
 from resdet.engine.schedule import MultiStep
 from resdet.nets.cifar_resnet import CifarResNet
 

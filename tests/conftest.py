@@ -1,4 +1,4 @@
-"""What several test files use: the folder `shared`, small sets and their configs, and a logger left as it was found."""
+"""Fixtures of all tests: the folder `shared`, small datasets with their configs, and the restored logger."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the nets are tiny, threads would only wait
 
+
 import cv2
 import numpy as np
 import pytest
 
-from coloured_photos import make_run, write_photos
+from helpers.coloured_photos import write_photos
+from helpers.configs import write_classifier_config, write_detector_config, write_localizer_config
+from helpers.datasets import write_class_folders, write_cls_loc
+from helpers.paths import SHARED
+from helpers.runs import make_run
 from resdet.engine.run import Run
-from tiny import (
-    write_class_folders,
-    write_classifier_config,
-    write_cls_loc,
-    write_detector_config,
-    write_localizer_config,
-)
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"  # beside the repository, not part of it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `shared` compare with files beside the repository: where there are none, they are skipped."""
+    """Skip tests marked `shared` where the folder of reference data does not exist."""
     if SHARED.is_dir():
         return
     for item in items:
@@ -37,13 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder `shared` beside the repository; a test that uses it carries the marker of the same name."""
+    """The folder of reference data beside the repository; tests that use it are marked `shared`."""
     return SHARED
 
 
 @pytest.fixture(autouse=True)
 def _logger_as_it_was() -> Iterator[None]:
-    """A run takes over the logger "resdet"; the next test, which may look at its records, gets it back."""
+    """Restore the logger "resdet", which a run reconfigures, after every test."""
     logger = logging.getLogger("resdet")
     before = logger.handlers, logger.propagate, logger.level
     yield
@@ -53,29 +49,32 @@ def _logger_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of dark and light images. Read-only."""
     return write_class_folders(tmp_path_factory.mktemp("folders"))
 
 
 @pytest.fixture(scope="session")
 def cls_config(tmp_path_factory: pytest.TempPathFactory, class_folders: Path) -> Path:
+    """Config of a small classifier of `class_folders`."""
     return write_classifier_config(tmp_path_factory.mktemp("cls") / "tiny_cls.py", class_folders)
 
 
 @pytest.fixture(scope="session")
 def det_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Config of a small detector; its VOC folder is `devkit` beside it."""
     return write_detector_config(tmp_path_factory.mktemp("det"))
 
 
 @pytest.fixture(scope="session")
 def loc_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Beside the folder `images`, which it reads."""
+    """Config of a small localizer; its images are in the folder `images` beside it."""
     folder = tmp_path_factory.mktemp("loc")
     return write_localizer_config(folder / "tiny_loc.py", write_cls_loc(folder / "images"))
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with two images, one of them in a folder of its own, and a file that is none."""
+    """A folder with two images, one of them in a subfolder, and a text file."""
     random = np.random.default_rng(1)
     for name, (height, width) in {"wide.png": (60, 90), "deep/tall.jpg": (90, 50)}.items():
         path = tmp_path / "photos" / name
@@ -87,11 +86,17 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def coloured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Coloured rectangles in CLS-LOC's layout; a test that changes a file writes its own."""
+    """Images of coloured rectangles in CLS-LOC's layout. Read-only: shared by all tests."""
     return write_photos(tmp_path_factory.mktemp("coloured"))
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A run of the CPU with seed 5."""
+    """A run on the CPU with seed 5."""
     return make_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def loc_images(loc_config: Path) -> Path:
+    """The CLS-LOC folder that `loc_config` reads. Read-only."""
+    return loc_config.parent / "images"

@@ -1,4 +1,4 @@
-"""Random numbers that are functions of their keys."""
+"""Random numbers as a function of their keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_keys_are_a_function_of_seed_stream_and_slot_alone() -> None:
 
 
 def hash_in_python(seed: int, stream: int, slot: int) -> int:
-    """The definition of the keys, in whole numbers; a change of it would change the samples of a resumed run."""
+    """The definition of the keys in Python integers; changing it would change the samples of a resumed run."""
     mask, golden = 2**64 - 1, 0x9E3779B97F4A7C15
 
     def mix(z: int) -> int:

@@ -1,0 +1,147 @@
+"""Arguments are declared without heavy imports, have help and defaults, and agree with the code that takes them."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from helpers.paths import ROOT
+from resdet.boxes.soft_nms import Decay
+from resdet.cli import arguments, commands
+from resdet.cli.arguments import eval_loc, export_weights, shared
+from resdet.cli.commands.export_weights import DETECTRON2, FORMS
+from resdet.cli.common.config import parse_options
+from resdet.cli.common.run import command_line
+from resdet.cli.main import build_parser, help_text, main
+from resdet.cli.subcommands import GROUPS, SUBCOMMANDS, module_name
+from resdet.engine.precision import Precision
+from resdet.errors import UserError
+from resdet.metrics.precision_recall import Method
+from resdet.recipes.classification import evaluate as classification
+from resdet.recipes.localization import inference as localization
+
+HEAVY = ("torch", "torchvision", "mmengine", "cv2", "albumentations", "matplotlib", "numpy", "pycocotools", "rich")
+NO_HEAVY = "import sys; found = [n for n in {heavy!r} if n in sys.modules]; assert not found, found"
+
+
+def actions(subcommand: str) -> list[argparse.Action]:
+    return [a for a in build_parser(subcommand)._actions if not isinstance(a, argparse._HelpAction)]
+
+
+# What there is -------------------------------------------------------------------------------------------------------
+
+
+def test_subcommands_modules_and_tools_are_one_set() -> None:
+    modules = {module_name(subcommand) for subcommand in SUBCOMMANDS}
+    assert len(SUBCOMMANDS) == len(modules) == 19
+    for folder in (Path(commands.__path__[0]), Path(arguments.__path__[0]), ROOT / "tools"):
+        found = {path.stem for path in folder.glob("*.py")} - {"__init__", "shared"}
+        assert found == modules, folder
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_a_tool_runs_the_subcommand_of_its_name(subcommand: str) -> None:
+    text = (ROOT / "tools" / f"{module_name(subcommand)}.py").read_text()
+    assert f'main(["{subcommand}", *sys.argv[1:]])' in text
+
+
+# Help ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train-det", "--help"], ["eval-loc", "--help"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = f"import runpy, sys\nsys.argv = ['resdet', *{words!r}]\n"
+    code += "try: runpy.run_module('resdet', run_name='__main__')\n"
+    code += "except SystemExit as stop: assert not stop.code\n"
+    code += NO_HEAVY.format(heavy=HEAVY)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+
+
+def test_no_module_of_arguments_imports_anything_heavy() -> None:
+    code = f"from resdet.cli.main import build_parser\nfor name in {SUBCOMMANDS!r}: build_parser(name)\n"
+    code += NO_HEAVY.format(heavy=HEAVY)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+
+
+def test_help_has_a_line_for_each_subcommand_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert "\n".join(lines) == help_text()
+    assert max(map(len, lines)) <= 120
+    for title, group in GROUPS.items():
+        first = lines.index(f"{title}:") + 1
+        assert [line.split()[0] for line in lines[first : first + len(group)]] == list(group)
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_every_subcommand_has_help_that_describes_every_argument(
+    subcommand: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([subcommand, "--help"])
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: resdet {subcommand} ")
+    assert f"  resdet {subcommand}" in printed.partition("examples:\n")[2]
+    assert max(map(len, printed.splitlines())) <= 120
+    for action in actions(subcommand):
+        assert action.help
+        if isinstance(action.default, str | int | float | Path) and not isinstance(action.default, bool):
+            assert f"(default: {action.default})" in action.help.replace("%(default)s", str(action.default)), action
+
+
+# Choices and values --------------------------------------------------------------------------------------------------
+
+
+def test_choices_are_those_of_the_code_that_takes_them() -> None:
+    assert get_args(Precision) == shared.PRECISIONS
+    assert get_args(Decay) == shared.SOFT_NMS_DECAYS
+    assert get_args(Method) == shared.AP_METHODS
+    assert get_args(classification.TestMode) == shared.CLASSIFIER_VIEWS
+    assert get_args(localization.Views) == eval_loc.VIEWS
+    assert (*FORMS, DETECTRON2) == export_weights.FORMS
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ([], {}),
+        (["--cfg-options", "a.b=1", "c=0.5", "d=text=more"], {"a.b": 1, "c": 0.5, "d": "text=more"}),
+        (["--cfg-options", "a=1", "--cfg-options", "b=True", "a=None"], {"a": None, "b": True}),
+        (["--cfg-options", "a=1,2", "b=[(3,x),[4]]", "c=(5,)"], {"a": [1, 2], "b": [(3, "x"), [4]], "c": (5,)}),
+    ],
+)
+def test_cfg_options_have_the_values_of_mmengines_action(words: list[str], values: dict[str, object]) -> None:
+    from mmengine.config import DictAction
+
+    reference = argparse.ArgumentParser()
+    reference.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    assert reference.parse_args(words).cfg_options == values
+    for _ in range(2):  # a list of one parser's defaults would grow
+        assert parse_options(build_parser("train-det").parse(words).cfg_options) == values
+
+
+def test_options_may_be_abbreviated_and_given_with_an_equals_sign() -> None:
+    args = build_parser("train-det").parse(["--work", "a", "--init-from=b", "--", "c"])
+    assert (args.work_dir, args.init_from, args.config) == (Path("a"), "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [("/usr/bin/resdet", "resdet"), ("/site/resdet/__main__.py", "resdet"), ("tools/train_det.py", "train_det.py")],
+)
+def test_a_run_records_a_command_that_can_be_typed_again(
+    program: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "my config.py", "--flip"])
+    assert command_line() == f"{expected} 'my config.py' --flip"
+
+
+def test_brackets_that_do_not_match_are_a_users_mistake() -> None:
+    with pytest.raises(UserError, match="--cfg-options: Imbalanced brackets"):
+        parse_options(["a=[1,(2]"])

@@ -1,0 +1,218 @@
+"""Several processes give the result of one, evaluate every image once, and restart if one dies."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.paths import ROOT
+from helpers.processes import free_port, run_processes, torchrun
+from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
+from resdet.engine.config import build
+from resdet.engine.log import read_scalars
+from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.run import Run
+from resdet.engine.schedule import MultiStep
+from resdet.recipes.sections import load_config
+from resdet.structures import LabelledImages
+
+TRAIN_CLS = [str(ROOT / "tools" / "train_cls.py")]
+
+
+# Gradients ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_have_the_gradient_of_one(accumulate: int, tmp_path: Path, det_config: Path) -> None:
+    images, rate = 2 * accumulate, 1.0
+    options = ["schedule.steps=1", f"loop.accumulate={accumulate}", f"data.images={images}"]
+    options += [f"optimizer.lr={rate}", f"optimizer.reference_images={images}", "optimizer.weight_decay=0"]
+    for world in (1, 2):
+        run_processes(world, "train-det", det_config, "--work-dir", tmp_path / str(world), "--cfg-options", *options)
+    one, two = (read_checkpoint(tmp_path / n / "last.pth")["model"] for n in "12")
+    torch.manual_seed(0)
+    start = build(load_config(det_config).model)
+    for name, parameter in start.named_parameters():
+        gradients = [(parameter.detach() - model[name]) / rate for model in (one, two)]
+        assert gradients[0].abs().max() > 1e-4, name
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-6, msg=name)
+    losses = [read_scalars(tmp_path / n / "scalars.json")[0] for n in "12"]
+    assert losses[0]["lr"] == losses[1]["lr"] == rate  # of all images of the step, not of one process's
+
+
+def test_the_rate_follows_the_images_of_all_processes(tmp_path: Path, det_config: Path) -> None:
+    options = ["schedule.steps=1", "data.images=4", "optimizer.lr=0.01", "optimizer.reference_images=2"]
+    run_processes(2, "train-det", det_config, "--work-dir", tmp_path, "--cfg-options", *options)
+    assert read_scalars(tmp_path / "scalars.json")[0]["lr"] == pytest.approx(0.02)
+
+
+# Evaluation -----------------------------------------------------------------------------------------------------------
+
+
+def test_two_and_three_processes_score_as_one(tmp_path: Path, det_config: Path) -> None:
+    torch.manual_seed(0)
+    model = build(load_config(det_config).model)
+    save_checkpoint(tmp_path / "random.pth", {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    low = ["--cfg-options", "model.head.score_floor=0.0"]
+    for world in (1, 2, 3):  # two images: the third process has none
+        out = ["--json", tmp_path / f"{world}.json", "--write-detections", tmp_path / str(world)]
+        run_processes(world, "eval-voc", det_config, "--checkpoint", tmp_path / "random.pth", *out, *low)
+    figures = [json.loads((tmp_path / f"{world}.json").read_text()) for world in (1, 2, 3)]
+    assert figures[0]["detections"] > 0
+    assert figures[0] == figures[1] == figures[2]
+    for name in ("comp4_det_test_apple.txt", "comp4_det_test_pear.txt"):
+        assert len({(tmp_path / str(world) / name).read_text() for world in (1, 2, 3)}) == 1
+
+
+# Batch normalization --------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_with_bn_equal_one_with_ghost_batches(tmp_path: Path, cls_config: Path) -> None:
+    states = []
+    for world, ghost in ((1, "8"), (2, "None")):
+        options = ["data.images=16", "schedule.steps=2", "precise_bn.images=0", f"ghost_batch={ghost}"]
+        work_dir = tmp_path / str(world)
+        run_processes(world, "train-cls", cls_config, "--work-dir", work_dir, "--cfg-options", *options)
+        states.append(read_checkpoint(work_dir / "last.pth")["model"])
+    for name, tensor in states[0].items():
+        if "running" not in name and "tracked" not in name:  # those are of one process, the first
+            torch.testing.assert_close(states[1][name], tensor, rtol=0, atol=1e-6)
+
+
+class Normalising(nn.Module):
+    """A single BN layer, whose running mean depends on the images of its process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, batch: LabelledImages) -> dict[str, torch.Tensor]:
+        return {"loss_mean": self.bn(batch.images.float()).square().mean()}
+
+
+def train_normalising(rank: int, port: int, folder: Path) -> None:
+    """Train one step as one of two processes; each writes the running mean that its validation saw."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo")
+    model = Normalising()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    run = Run(folder, torch.device("cpu"), "fp32")
+    loop = TrainLoop(model, sgd, MultiStep(1), LoopSettings(), run)
+    images, zeros = torch.randint(256, (4, 3, 5, 5), generator=torch.Generator().manual_seed(rank)), torch.zeros(4)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        (folder / f"{rank}.json").write_text(json.dumps(model.bn.running_mean.tolist()))
+        return {"val/x": 0.0}
+
+    loop([LabelledImages(images.to(torch.uint8), zeros.long(), zeros.long(), list("abcd"))], validate)
+    torch.distributed.destroy_process_group()
+
+
+def test_every_process_validates_what_the_checkpoint_has(tmp_path: Path) -> None:
+    port, forks = free_port(), multiprocessing.get_context("forkserver")
+    ranks = [forks.Process(target=train_normalising, args=(rank, port, tmp_path)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
+    saved = read_checkpoint(tmp_path / "last.pth")["model"]["bn.running_mean"].tolist()
+    assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)] == [saved, saved]
+
+
+def test_bn_statistics_of_two_processes_are_those_of_one(tmp_path: Path, cls_config: Path) -> None:
+    options = ["optimizer.lr=0", "schedule.steps=1", "precise_bn.images=14"]
+    states = []
+    for world in (1, 2):
+        work_dir = tmp_path / str(world)
+        run_processes(world, "train-cls", cls_config, "--work-dir", work_dir, "--cfg-options", *options)
+        states.append(read_checkpoint(work_dir / "last.pth")["model"])
+    for name, tensor in states[0].items():
+        if "tracked" not in name:  # how many batches this process has seen
+            torch.testing.assert_close(states[1][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+# Restarting -----------------------------------------------------------------------------------------------------------
+
+MORTAL = """
+import os, signal
+from pathlib import Path
+
+from resdet.data.classification.imagenet import ImageNetDataset
+
+
+class MortalDataset(ImageNetDataset):
+    \"\"\"The second process is killed by the system when it reads its 13th image, once.\"\"\"
+
+    reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        marker = Path({marker!r})
+        if self.reads == 13 and os.environ.get("RANK") == "1" and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+"""
+
+
+def training(config: Path, work_dir: Path) -> list[object]:
+    options = ["data.images=4", "schedule.steps=10", "loop.log_every=1", "precise_bn.images=0"]
+    device = ["--device", "cpu", "--precision", "fp32", "--launcher", "pytorch", "--resume"]
+    return [ROOT / "tools" / "train_cls.py", config, "--work-dir", work_dir, *device, "--cfg-options", *options]
+
+
+def losses(work_dir: Path) -> list[tuple[int, float]]:
+    return [(r["step"], r["loss"]) for r in read_scalars(work_dir / "scalars.json") if "loss" in r]
+
+
+@pytest.mark.slow
+def test_two_processes_train_in_four_steps_and_score_by_cocos_rules(tmp_path: Path) -> None:
+    """Each step trains other parts: gradients that a process waits for in vain would hang it."""
+    script = ["--standalone", "--nproc-per-node", 2, ROOT / "tools" / "train_det.py", "coco_r101_alternating"]
+    options = ["--dry-run", "--launcher", "pytorch", "--device", "cpu", "--work-dir", tmp_path / "run"]
+    process = torchrun(*script, *options, folder=tmp_path)
+    output = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert read_checkpoint(tmp_path / "run/last.pth")["step"] == 3
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_a_run_that_lost_a_process(tmp_path: Path, cls_config: Path) -> None:
+    (tmp_path / "mortal.py").write_text(MORTAL.format(marker=str(tmp_path / "died")))
+    config = tmp_path / "cls.py"
+    text = cls_config.read_text().replace(
+        "import ImageNetDataset", "import ImageNetDataset\nfrom mortal import MortalDataset"
+    )
+    config.write_text(text.replace("train=dict(type=ImageNetDataset", "train=dict(type=MortalDataset"))
+
+    one_machine = ["--standalone", "--nproc-per-node", 2]
+    alone = torchrun(*one_machine, *training(config, tmp_path / "alone"), folder=tmp_path)
+    said = alone.communicate(timeout=120)[0]
+    assert alone.returncode != 0
+    assert "error: process 0 of 2 has lost another one" in said
+    (tmp_path / "died").unlink()
+
+    again = torchrun("--max-restarts", 1, *one_machine, *training(config, tmp_path / "again"), folder=tmp_path)
+    said = again.communicate(timeout=120)[0]
+    assert again.returncode == 0, said
+    assert (tmp_path / "died").exists()
+    assert "resumed at step 6 of 10" in said
+
+    # Two machines: one torchrun on each, here both on this one; nobody dies any more.
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}", "--rdzv-id", "nodes"]
+    words = ["--nnodes", 2, *meeting, "--nproc-per-node", 1, *training(config, tmp_path / "nodes")]
+    nodes = [torchrun(*words, folder=tmp_path) for _ in range(2)]
+    for node in nodes:
+        said = node.communicate(timeout=120)[0]
+        assert node.returncode == 0, said
+    assert [step for step, _ in losses(tmp_path / "again")] == list(range(1, 11))
+    assert losses(tmp_path / "again") == losses(tmp_path / "nodes")
+    one, other = (read_checkpoint(tmp_path / n / "last.pth")["model"] for n in ("again", "nodes"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

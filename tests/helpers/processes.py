@@ -1,0 +1,53 @@
+"""Run a command as several processes that train or test together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from helpers.paths import ROOT
+
+
+def free_port() -> int:
+    """A TCP port of localhost that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def as_rank(rank: int, world: int, port: int, command: str, arguments: list[str]) -> None:
+    """Runs in a child process: the command as torchrun would start it."""
+    from resdet.cli.main import main
+
+    multiprocessing.set_start_method("fork", force=True)
+    torch.set_num_threads(1)
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({k: str(v) for k, v in names.items()})
+    launcher = [] if world == 1 else ["--launcher", "pytorch"]
+    main([command, *arguments, "--device", "cpu", "--precision", "fp32", *launcher])
+
+
+def run_processes(world: int, command: str, *arguments: object) -> None:
+    """Run a command as `world` processes; all must exit with code 0."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([f"resdet.cli.commands.{name}" for name in ("train_cls", "train_det", "eval_voc")])
+    port, words = free_port(), [str(a) for a in arguments]
+    ranks = [server.Process(target=as_rank, args=(r, world, port, command, words)) for r in range(world)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0] * world
+
+
+def torchrun(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    """Start torchrun with these arguments; `folder` is importable in its processes."""
+    words = [sys.executable, "-m", "torch.distributed.run", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)

@@ -133,9 +133,9 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_benchmark_trains_compares_and_reuses_finished_trainings(
-    tmp_path: Path, trunk: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def photos(tmp_path: Path) -> list[str]:
+    """Options that put three small photographs in the place of the config's fruit."""
     root = tmp_path / "devkit"
     write_voc(
         root,
@@ -145,13 +145,18 @@ def test_the_benchmark_trains_compares_and_reuses_finished_trainings(
         },
         year="fruit",
     )
-    sets = [f"data.{part}.root={root}" for part in ("train", "test")]
+    return [f"data.{part}.root={root}" for part in ("train", "test")]
+
+
+def test_the_benchmark_trains_compares_and_reuses_finished_trainings(
+    tmp_path: Path, trunk: Path, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     small = ["data.resizer.short=48", "data.resizer.long=80", "data.workers=0", "schedule.steps=1"]
     small += ["model.rpn.test_post_nms=4", "model.rpn.train_post_nms=4", "model.head.regions=4"]
     command = [
         "compare_fruit_r18", "--mode", "accuracy", "--against", "torchvision", "--device", "cpu", "--precision", "fp32",
         "--init-from", str(trunk), "--work-dir", str(tmp_path / "runs"), "--seeds", "0", "1", "--resamples", "3",
-        "--contenders", "torchvision", f"resdet:{','.join(PARTS)}", "--cfg-options", *sets, *small,
+        "--contenders", "torchvision", f"resdet:{','.join(PARTS)}", "--cfg-options", *photos, *small,
     ]  # fmt: skip
     benchmark([*command, "--json", str(tmp_path / "a.json")])
     assert "resdet:siblings,align" in capsys.readouterr().out.replace("\n", "")
@@ -175,13 +180,14 @@ def test_the_benchmark_trains_compares_and_reuses_finished_trainings(
         (["--contenders", "detectron2"], "a contender is resdet or torchvision"),
         (["--contenders", "resdet:colour"], "there is no part 'colour'; there are siblings"),
         ([], "--init-from is missing: give the trunk"),
-        (["--init-from", "TRUNK", "--cfg-options", "model.head.beta=1.0"], "model.head.beta is 1.0"),
+        (["--init-from", "TRUNK", "--cfg-options", "PHOTOS", "model.head.beta=1.0"], "model.head.beta is 1.0"),
     ],
 )
 def test_invalid_comparisons_are_refused(
-    options: list[str], message: str, tmp_path: Path, trunk: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, tmp_path: Path, trunk: Path, photos: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [str(trunk) if option == "TRUNK" else option for option in options]
+    places = {"TRUNK": [str(trunk)], "PHOTOS": photos}
+    options = [word for option in options for word in places.get(option, [option])]
     with pytest.raises(SystemExit):
         benchmark(["compare_fruit_r18", "--mode", "accuracy", "--against", "torchvision", "--device", "cpu",
                         "--work-dir", str(tmp_path), *options])  # fmt: skip

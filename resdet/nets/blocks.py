@@ -7,6 +7,7 @@ fold_for_inference(net)                             # multiply BN into the convo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -63,7 +64,7 @@ class ZeroPadding(nn.Module):
         return F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, self.new))
 
 
-class _Block(nn.Module):
+class _Block(nn.Module, ABC):
     """What both blocks share: the shortcut, the addition, zeros in the padding and the last ReLU.
 
     Args:
@@ -85,8 +86,8 @@ class _Block(nn.Module):
         self._add_convolutions(channels_in, width)
         self.shortcut = _make_shortcut(shortcut, channels_in, self.expansion * width, stride)
 
-    def _add_convolutions(self, channels_in: int, width: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _add_convolutions(self, channels_in: int, width: int) -> None: ...
 
     def _finish(self, y: Tensor, x: Tensor, stride: int | None, outside: Tensor | None) -> Tensor:
         if self.residual:

@@ -99,6 +99,24 @@ def paired_iou(a: Array, b: Array) -> Array:
     return ious
 
 
+def pair_greedily(iou: Array, threshold: float) -> Array:
+    """Give each detection the object that it overlaps most among those that are still free, in order.
+
+    Args:
+        iou: [D, G], the detections by falling score.
+        threshold: a pair needs at least this IoU, above 0.
+
+    Returns:
+        int64 [D], the object's column, or -1.
+    """
+    partner, free = np.full(len(iou), -1), iou.copy()
+    for row in np.flatnonzero(iou.max(1, initial=0) >= threshold):
+        column = free[row].argmax()
+        if free[row, column] >= threshold:
+            partner[row], free[:, column] = column, 0
+    return partner
+
+
 def _int_vector(values: Array) -> Array:
     return np.asarray(values, np.int64).reshape(-1)
 

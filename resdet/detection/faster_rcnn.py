@@ -38,6 +38,9 @@ from resdet.structures import Batch, Features
 STRIDE = 16  # of the shared map, conv4's, in network input pixels
 
 
+_RPN, _HEAD = RPNSettings(), HeadSettings()
+
+
 class FasterRCNN(nn.Module):
     """The detector, trained by approximate joint training: all four losses at once.
 
@@ -50,8 +53,8 @@ class FasterRCNN(nn.Module):
         net: the backbone, without fc. Its BN is frozen in place; load weights with BN statistics before or after. VGG
             shares its 13 convolutions, and fc6 and fc7 are the region head.
         num_classes: K, without the background.
-        rpn: settings of the RPN; None gives the paper's for PASCAL VOC.
-        head: settings of the region head; None gives the paper's for PASCAL VOC.
+        rpn: settings of the RPN; by default the paper's for PASCAL VOC.
+        head: settings of the region head; by default the paper's for PASCAL VOC.
         frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in py-faster-rcnn and detectron2, 0 trains all.
 
     Raises:
@@ -62,8 +65,8 @@ class FasterRCNN(nn.Module):
         self,
         net: Backbone,
         num_classes: int,
-        rpn: RPNSettings | None = None,
-        head: HeadSettings | None = None,
+        rpn: RPNSettings = _RPN,
+        head: HeadSettings = _HEAD,
         frozen_stages: int = 2,
     ) -> None:
         super().__init__()

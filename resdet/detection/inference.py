@@ -26,6 +26,7 @@ from resdet.detection.four_functions import FourFunctions
 from resdet.detection.multiscale import MultiScale
 from resdet.detection.refinement import Predictions, Refinement, refine
 from resdet.errors import UserError
+from resdet.ranges import Count, Positive
 from resdet.structures import Batch, Detections, Pyramid
 
 
@@ -50,9 +51,9 @@ class InferenceSettings:
     """
 
     refinement: Refinement | None = None
-    scales: Sequence[int] = ()
-    proposal_scales: Sequence[int] = ()
-    region_side: float = 224
+    scales: Sequence[Count] = ()
+    proposal_scales: Sequence[Count] = ()
+    region_side: Positive = 224
     flip: bool = False
     soft_nms: SoftNMS | None = None
 

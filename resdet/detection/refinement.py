@@ -16,6 +16,7 @@ from torch import Tensor
 
 from resdet.detection.four_functions import FourFunctions
 from resdet.errors import UserError
+from resdet.ranges import Count, Share
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Refinement:
         UserError: `rounds` or `classes` is below 1.
     """
 
-    rounds: int = 1
-    classes: int = 1
-    nms_iou: float = 0.3
+    rounds: Count = 1
+    classes: Count = 1
+    nms_iou: Share = 0.3
     voting_iou: float | None = 0.5
 
     def __post_init__(self) -> None:

@@ -17,17 +17,13 @@ from typing import Any
 
 from resdet.data.classification.cifar import Cifar10
 from resdet.data.classification.settings import ResidentData
-from resdet.detection.inference import InferenceSettings
-from resdet.detection.roi_head import HeadSettings
-from resdet.detection.rpn import RPNSettings
 from resdet.dry_run.classification_files import FewOfCifar10
 from resdet.dry_run.files import data_sets, generate, is_generated
 from resdet.engine.checkpoint import LAST
-from resdet.engine.config import Config, LazyObject, require
+from resdet.engine.config import Config, require
 from resdet.engine.distributed import gather_objects, get_world_size, is_main_process
 from resdet.errors import UserError
-from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
-from resdet.localization.rcnn import RCNNSettings
+from resdet.localization.class_rpn import ClassRPN
 from resdet.nets.vgg import VGG
 from resdet.recipes.localization.build import is_localizer
 
@@ -54,7 +50,7 @@ def make_small(cfg: Config, folder: Path) -> Config:
     Call it on every process after the process group was made: one process writes, the others wait.
 
     Args:
-        cfg: a detector's, classifier's or localizer's config.
+        cfg: a detector's, classifier's or localizer's resolved config (`load_config`).
         folder: missing, empty, or of generated data, which is replaced.
 
     Returns:
@@ -95,30 +91,23 @@ def refuse_other_folders(work_dir: Path) -> None:
 def _small_detector(cfg: Config) -> None:
     data, model = cfg.data, cfg.model
     resizer = data.resizer
-    scale = SHORT / resizer.get("short", _default(resizer, "short"))
-    long = resizer.get("long", _default(resizer, "long"))
-    resizer.update(short=SHORT, long=None if long is None else round(long * scale))
-    if data.get("train_scales"):
-        data.train_scales = [round(s * scale) for s in data.train_scales]
-    _small_testing(cfg.get("testing", {}), scale)
-    data.update(workers=0, test_images=min(2, data.get("test_images", 1)))
+    scale = SHORT / resizer.short
+    resizer.update(short=SHORT, long=None if resizer.long is None else round(resizer.long * scale))
+    data.train_scales = [round(s * scale) for s in data.train_scales]
+    _small_testing(cfg.testing, scale)
+    data.update(workers=0, test_images=min(2, data.test_images))
     _narrow(model.net)
     if _residual(model.net):  # frozen BN has no statistics yet: a hundred random layers would overflow
         model.net.zero_last_gamma = True
-    for name, settings in (("rpn", RPNSettings), ("head", HeadSettings)):
-        if not model.get(name):
-            model[name] = {"type": _lazy(settings)}
-    scales = [s * scale for s in model.rpn.get("scales", RPNSettings.scales)]
-    model.rpn.update(hidden=8, scales=scales, **PROPOSALS)
+    model.rpn.update(hidden=8, scales=[s * scale for s in model.rpn.scales], **PROPOSALS)
     model.head.update(regions=16, score_floor=0.0)  # so that even an untrained net detects something
 
 
 def _small_testing(testing: Any, scale: float) -> None:
     for name in ("scales", "proposal_scales"):
-        if testing.get(name):
-            testing[name] = [round(s * scale) for s in testing[name]]
-    if testing.get("scales"):
-        testing.region_side = scale * testing.get("region_side", InferenceSettings.region_side)
+        testing[name] = [round(s * scale) for s in testing[name]]
+    if testing.scales:
+        testing.region_side *= scale
 
 
 def _small_classifier(cfg: Config) -> None:
@@ -129,28 +118,26 @@ def _small_classifier(cfg: Config) -> None:
         data.workers = 0
     for node in data_sets(cfg):
         if issubclass(node["type"], Cifar10):
-            node.update(type=_lazy(FewOfCifar10), images=FEW)
+            node.update(type=FewOfCifar10, images=FEW)
     _small_views(data, net)
     _narrow(net)
     _small_ghosts(cfg, IMAGES["classifier"])
-    if "precise_bn" in cfg:
-        cfg.precise_bn.images = min(FEW, cfg.precise_bn.get("images", 0))
+    one = get_world_size() == 1  # several processes would each need a batch of the few generated images
+    cfg.precise_bn.images = min(FEW, cfg.precise_bn.images) if one else 0
 
 
 def _small_localizer(cfg: Config) -> None:
     data, model = cfg.data, cfg.model
-    crop = data.test_view.get("size", _default(data.test_view, "size"))
+    crop = data.test_view.size
     data.update(workers=0, test_images=4)
     _small_views(data, model.net)
     _narrow(model.net)
     _small_ghosts(cfg, IMAGES["localizer"])
     if model.type is not ClassRPN:
         return
-    if not model.get("settings"):
-        model.settings = {"type": _lazy(ClassRPNSettings)}
     settings = model.settings
-    settings.scales = [s * CROP / crop for s in settings.get("scales", ClassRPNSettings.scales)]
-    if settings.get("hidden"):
+    settings.scales = [s * CROP / crop for s in settings.scales]
+    if settings.hidden:
         settings.hidden = 8
     if cfg.get("rcnn"):
         _small_rcnn(cfg.rcnn)
@@ -158,14 +145,9 @@ def _small_localizer(cfg: Config) -> None:
 
 def _small_rcnn(section: Any) -> None:
     """Shrink the R-CNN stage; its `images` are set in `_small_steps`."""
-    section.setdefault("images", 0)
-    if section.get("net"):
+    if section.net:
         _narrow(section.net)
-    if not section.get("settings"):
-        section.settings = {"type": _lazy(RCNNSettings)}
     section.settings.update(size=CROP, positive_iou=ANY_IOU)
-    if not section.get("proposals"):
-        section.proposals = {}
     section.proposals.count = FEW_PROPOSALS
 
 
@@ -198,18 +180,11 @@ def _small_steps(node: Any, images: int) -> None:
         node["images"] = images
     if "steps" in node:
         node["steps"] = STEPS
+        if "reference_images" in node:
+            node["reference_images"] = None
     if node.get("milestones"):
         node["milestones"] = tuple(range(MILESTONE, STEPS))[: len(node["milestones"])]
     if node.get("warmup"):
         node["warmup"] = 1
     for value in node.values():
         _small_steps(value, images)
-
-
-def _default(node: Any, name: str) -> Any:
-    return inspect.signature(node.type).parameters[name].default
-
-
-def _lazy(target: type) -> LazyObject:
-    """A type in the form that configs use, so that the config can be saved as text."""
-    return LazyObject(target.__module__, target.__name__)

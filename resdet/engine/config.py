@@ -19,22 +19,22 @@ from typing import Any, TypeVar
 from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 
+from resdet.engine.annotations import parameters
+from resdet.engine.typed import check, check_values
 from resdet.errors import UserError, did_you_mean
 
 __all__ = [
     "Config",
     "ConfigDict",
-    "LazyObject",
     "build",
     "build_call",
-    "changed_lines",
     "config_names",
     "find_config",
     "packaged_configs",
+    "plain",
     "read_config",
     "refuse_misspelt_sections",
     "require",
-    "set_options",
 ]
 
 T = TypeVar("T")
@@ -60,18 +60,21 @@ def read_config(path: str | Path) -> Config:
 
 
 def find_config(path: str | Path) -> Path:
-    """The file itself if it exists, else the packaged config of that name.
+    """The file itself if it exists, else the packaged config of that name ("voc07_r50").
 
     Raises:
-        UserError: there is neither; the message names similar packaged configs.
+        UserError: there is neither; the message names similar configs. A path, with a folder or ".py", is never taken
+            for the name of a packaged config, which may differ from the file that was meant.
     """
-    given, folder = Path(path), packaged_configs()
+    given, packaged = Path(path), packaged_configs() / f"{Path(path).stem}.py"
     if given.is_file():
         return given
-    named = folder / f"{given.stem}.py"
-    if str(given.parent) in (".", "configs") and named.is_file():
-        return named
-    guess = did_you_mean(given.stem, config_names())
+    if str(path) == given.stem and packaged.is_file():
+        return packaged
+    if packaged.is_file():
+        raise UserError(f"{path} is not there; the config of that name that comes with resdet is '{given.stem}' alone")
+    beside = [str(other) for other in given.parent.glob("*.py")] if given.parent.is_dir() else []
+    guess = did_you_mean(str(path), beside) or did_you_mean(given.stem, config_names())
     raise UserError(f"no config '{path}'{guess}: give a file, or a name that 'resdet copy-configs --list' prints")
 
 
@@ -87,6 +90,18 @@ def packaged_configs() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+def plain(node: Any) -> Any:
+    """A config, or a part of one, as dicts, lists, tuples and values; the classes that it names are imported.
+
+    Raises:
+        UserError: a module cannot be imported, or lacks a name.
+    """
+    try:
+        return _plain(node)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{getattr(node, 'filename', 'config')}: a class cannot be imported: {error}") from error
+
+
 def build(node: Any) -> Any:
     """Build the objects that a part of a config describes.
 
@@ -94,25 +109,22 @@ def build(node: Any) -> Any:
     tuples are copied with their items built, and all other values are returned as they are.
 
     Raises:
-        UserError: a class does not accept its arguments.
+        UserError: a class does not accept its arguments: a name or a value is wrong (engine/typed.py), or missing.
     """
-    if isinstance(node, dict):
-        values = {key: build(value) for key, value in node.items() if key != "type"}
-        if "type" not in node:
-            return values
-        return _call(_resolve(node["type"]), values)
-    if isinstance(node, list | tuple):
-        return type(node)(build(item) for item in node)
-    return _resolve(node)
+    values = plain(node)
+    name = getattr(values.get("type"), "__name__", "config") if isinstance(values, dict) else "config"
+    return _construct(check(values, Any, name), name)
 
 
 def build_call(target: Callable[..., T], node: Mapping[str, Any], **more: Any) -> T:
-    """Call `target` with the built values of a config section that has no `type`, and with `more`.
+    """Call `target` with the built values of a config section that needs no `type`, and with `more`.
 
     Raises:
         UserError: `target` does not accept these arguments, as after a typing error in the config.
     """
-    return _call(target, {**build(node), **more})
+    values = {key: value for key, value in plain(node).items() if key != "type"}
+    values = check_values(target, values, target.__name__, given=more.keys())
+    return _call(target, {key: _construct(value, key) for key, value in values.items()} | more, target.__name__)
 
 
 def require(cfg: Config, what: str, *keys: str) -> None:
@@ -124,12 +136,12 @@ def require(cfg: Config, what: str, *keys: str) -> None:
         keys: names of sections or of values in them, with dots: "data.train".
 
     Raises:
-        UserError: a key is missing.
+        UserError: a key is missing, or None.
     """
     for key in keys:
         node: Any = cfg
         for part in key.split("."):
-            if part not in node:
+            if not isinstance(node, Config | Mapping) or node.get(part) is None:
                 raise UserError(f"{cfg.filename}: '{key}' is not set, as in a config of {what}; set it or take another")
             node = node[part]
 
@@ -154,67 +166,35 @@ def refuse_misspelt_sections(cfg: Config, known: Sequence[str]) -> None:
             raise UserError(f"{cfg.filename}: '{name}' is not read; did you mean '{near[0]}'?")
 
 
-def set_options(cfg: Config, options: Mapping[str, Any], sections: Mapping[str, Callable[..., Any]]) -> None:
-    """Set values of a config, as `--cfg-options schedule.steps=100` asks, in place.
-
-    Args:
-        cfg: the config.
-        options: values by their key, with dots; a number selects an item of a list.
-        sections: for each section without a `type` of its own, the class or function that takes its values: its
-            parameters can be set too where the config leaves them at their defaults.
-
-    Raises:
-        UserError: a key does not exist.
-    """
-    for key in options:
-        _check_option(cfg, key, sections)
-    if options:
-        cfg.merge_from_dict(dict(options))
+def _plain(node: Any) -> Any:
+    if isinstance(node, Config | Mapping):
+        return {key: _plain(value) for key, value in node.items()}
+    if type(node) in (list, tuple):
+        return type(node)(_plain(item) for item in node)
+    return node.build() if isinstance(node, LazyObject | LazyAttr) else node
 
 
-def changed_lines(before: str, now: str) -> list[str]:
-    """Compare two configs as text (`Config.pretty_text`): the removed lines as "- ...", the added ones as "+ ..."."""
-    lines = difflib.ndiff(before.splitlines(), now.splitlines())
-    return [" ".join(line.split()) for line in lines if line[0] in "+-"]
+def _construct(node: Any, path: str) -> Any:
+    if isinstance(node, dict):
+        values = {key: _construct(value, f"{path}.{key}") for key, value in node.items() if key != "type"}
+        return _call(node["type"], values, path) if "type" in node else values
+    if isinstance(node, list | tuple):
+        return type(node)(_construct(item, path) for item in node)
+    return node
 
 
-def _check_option(cfg: Config, key: str, sections: Mapping[str, Callable[..., Any]]) -> None:
-    node: Any = cfg
-    first = key.partition(".")[0]
-    if first.isupper() and first in cfg:
-        raise UserError(
-            f"--cfg-options {key}: {first} is a constant that was used when the file was read; set the values that "
-            "were made from it, such as data.train.root and data.test.root"
-        )
-    section = sections.get(first)
-    for part in key.split("."):
-        if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-            continue
-        known = _settable(node, section if node is not cfg else None)
-        if part not in known:
-            there = ", ".join(known) or "nothing"
-            raise UserError(f"--cfg-options {key}: '{part}' is not in {cfg.filename}; there is {there}")
-        node = node.get(part)
-
-
-def _settable(node: Any, section: Callable[..., Any] | None) -> list[str]:
-    """Names that can be set in a node: its own values, and the parameters of its type or of its section's."""
-    if not isinstance(node, Config | ConfigDict):
-        return []
-    own = [k for k, v in node.items() if isinstance(v, dict | list | tuple | str | int | float | None)]
-    target = _resolve(node["type"]) if "type" in node else section
-    if target is None:
-        return own
-    return own + [name for name in inspect.signature(target).parameters if name not in own]
-
-
-def _resolve(value: Any) -> Any:
-    return value.build() if isinstance(value, LazyObject | LazyAttr) else value
-
-
-def _call(target: Callable[..., T], values: dict[str, Any]) -> T:
+def _call(target: Callable[..., T], values: dict[str, Any], path: str) -> T:
+    name = getattr(target, "__name__", str(target))
+    needed = [key for key, own in parameters(target).known.items() if own.default is inspect.Parameter.empty]
+    missing = [key for key in needed if key not in values]
+    if missing:
+        raise UserError(f"config: {path}: '{missing[0]}' is not set; {name} needs it")
     try:
         return target(**values)
-    except TypeError as error:
-        raise UserError(f"config: {target.__name__} cannot be called with these values: {error}") from error
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and target.__module__.startswith("resdet."):
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(f"config: {path}: {name} cannot be made with these values: {reason}") from error

@@ -5,14 +5,16 @@ from __future__ import annotations
 from torch import nn
 from torch.optim import SGD
 
+from resdet.ranges import Count, NonNegative, Share
+
 
 def build_sgd(
     model: nn.Module,
-    lr: float,
+    lr: NonNegative,
     images: int,
-    reference_images: int,
-    momentum: float = 0.9,
-    weight_decay: float = 1e-4,
+    reference_images: Count,
+    momentum: Share = 0.9,
+    weight_decay: NonNegative = 1e-4,
     double_bias_lr: bool = False,
     decay_bn: bool = True,
 ) -> SGD:

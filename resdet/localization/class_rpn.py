@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from resdet.boxes.anchors import AnchorGenerator
 from resdet.boxes.coding import MAX_LOG_RATIO, decode, encode
-from resdet.boxes.geometry import area, clip_boxes, pairwise_iou
+from resdet.boxes.geometry import area, clip_boxes
 from resdet.boxes.losses import rpn_losses
-from resdet.boxes.targets import IGNORED, SampledBoxes, match, repeat_positives, sample
+from resdet.boxes.targets import IGNORED, SampledBoxes, match_boxes, repeat_positives, sample
 from resdet.draws import random_keys
 from resdet.errors import UserError
 from resdet.localization.model import PerClassModel
@@ -34,6 +34,7 @@ from resdet.localization.per_class import PerClassLinear
 from resdet.nets.blocks import ConvBN
 from resdet.nets.holes import make_holes
 from resdet.nets.resnet import ResNet
+from resdet.ranges import Count, Positive, Share
 from resdet.structures import LocalizationBatch
 
 STREAM = 3  # random_keys: which anchors are sampled
@@ -76,13 +77,13 @@ class ClassRPNSettings:
 
     stage: Literal["conv4", "conv5"] = "conv5"
     holes: bool = False
-    hidden: int | None = None
-    scales: Sequence[float] = (64, 128, 256)
-    ratios: Sequence[float] = (0.5, 1, 2)
-    positive_iou: float = 0.7
-    negative_iou: float = 0.3
-    anchors_per_image: int = 8
-    positive_fraction: float = 0.5
+    hidden: Count | None = None
+    scales: Sequence[Positive] = (64, 128, 256)
+    ratios: Sequence[Positive] = (0.5, 1, 2)
+    positive_iou: Share = 0.7
+    negative_iou: Share = 0.3
+    anchors_per_image: Count = 8
+    positive_fraction: Share = 0.5
     repeat_positives: bool = False
     beta: float = 1 / 9
     clamp: float = MAX_LOG_RATIO
@@ -110,6 +111,9 @@ class ClassRPNSettings:
             raise UserError(f"{where}.positive_fraction is {self.positive_fraction}: give a fraction in 0..1")
 
 
+_SETTINGS = ClassRPNSettings()
+
+
 class ClassRPN(PerClassModel):
     """A map of the net and two per-class linear layers on it: objectness and box deltas of each anchor for each class.
 
@@ -118,7 +122,7 @@ class ClassRPN(PerClassModel):
     Args:
         net: the backbone, with or without fc. Unused layers (fc; conv5 for the stage "conv4") are not trained.
         num_classes: K.
-        settings: None gives the defaults, for 224-pixel crops.
+        settings: by default for 224-pixel crops.
         augment: changes colours of the normalized crops in training, see `PerClassModel`.
     """
 
@@ -128,10 +132,10 @@ class ClassRPN(PerClassModel):
         self,
         net: ResNet,
         num_classes: int,
-        settings: ClassRPNSettings | None = None,
+        settings: ClassRPNSettings = _SETTINGS,
         augment: nn.Module | None = None,
     ) -> None:
-        s = settings or ClassRPNSettings()
+        s = settings
         super().__init__(net, num_classes, augment, s.frozen_bn, s.frozen_stages)
         self.settings = s
         if s.holes:
@@ -191,9 +195,7 @@ class ClassRPN(PerClassModel):
         height, width = cells
         anchors = self.anchors(height, width, batch.boxes.device)  # [h * w * A, 4]
         objects = batch.mask & (area(batch.boxes) > 0)
-        labels, index = match(
-            pairwise_iou(batch.boxes, anchors), objects, s.positive_iou, s.negative_iou, low_quality=True
-        )
+        labels, index, _ = match_boxes(batch.boxes, anchors, objects, s.positive_iou, s.negative_iou, low_quality=True)
         labels = labels.masked_fill(~objects.any(1, keepdim=True), IGNORED)  # a crop without boxes is not trained on
         keys = random_keys(batch.seeds, labels.shape[1], STREAM)
         chosen = sample(labels, keys, s.anchors_per_image, s.positive_fraction)

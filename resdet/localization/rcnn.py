@@ -29,6 +29,7 @@ from resdet.localization.model import PerClassModel, refuse_fc
 from resdet.localization.per_class import PerClassLinear
 from resdet.localization.regions import warp_regions
 from resdet.nets.backbone import Backbone
+from resdet.ranges import Count, Share
 from resdet.structures import RegionBatch
 
 Combine = Literal["replace", "product", "odds", "keep"]
@@ -42,7 +43,7 @@ class RCNNSettings:
     Args:
         size: S, side of the warped crops in pixels.
         context: pixels of image context around the region, in a 224-pixel crop; scaled in proportion for other sizes;
-            16 in R-CNN (choice: 0).
+            16 in R-CNN, which App. C follows.
         positive_iou: a region with at least this IoU to an object is positive, others are negative.
         positive_fraction: fraction of positives in a batch; the paper has 1:3.
         delta_weights: factors of the regression targets (dx, dy, dw, dh), which bring their standard deviation to about
@@ -55,10 +56,10 @@ class RCNNSettings:
         UserError: a value is out of its range.
     """
 
-    size: int = 224
-    context: float = 0.0
-    positive_iou: float = 0.5
-    positive_fraction: float = 0.25
+    size: Count = 224
+    context: float = 16.0
+    positive_iou: Share = 0.5
+    positive_fraction: Share = 0.25
     delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     beta: float = 1.0
     frozen_bn: bool = False
@@ -167,22 +168,43 @@ def rescore(
 ) -> ClassProposals:
     """Score and refine every proposal once (200 of each predicted class in the paper); sorted by the new score.
 
+    The arguments are those of `rescore_by_rules`, but for one rule, `combine`.
+
+    Raises:
+        UserError: `combine` is unknown.
+    """
+    return rescore_by_rules(model, images, proposals, labels, (combine,), chunk, warp)[combine]
+
+
+@torch.no_grad()
+def rescore_by_rules(
+    model: Refiner,
+    images: Sequence[Tensor],
+    proposals: ClassProposals,
+    labels: Tensor,
+    rules: Sequence[Combine],
+    chunk: int = 200,
+    warp: Callable[[Tensor, Tensor, int, float], Tensor] = warp_regions,
+) -> dict[Combine, ClassProposals]:
+    """Score and refine every proposal once, and sort them by the final score of each rule.
+
     Args:
         model: scores and refines.
         images: N images uint8 [3, H, W], in whose pixels the proposals are.
         proposals: [N, L, R].
         labels: int64 [N, L], the class of the proposals.
-        combine: the final score from the RPN's score p and the R-CNN's score q. "replace": q. "product": p * q.
+        rules: how the final score is made of the RPN's score p and the R-CNN's score q. "replace": q. "product": p * q.
             "odds": the odds of p times the square root of the odds of q, which separates boxes that both are almost
             certain of. "keep": p, so that only the boxes change.
         chunk: crops per forward pass.
         warp: makes the crops, called with (image, regions, size, context); use the function that made the training's.
 
     Raises:
-        UserError: `combine` is unknown.
+        UserError: a rule is unknown.
     """
-    if combine not in get_args(Combine):
-        raise UserError(f"combine is {combine!r}: give one of {', '.join(get_args(Combine))}")
+    unknown = next((rule for rule in rules if rule not in get_args(Combine)), None)
+    if unknown is not None:
+        raise UserError(f"combine is {unknown!r}: give one of {', '.join(get_args(Combine))}")
     boxes, scores = proposals.boxes.clone(), torch.zeros_like(proposals.scores)
     for n, image in enumerate(images):
         of_class, slot = proposals.valid[n].nonzero(as_tuple=True)
@@ -191,14 +213,17 @@ def rescore(
             crops = warp(image, regions, model.settings.size, model.settings.context)
             scores[n, k, r], refined = model.refine(crops, labels[n, k], regions)
             boxes[n, k, r] = clip_boxes(refined, torch.tensor(image.shape[-2:], device=refined.device))
-    if combine == "product":
-        scores = scores * proposals.scores
-    elif combine == "odds":
+    return {rule: _sorted(ClassProposals(boxes, _combined(rule, proposals, scores), proposals.valid)) for rule in rules}
+
+
+def _combined(rule: Combine, proposals: ClassProposals, scores: Tensor) -> Tensor:
+    """The final scores, from the RPN's in `proposals` and the R-CNN's."""
+    if rule == "product":
+        return scores * proposals.scores
+    if rule == "odds":
         logits = proposals.scores.logit(LOGIT_EPS) + scores.logit(LOGIT_EPS) / 2
-        scores = torch.where(proposals.valid, logits.sigmoid(), 0.0)
-    elif combine == "keep":
-        scores = proposals.scores
-    return _sorted(ClassProposals(boxes, scores, proposals.valid))
+        return torch.where(proposals.valid, logits.sigmoid(), 0.0)
+    return proposals.scores if rule == "keep" else scores
 
 
 def _sorted(found: ClassProposals) -> ClassProposals:

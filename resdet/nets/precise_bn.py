@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from resdet.ranges import Natural
+
 Reduce = Callable[[Tensor], None]  # sums a tensor over all processes, in place
 
 
@@ -33,7 +35,7 @@ class PreciseBN:
         by_layer: one pass per layer (exact) instead of one pass.
     """
 
-    images: int = 0
+    images: Natural = 0
     by_layer: bool = False
 
 

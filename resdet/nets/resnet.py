@@ -22,6 +22,7 @@ from resdet.errors import UserError
 from resdet.nets.backbone import Backbone
 from resdet.nets.blocks import BasicBlock, Bottleneck, ConvBN, Shortcut, StrideOn, initialize, make_stage, zero
 from resdet.nets.preprocess import Preprocess, inside
+from resdet.ranges import Count, Width
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # Table 1
 
@@ -55,8 +56,8 @@ class ResNet(Backbone):
     def __init__(
         self,
         depth: int = 50,
-        num_classes: int | None = 1000,
-        width: float = 1.0,
+        num_classes: Count | None = 1000,
+        width: Width = 1.0,
         stride_on: StrideOn = "1x1",
         pool1: Literal["pad", "ceil"] = "pad",
         zero_last_gamma: bool = False,

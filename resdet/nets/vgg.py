@@ -19,6 +19,7 @@ from resdet.errors import UserError
 from resdet.nets.backbone import Backbone
 from resdet.nets.blocks import initialize, zero
 from resdet.nets.preprocess import Preprocess, inside
+from resdet.ranges import Count, Share, Width
 
 LAYERS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # 3x3 convolutions of conv1 to conv5
 WIDTHS = (64, 128, 256, 512, 512)
@@ -44,7 +45,7 @@ class VGG(Backbone):
     reads_even_cells = False
 
     def __init__(
-        self, depth: int = 16, num_classes: int | None = 1000, dropout: float = 0.5, width: float = 1.0
+        self, depth: int = 16, num_classes: Count | None = 1000, dropout: Share = 0.5, width: Width = 1.0
     ) -> None:
         super().__init__()
         if depth not in LAYERS:

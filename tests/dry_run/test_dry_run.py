@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from helpers.commands import ON_CPU, train_cls, train_det, train_loc
-from helpers.paths import CONFIGS
+from helpers.paths import CONFIGS, shipped_configs
 from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.detection.coco import COCO_CLASSES, COCODataset
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
@@ -28,7 +28,7 @@ from resdet.errors import UserError
 from resdet.recipes.localization.build import is_localizer
 from resdet.recipes.sections import load_config
 
-NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
+NAMES = [path.stem for path in shipped_configs()]
 RULES = {"coco": r"mAP@\.5 [\d.]+, mAP@\[\.5,\.95\] [\d.]+ \(COCO\)"}  # the others: mAP@.5 and the rule's name
 MARKS = {"cifar10_r1202": pytest.mark.slow}
 

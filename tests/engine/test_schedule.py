@@ -9,9 +9,13 @@ import torch
 
 from helpers.runs import Scale, grey, run_in, weight
 from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.config import build
 from resdet.engine.log import read_scalars
 from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.schedule import Cosine, MultiStep, Plateau, WarmUntil
+from resdet.engine.training import Plan, begin
+from resdet.errors import UserError
+from resdet.recipes.sections import load_config
 
 
 def test_multi_step_divides_by_ten_from_each_milestone_on() -> None:
@@ -50,6 +54,71 @@ def test_plateau_divides_when_the_error_stops_falling() -> None:
     assert resumed(0) == schedule(0) == pytest.approx(0.001)
 
 
+def test_plateau_divides_three_times_and_then_keeps_the_rate_to_the_end() -> None:
+    schedule = Plateau(steps=100, patience=1)
+    for _ in range(20):
+        schedule.observe({"test/top1_error": 50})
+    assert schedule(0) == schedule(99) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("name", ["imagenet_r50", "imagenet_plain34_3x"])
+def test_imagenets_rate_falls_at_a_quarter_a_half_and_three_quarters(name: str) -> None:
+    """150k, 300k and 450k of 600k steps of 256 images: epochs 30, 60 and 90 of 120, whatever a log says (Fig. 4)."""
+    cfg = load_config(name)
+    schedule = build(cfg.schedule)
+    epochs = [m * cfg.data.images / 1_281_167 for m in (*schedule.milestones, schedule.steps)]
+    times = 3 if name.endswith("3x") else 1
+    assert epochs == pytest.approx([30 * times, 60 * times, 90 * times, 120 * times], rel=0.002)
+    before = [schedule(step) for step in range(0, schedule.steps, 5000)]
+    for error in (90, 90, 90, 90, 90, 90, 90):
+        schedule.observe({"test/top1_error": error})
+    assert [schedule(step) for step in range(0, schedule.steps, 5000)] == before
+
+
+def test_the_kind_of_schedule_is_chosen_from_the_command_line() -> None:
+    """What the other kind takes too is kept, its own values can be set, and a wrong name is one line."""
+    cfg = load_config("imagenet_r50", {"schedule.type": "Plateau", "schedule.patience": 3})
+    assert vars(build(cfg.schedule)) == vars(Plateau(600_000, patience=3))
+    assert build(load_config("voc07_r101", {"schedule.type": "Cosine"}).schedule) == Cosine(80_000)
+    with pytest.raises(UserError, match=r"there is no type 'Plateu'.*did you mean Plateau"):
+        load_config("imagenet_r50", {"schedule.type": "Plateu"})
+
+
+# Another number of images per step ------------------------------------------------------------------------------------
+
+
+def test_a_schedule_sees_as_many_images_in_steps_of_another_size() -> None:
+    """README's example: 80,000 steps of two images are 10,000 of sixteen, with 500 steps of warm-up."""
+    schedule = build(load_config("voc07_r101").schedule)
+    large = schedule.for_images(16)
+    assert (large.steps, large.milestones, large.warmup) == (10_000, (7_500,), 500)
+    small = schedule.for_images(1)
+    assert (small.steps, small.milestones, small.warmup) == (160_000, (120_000,), 0)
+    assert schedule.for_images(2) is schedule
+    assert MultiStep(10).for_images(64) == MultiStep(10)  # without reference_images
+
+
+# A row of the paper: its images per step, as the config has them.
+OF_THE_PAPER = {"voc07_r101": 2, "voc12_r101": 2, "coco_r101": 8, "det_r101": 8, "imagenet_r50": 256,
+                "cifar10_r20": 128, "cifar10_r110": 128, "loc_r101": 256}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_THE_PAPER)
+def test_a_configs_own_images_change_nothing_and_twice_as_many_halve_its_steps(name: str) -> None:
+    cfg = load_config(name)
+    schedule = build(cfg.schedule)
+    assert cfg.data.images == OF_THE_PAPER[name]
+    assert schedule.for_images(cfg.data.images).steps == schedule.steps
+    assert schedule.for_images(2 * cfg.data.images).steps == schedule.steps // 2
+
+
+def test_rate_and_steps_of_a_training_follow_its_images(tmp_path: Path) -> None:
+    plan = Plan(4, {"lr": 0.1, "reference_images": 2}, MultiStep(8, (6,), reference_images=2), LoopSettings())
+    loop = begin(Scale(), plan, run_in(tmp_path))
+    assert loop.steps == 4
+    assert loop.rates == pytest.approx([0.2])
+
+
 def test_resnet_110_warms_up_until_the_training_error_is_under_80_percent(tmp_path: Path) -> None:
     """Black images have 0 "top1_error" here, white ones 100; one line of the log every 2 steps."""
 
@@ -62,7 +131,7 @@ def test_resnet_110_warms_up_until_the_training_error_is_under_80_percent(tmp_pa
         if resume:
             loop.resume(read_checkpoint(tmp_path / "last.pth"))
         loop.steps = steps
-        loop(batches)
+        loop.train(batches)
         return loop
 
     levels = [grey(level) for level in (200, 100, 20, 90, 200, 200)]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
-from mmengine.config import DictAction
-
+from resdet.cli.common.options import parse_options
 from resdet.engine.config import Config
+from resdet.engine.config_text import config_text
+from resdet.engine.kept_config import is_checkpoint
 from resdet.errors import UserError
 from resdet.recipes.sections import load_config
+from resdet.recipes.trained import trained_nets
+
+Nets = list[tuple[Config, Path]]  # configs of trained nets, and their files of weights
 
 
 def config_of(args: argparse.Namespace, default: str = "") -> Config:
@@ -22,26 +26,67 @@ def config_of(args: argparse.Namespace, default: str = "") -> Config:
 
     Raises:
         UserError: there is no such config, it cannot be read, or an option is not in it.
+        SystemExit: --print-config asked for its text, which is now printed.
     """
+    print_config(args, default=default)
+    return _load(args, default)
+
+
+def nets_of(args: argparse.Namespace, checkpoints: Sequence[Path], default: str = "") -> Nets:
+    """The configs of checkpoints to be tested, each with what its net was trained with; differences are logged.
+
+    Args:
+        args: the parsed arguments: with `config`, which says on what and how the nets are tested, or else the config
+            that the first checkpoint keeps; and `cfg_options`, which come before all others.
+        checkpoints: the files of one net or of an ensemble.
+        default: the config to take where none is given.
+
+    Returns:
+        A config and the path of each checkpoint.
+
+    Raises:
+        UserError: there is no such config or checkpoint, or an option is not in it.
+    """
+    options = parse_options(args.cfg_options)
+    return trained_nets(load_config(args.config or default or checkpoints[0], options), checkpoints, options)
+
+
+def print_config(args: argparse.Namespace, checkpoints: Sequence[Path] = (), default: str = "") -> None:
+    """End the program with the text of the resolved config if --print-config asks for it.
+
+    Args:
+        args, checkpoints, default: as `nets_of` takes them; without checkpoints as `config_of` does.
+
+    Raises:
+        SystemExit: the text is printed.
+        UserError: as `nets_of` and `config_of`.
+    """
+    if args.print_config:
+        cfg = nets_of(args, checkpoints, default)[0][0] if checkpoints else _load(args, default)
+        print(config_text(cfg), end="")
+        raise SystemExit(0)
+
+
+def _load(args: argparse.Namespace, default: str) -> Config:
     return load_config(args.config or default, parse_options(args.cfg_options))
 
 
-def parse_options(assignments: Sequence[str]) -> dict[str, Any]:
-    """Parse the values of --cfg-options as mmengine does.
+def take_checkpoint(args: argparse.Namespace) -> None:
+    """A checkpoint in the place of CONFIG keeps its own config: it becomes the first of `args.checkpoint`."""
+    if args.config is not None and is_checkpoint(args.config):
+        args.checkpoint, args.config = [Path(args.config), *(args.checkpoint or [])], None
 
-    Args:
-        assignments: "KEY=VALUE" each; the last one of a key counts.
 
-    Returns:
-        The values by key: numbers, booleans, None, lists and tuples where the text is one, else strings.
+def require_checkpoint(checkpoints: Sequence[Path]) -> None:
+    """Check that there are weights to test.
 
     Raises:
-        UserError: brackets do not match.
+        UserError: there are none, neither in the place of CONFIG nor as --checkpoint.
     """
-    found = argparse.Namespace(options={})
-    try:
-        DictAction(["--cfg-options"], "options", nargs="+")(argparse.ArgumentParser(), found, list(assignments))
-    except AssertionError as error:
-        raise UserError(f"--cfg-options: {error}") from error
-    options: dict[str, Any] = found.options
-    return options
+    if not checkpoints:
+        raise UserError("which weights? give --checkpoint runs/.../last.pth, or a checkpoint in the place of CONFIG")
+
+
+def net_of(config: str, checkpoint: str) -> tuple[Config, Path]:
+    """A further net of an ensemble, of a config that --cfg-options do not change."""
+    return trained_nets(load_config(config), [checkpoint])[0]

@@ -5,12 +5,13 @@ data = build_call(ClassificationData, cfg.data)      # an unknown or missing key
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from resdet.classification.inference import SCALES
 from resdet.data.classification.loading import (
     ClassificationDataset,
     CroppedImages,
@@ -23,6 +24,7 @@ from resdet.data.classification.resident import ResidentDataset, ResidentLoader,
 from resdet.data.loading import batches_in_order, make_loader
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import ShortSide
+from resdet.ranges import Count, Natural
 from resdet.structures import LabelledImages
 
 
@@ -37,6 +39,8 @@ class ClassificationData:
         test_images: crops of the test view per batch; for whole images and ten crops the number is reduced in
             proportion to their pixels.
         workers: loader processes per training process.
+        scales: short sides in pixels of the dense test, given for a net trained on crops of 224; scaled in proportion
+            for other sizes.
         skip_unreadable: in training, use the next readable image for one that cannot be read, with a warning
             (data/unreadable.py). At test every image counts.
     """
@@ -44,10 +48,11 @@ class ClassificationData:
     test: ClassificationDataset
     train_view: CropTransform
     test_view: CropTransform
-    images: int
+    images: Count
     train: ClassificationDataset | None = None
-    test_images: int = 128
-    workers: int = 2
+    test_images: Count = 128
+    workers: Natural = 2
+    scales: Sequence[Count] = SCALES
     skip_unreadable: bool = False
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
@@ -102,9 +107,9 @@ class ResidentData:
     """
 
     test: ResidentDataset
-    images: int
+    images: Count
     train: ResidentDataset | None = None
-    test_images: int = 1000
+    test_images: Count = 1000
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
         """Endless training batches in the sampler's order, on `device`."""

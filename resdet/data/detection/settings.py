@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.transforms import Resizer
 from resdet.errors import UserError
+from resdet.ranges import Count, Natural
 
 # How AP is computed: VOC's area under the curve (2010 on), VOC's 11 points (2007), ImageNet DET's rule, COCO's.
 Rule = Literal["area", "11-point", "ilsvrc", "coco"]
@@ -41,13 +42,13 @@ class DetectionData:
 
     test: DetectionDataset
     resizer: Resizer
-    images: int
+    images: Count
     train: DetectionDataset | None = None
-    train_scales: Sequence[int] = ()
+    train_scales: Sequence[Count] = ()
     augment: Sequence[Any] = ()
     group_aspects: bool = True
-    test_images: int = 1
-    workers: int = 2
+    test_images: Count = 1
+    workers: Natural = 2
     method: Rule = "area"
     skip_unreadable: bool = False
 

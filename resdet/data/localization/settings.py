@@ -23,7 +23,10 @@ from resdet.data.localization.loading import (
 )
 from resdet.data.sampling import TrainSampler
 from resdet.errors import UserError
+from resdet.ranges import Count, Natural
 from resdet.structures import LocalizationBatch, MappedBatch
+
+Views = Literal["1-crop", "dense"]  # the centre crop, or whole images at several scales
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,12 @@ class LocalizationData:
     test: LocalizationDataset
     train_view: TrainCropWithBoxes
     test_view: CenterCropWithBoxes
-    images: int
+    images: Count
     train: LocalizationDataset | None = None
-    test_images: int = 64
-    workers: int = 2
+    test_images: Count = 64
+    workers: Natural = 2
     skip_unreadable: bool = False
-    scales: Sequence[int] = (224, 256, 384, 480, 640)
+    scales: Sequence[Count] = (224, 256, 384, 480, 640)
     vote: float | None = None
 
     def __post_init__(self) -> None:
@@ -92,9 +95,7 @@ class LocalizationData:
         """The test images of `order`, int64 [N], uncropped: lists of one batch per scale; None: the config's scales."""
         return self._test_batches(self.test_crops("dense", scales), order, device)
 
-    def test_crops(
-        self, views: Literal["1-crop", "dense"], scales: Sequence[int] | None = None
-    ) -> list[CropWithBoxesTransform]:
+    def test_crops(self, views: Views, scales: Sequence[int] | None = None) -> list[CropWithBoxesTransform]:
         """The crops that a test looks at.
 
         Args:

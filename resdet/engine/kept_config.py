@@ -1,0 +1,72 @@
+"""The config that a checkpoint or a .safetensors file of resdet keeps: what its model was trained with."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resdet.engine.config import Config, plain
+from resdet.engine.config_text import read_text
+from resdet.errors import UserError
+
+_SCHEME = re.compile(r"[a-z]\w+:/")  # one slash: what pathlib leaves of two
+SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")  # of files of weights, as opposed to configs
+
+
+def is_checkpoint(path: str | Path | Config) -> bool:
+    """Whether a name is that of a file of weights, or of published ones ("msra://R-50"), and not of a config."""
+    if not isinstance(path, str | Path):
+        return False
+    return Path(path).suffix.lower() in SUFFIXES or _SCHEME.match(str(path)) is not None
+
+
+def kept_config(path: str | Path, beside: Config | None = None) -> Config | None:
+    """The config that a file of weights keeps.
+
+    Args:
+        path: of a checkpoint, or of any other file of weights.
+        beside: a config that the user gave: classes that it names may be used, whatever package they are of.
+
+    Returns:
+        The config, whose `filename` is `path`; None if there is no such file, or it keeps none that can be read, as
+        those of other projects.
+    """
+    text = _kept_text(Path(path)) if Path(path).is_file() else ""
+    if not text:
+        return None
+    trusted = {} if beside is None else {f"{t.__module__}.{t.__name__}": t for t in _types(plain(beside))}
+    try:
+        return Config(read_text(text, str(path), trusted), cfg_text=text, filename=str(path))
+    except UserError:
+        return None
+
+
+def _kept_text(path: Path) -> str:
+    """The text under "config"; "" if there is none. Damaged files are named by what reads their weights."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, "pt") as file:
+                return str((file.metadata() or {}).get("config", ""))
+        if not zipfile.is_zipfile(path) or any(part.compress_type for part in zipfile.ZipFile(path).infolist()):
+            return ""  # torch compresses nothing: what does could be of any size
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # the tensors are not read
+    except Exception:  # damaged bytes raise anything
+        return ""
+    text = state.get("config", "") if isinstance(state, Mapping) and state.get("format") == "resdet" else ""
+    return text if isinstance(text, str) else ""
+
+
+def _types(node: Any) -> list[Any]:
+    if isinstance(node, Mapping):
+        own = [node["type"]] if isinstance(node.get("type"), type) else []
+        return own + [found for value in node.values() for found in _types(value)]
+    if isinstance(node, list | tuple):
+        return [found for value in node for found in _types(value)]
+    return []

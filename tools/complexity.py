@@ -1,6 +1,6 @@
 import sys
 
-from resdet.cli.main import main
+from resdet.cli.main import program
 
 if __name__ == "__main__":
-    main(["complexity", *sys.argv[1:]])
+    program(["complexity", *sys.argv[1:]])

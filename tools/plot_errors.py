@@ -1,6 +1,6 @@
 import sys
 
-from resdet.cli.main import main
+from resdet.cli.main import program
 
 if __name__ == "__main__":
-    main(["plot-errors", *sys.argv[1:]])
+    program(["plot-errors", *sys.argv[1:]])

@@ -1,6 +1,6 @@
 import sys
 
-from resdet.cli.main import main
+from resdet.cli.main import program
 
 if __name__ == "__main__":
-    main(["train-loc", *sys.argv[1:]])
+    program(["train-loc", *sys.argv[1:]])

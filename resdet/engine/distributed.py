@@ -1,6 +1,6 @@
 """Training on several GPUs or machines: one process per device, started by torchrun or SLURM.
 
-torchrun --nproc-per-node 8 -m resdet train-det CONFIG --launcher pytorch
+torchrun --nproc-per-node 8 -m resdet train-det CONFIG
 """
 
 from __future__ import annotations
@@ -8,23 +8,24 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from torch import nn
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from resdet.errors import UserError
+from resdet.engine.launchers import launcher_of, local_processes, slurm_environment, torchrun_environment
+from resdet.engine.meeting import meet
+from resdet.errors import LostProcessError, UserError
 
 __all__ = [
     "add_up",
+    "choose_device",
     "close_processes",
     "copy_from_main",
     "distribute",
@@ -36,6 +37,7 @@ __all__ = [
     "is_main_process",
     "join_processes",
     "no_gradient_exchange",
+    "seed_step",
 ]
 
 T = TypeVar("T")
@@ -45,35 +47,77 @@ def join_processes(launcher: str, device: str) -> torch.device:
     """Join the process group, if there are several processes, and select this process's device.
 
     Args:
-        launcher: what started the processes: "none" (there is one), "pytorch" (torchrun) or "slurm" (srun).
-        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+        launcher: what started the processes: "auto" (what the environment says), "none" (there is one), "pytorch"
+            (torchrun) or "slurm" (srun).
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or, for one process alone, "cuda:1".
 
     Returns:
         The device; a GPU is also made the current one.
 
     Raises:
-        UserError: an unknown device, no GPU, or no launcher's environment.
+        UserError: an unknown device, no GPU or too few, no launcher's environment, or the other processes do not come.
+    """
+    launcher = launcher_of(launcher)
+    if launcher == "slurm":
+        slurm_environment()
+    if launcher != "none":
+        torchrun_environment()
+    chosen = choose_device(device, launcher)
+    if launcher != "none" and not dist.is_initialized():  # an earlier run of this program may have joined
+        meet("nccl" if chosen.type == "cuda" else "gloo")
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def choose_device(device: str, launcher: str = "none") -> torch.device:
+    """This process's device.
+
+    Args:
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or, for one process alone, "cuda:1".
+        launcher: "pytorch" and "slurm": of several processes, each takes the GPU of its number on this machine.
+
+    Raises:
+        UserError: an unknown device, no such GPU, or more processes than GPUs.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UserError(f"--device {device}: give auto, cpu, cuda or cuda:1")
-    wants_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    if wants_gpu and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
-    if launcher == "slurm":
-        _slurm_environment()
-    if launcher != "none":
-        if "RANK" not in os.environ:
-            raise UserError("--launcher pytorch: start with torchrun --nproc-per-node N -m resdet train-det ...")
-        if not dist.is_initialized():  # an earlier run of this program may have joined
-            _meet("nccl" if wants_gpu else "gloo")
-    if not wants_gpu:
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    index = int(device[5:]) if ":" in device else int(os.environ.get("LOCAL_RANK", 0))
-    if torch.cuda.device_count() == 1:  # with SLURM's --gpus-per-task 1 each process sees only its own
-        index = 0
-    chosen = torch.device("cuda", index)
-    torch.cuda.set_device(chosen)
-    return chosen
+    if not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
+    count, several = torch.cuda.device_count(), launcher != "none" and int(os.environ["WORLD_SIZE"]) > 1
+    if ":" in device:
+        index = int(device[5:])
+        if several:
+            raise UserError(f"--device {device}: each of several processes has a GPU of its own; give --device cuda")
+        if index >= count:
+            raise UserError(f"--device {device}: torch sees {count} GPU(s) here, cuda:0 to cuda:{count - 1}")
+        return torch.device("cuda", index)
+    if launcher == "slurm" and count == 1:  # with --gpus-per-task 1 each process sees only its own
+        return torch.device("cuda", 0)
+    local = int(os.environ.get("LOCAL_RANK", 0)) if several else 0
+    if several and max(local + 1, local_processes()) > count:
+        raise UserError(
+            f"{max(local + 1, local_processes())} processes on this machine, but torch sees {count} GPU(s): start one "
+            "process per GPU, or give --device cpu"
+        )
+    return torch.device("cuda", local)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Give every process but the main one random numbers of its own for this step (only VGG's dropout draws any).
+
+    They depend on the step alone, so that a resumed run has the same without the states of all processes being saved.
+    The main process goes on with its generator, whose state checkpoints hold.
+
+    Args:
+        seed: of the run.
+        step: optimizer steps done.
+    """
+    if get_rank() > 0:
+        keys = [seed % 2**64, step, get_rank()]
+        torch.manual_seed(int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0]))
 
 
 def images_per_pass(images: int, accumulate: int, key: str = "data.images") -> int:
@@ -89,7 +133,10 @@ def images_per_pass(images: int, accumulate: int, key: str = "data.images") -> i
     """
     parts = accumulate * get_world_size()
     if images % parts:
-        raise UserError(f"{key}={images} cannot be divided by {parts} (loop.accumulate x processes) evenly")
+        raise UserError(
+            f"{key}={images} cannot be divided by {parts} (loop.accumulate x processes) evenly: set "
+            f"{key}={-(-images // parts) * parts}; rate and steps follow where the config has reference_images"
+        )
     return images // accumulate
 
 
@@ -119,15 +166,17 @@ def explain_lost_process() -> Iterator[None]:
     """Explain a failed exchange between processes: one of them has died.
 
     Raises:
-        UserError: another process has died; replaces the error of NCCL or gloo.
+        LostProcessError: replaces the error of NCCL or gloo.
     """
     try:
         yield
     except RuntimeError as error:
-        text = str(error).strip().splitlines()[0]
+        if isinstance(error, LostProcessError):
+            raise
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
         if get_world_size() == 1 or not (isinstance(error, dist.DistError) or "gloo" in text):
             raise
-        raise UserError(
+        raise LostProcessError(
             f"process {get_rank()} of {get_world_size()} has lost another one ({text}): the other's error is above "
             "or in its log; go on with --resume, which torchrun --max-restarts N does by itself"
         ) from error
@@ -160,35 +209,3 @@ def no_gradient_exchange(model: nn.Module, wanted: bool) -> AbstractContextManag
     For accumulated passes: all but the last one of a step.
     """
     return model.no_sync() if wanted and isinstance(model, DistributedDataParallel) else nullcontext()
-
-
-def _meet(backend: str) -> None:
-    """Join the process group.
-
-    torchrun's store keeps the addresses of dead processes after a restart on one machine; a key prefix avoids them.
-    """
-    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT")
-    if restart is None or os.environ.get("LOCAL_WORLD_SIZE") != os.environ.get("WORLD_SIZE"):
-        dist.init_process_group(backend)
-        return
-    store, rank, world = next(rendezvous("env://"))
-    dist.init_process_group(backend, store=PrefixStore(f"restart{restart}", store), rank=rank, world_size=world)
-
-
-def _slurm_environment() -> None:
-    try:
-        node_list = os.environ["SLURM_NODELIST"]
-        os.environ["RANK"], os.environ["WORLD_SIZE"] = os.environ["SLURM_PROCID"], os.environ["SLURM_NTASKS"]
-        os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
-    except KeyError as error:
-        raise UserError(f"--launcher slurm: {error} is not set; start with srun") from error
-    if "MASTER_ADDR" not in os.environ:
-        try:
-            hosts = subprocess.run(
-                ["scontrol", "show", "hostnames", node_list], capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise UserError("--launcher slurm: scontrol does not answer; set MASTER_ADDR to the first host") from error
-        os.environ["MASTER_ADDR"] = hosts.stdout.split()[0]
-    # Two jobs on one machine must not use the same port.
-    os.environ.setdefault("MASTER_PORT", str(20_000 + int(os.environ.get("SLURM_JOB_ID", 9500)) % 20_000))

@@ -1,11 +1,19 @@
-"""What all loaders share: workers end with their process."""
+"""What all loaders share: their processes end with their process, and no wait for them is without an end."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
-SCRIPT = """
+import pytest
+
+from resdet.data.loading import make_loader
+from resdet.data.sampling import Draw, TrainSampler
+
+ERROR = """
+import multiprocessing, sys
 from resdet.data.loading import make_loader
 from resdet.data.sampling import TrainSampler
 from resdet.errors import UserError
@@ -17,15 +25,143 @@ class Damaged:
     def __getitem__(self, draw):
         raise UserError("unreadable")
 
-try:
-    next(iter(make_loader(Damaged(), TrainSampler(6, 6, seed=0), list, 2, False)))
-except UserError as error:
-    kept = error  # with its traceback, which holds the iterator
-    raise SystemExit(2)
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    try:
+        next(iter(make_loader(Damaged(), TrainSampler(6, 6, seed=0), list, 1, False)))
+    except UserError as error:
+        kept = error  # with its traceback, which holds the iterator
+        raise SystemExit(2)
+"""
+
+KILLED = """
+import itertools, os, signal
+import torch
+from resdet.cli.errors import one_line_errors
+from resdet.data.loading import make_loader
+from resdet.data.sampling import TrainSampler
+
+class Photos:
+    reads = 0
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, draw):
+        self.reads += 1
+        if self.reads == 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [torch.ones(3, 100, 150) for _ in range(8)]
+
+with one_line_errors():
+    for batch in itertools.islice(make_loader(Photos(), TrainSampler(64, 4, seed=0), list, 2, False), 60):
+        sum(float(tensor.mean()) for item in batch for tensor in item)
+"""
+
+SMALL_SHM = """
+import itertools, sys
+import torch
+from resdet.cli.errors import one_line_errors
+from resdet.data.loading import make_loader
+from resdet.data.sampling import TrainSampler
+
+class Photos:
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, draw):
+        first = draw.index == next(iter(TrainSampler(64, 4, seed=0)))[0].index
+        return torch.full((20_000 if first and sys.argv[1] == "growing" else 4_000_000,), 1, dtype=torch.uint8)
+
+with one_line_errors():
+    for batch in itertools.islice(make_loader(Photos(), TrainSampler(64, 4, seed=0), list, 2, False), 3):
+        pass
+    print("three batches")
 """
 
 
-def test_a_process_ends_although_an_error_keeps_its_loader() -> None:
-    found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=240)
+def run_script(script: str, *words: object, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, or through the command `before`."""
+    command = [*before, sys.executable, "-c", script, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.mark.parametrize("start_method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_a_process_ends_although_an_error_keeps_its_loader(start_method: str, tmp_path: Path) -> None:
+    script = tmp_path / "damaged.py"  # processes that are not forked import it
+    script.write_text(ERROR)
+    found = subprocess.run(
+        [sys.executable, script, start_method], capture_output=True, text=True, timeout=240, check=False
+    )
     assert found.returncode == 2, found.stderr
     assert not found.stderr
+
+
+def test_a_loader_process_that_the_system_kills_is_one_line() -> None:
+    """The OOM killer sends SIGKILL; what breaks first are connections to the process."""
+    found = run_script(KILLED)
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.count("\n") == 1, found.stderr
+    assert found.stderr.startswith("error: ")
+    assert "too little memory; lower data.images" in found.stderr
+
+
+class Slow:
+    """A disk that does not answer."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, draw: Draw) -> int:
+        time.sleep(4)
+        return draw.index
+
+
+def test_a_batch_that_does_not_come_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESDET_LOADER_TIMEOUT", "1")
+    with pytest.raises(RuntimeError, match="no batch has come for 1 seconds: a disk that does not answer"):
+        next(iter(make_loader(Slow(), TrainSampler(4, 4, seed=0), list, 1, False)))  # type: ignore[arg-type]
+
+
+# Shared memory: /dev/shm of a mount namespace of its own --------------------------------------------------------------
+
+
+def in_small_shm(size: str, images: str) -> subprocess.CompletedProcess[str]:
+    """Load three batches of four images where /dev/shm has this size, and list what is left there."""
+    mount = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && "$@"; code=$?; ls -A /dev/shm; exit $code'
+    return run_script(SMALL_SHM, images, before=("unshare", "--map-root-user", "-m", "sh", "-c", mount, "sh"))
+
+
+@pytest.fixture(scope="module")
+def _own_mounts() -> None:
+    command = ["unshare", "--map-root-user", "-m", "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"]
+    try:
+        allowed = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    if not allowed:
+        pytest.skip("mounting a /dev/shm of one's own is not allowed here")
+
+
+@pytest.mark.usefixtures("_own_mounts")
+@pytest.mark.parametrize(
+    ("size", "goes_on_with"), [("64m", "2 processes, 1 batches each"), ("20m", "this process loads by itself")]
+)
+def test_fewer_processes_load_where_shared_memory_is_short(size: str, goes_on_with: str) -> None:
+    """Docker gives 64 MB; loader processes would die one after the other, and no batch would come."""
+    found = in_small_shm(size, "equal")
+    assert (found.returncode, found.stdout) == (0, "three batches\n"), found.stderr
+    assert goes_on_with in found.stderr
+    assert found.stderr.count("\n") == 1
+    for remedy in ("--shm-size", "--ipc=host", "data.workers=0"):
+        assert remedy in found.stderr
+
+
+@pytest.mark.usefixtures("_own_mounts")
+def test_shared_memory_that_runs_out_is_one_line_and_leaves_no_file() -> None:
+    """The first image is small: that the others do not fit is seen when they are there."""
+    found = in_small_shm("8m", "growing")
+    assert (found.returncode, found.stdout) == (2, ""), found.stderr
+    assert found.stderr.count("\n") == 1, found.stderr
+    assert "error: no shared memory for a batch" in found.stderr
+    assert "docker run --shm-size 8g, or --ipc=host" in found.stderr

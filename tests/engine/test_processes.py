@@ -15,6 +15,7 @@ from helpers.paths import ROOT
 from helpers.processes import free_port, run_processes, torchrun
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build
+from resdet.engine.distributed import seed_step
 from resdet.engine.log import read_scalars
 from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.run import Run
@@ -110,7 +111,7 @@ def train_normalising(rank: int, port: int, folder: Path) -> None:
         (folder / f"{rank}.json").write_text(json.dumps(model.bn.running_mean.tolist()))
         return {"val/x": 0.0}
 
-    loop([LabelledImages(images.to(torch.uint8), zeros.long(), zeros.long(), list("abcd"))], validate)
+    loop.train([LabelledImages(images.to(torch.uint8), zeros.long(), zeros.long(), list("abcd"))], validate)
     torch.distributed.destroy_process_group()
 
 
@@ -136,6 +137,37 @@ def test_bn_statistics_of_two_processes_are_those_of_one(tmp_path: Path, cls_con
     for name, tensor in states[0].items():
         if "tracked" not in name:  # how many batches this process has seen
             torch.testing.assert_close(states[1][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+# Random numbers -------------------------------------------------------------------------------------------------------
+
+
+def draw(rank: int, port: int, folder: Path) -> None:
+    """Draw as a dropout does, as one of two processes: steps 0 to 2, and steps 1 and 2 as after a resume."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo")
+    drawn = []
+    for first in (0, 1):
+        torch.manual_seed(7)
+        for step in range(first, 3):
+            seed_step(7, step)
+            drawn.append(torch.rand(3).tolist())
+    (folder / f"{rank}.json").write_text(json.dumps(drawn))
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_have_different_dropout_which_a_resumed_run_repeats(tmp_path: Path) -> None:
+    port, forks = free_port(), multiprocessing.get_context("forkserver")
+    ranks = [forks.Process(target=draw, args=(rank, port, tmp_path)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    main, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    torch.manual_seed(7)
+    assert main[:3] == [torch.rand(3).tolist() for _ in range(3)]  # as alone: its generator is in the checkpoint
+    assert other[3:] == other[1:3]
+    assert len({tuple(numbers) for numbers in (*main[:3], *other[:3])}) == 6
 
 
 # Restarting -----------------------------------------------------------------------------------------------------------

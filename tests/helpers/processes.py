@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -27,20 +28,26 @@ def as_rank(rank: int, world: int, port: int, command: str, arguments: list[str]
 
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
-    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+    names |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({k: str(v) for k, v in names.items()})
-    launcher = [] if world == 1 else ["--launcher", "pytorch"]
-    main([command, *arguments, "--device", "cpu", "--precision", "fp32", *launcher])
+    main([command, *arguments, "--device", "cpu", "--precision", "fp32"])
 
 
-def run_processes(world: int, command: str, *arguments: object) -> None:
-    """Run a command as `world` processes; all must exit with code 0."""
+def start_processes(world: int, command: str, *arguments: object) -> list[BaseProcess]:
+    """Start a command as `world` processes that find each other by torchrun's environment variables."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([f"resdet.cli.commands.{name}" for name in ("train_cls", "train_det", "eval_voc")])
     port, words = free_port(), [str(a) for a in arguments]
     ranks = [server.Process(target=as_rank, args=(r, world, port, command, words)) for r in range(world)]
     for rank in ranks:
         rank.start()
+    return ranks
+
+
+def run_processes(world: int, command: str, *arguments: object) -> None:
+    """Run a command as `world` processes; all must exit with code 0."""
+    ranks = start_processes(world, command, *arguments)
     for rank in ranks:
         rank.join(120)
     assert [rank.exitcode for rank in ranks] == [0] * world
@@ -51,3 +58,16 @@ def torchrun(*arguments: object, folder: Path) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "torch.distributed.run", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Ids of the processes whose command line names this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if os.fsencode(folder) in command and int(path.parent.name) != os.getpid():
+            found.append(int(path.parent.name))
+    return found

@@ -28,8 +28,10 @@ from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference
 from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, build, require
+from resdet.engine.config_text import config_text
 from resdet.engine.log import start_logging
 from resdet.engine.run import Run, make_folder
+from resdet.engine.run_folder import RunIdentity
 from resdet.engine.training import Plan, begin
 from resdet.errors import UserError
 from resdet.metrics.bootstrap import BootstrapSettings, Difference, paired_bootstrap
@@ -96,7 +98,7 @@ def train_contenders(cfg: Config, contenders: Sequence[Contender], seeds: Sequen
     for seed in seeds:
         for contender in contenders:
             folder = run.work_dir / contender.name.replace(":", "_") / f"seed{seed}"
-            own = replace(run, work_dir=folder, seed=seed, whole=run.work_dir)
+            own = replace(run, work_dir=folder, seed=seed, identity=RunIdentity())
             found[contender.name].append(_trained(contender, cfg, own))
     return [Trained(contender, found[contender.name]) for contender in contenders]
 
@@ -154,7 +156,7 @@ def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, re
 
 def _trained(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
     """The detections of one training in the test set, from its folder if it is finished."""
-    metadata = {"seed": run.seed, "init_from": _digest(run.init_from), "config": cfg.pretty_text}
+    metadata = {"seed": run.seed, "init_from": _digest(run.init_from), "config": config_text(cfg)}
     record = run.work_dir / RECORD
     if record.is_file():
         _refuse_others(json.loads(record.read_text()), metadata, record)
@@ -180,8 +182,8 @@ def _train(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
     detector = contender.detector(model).to(run.device)
     plan = Plan(job.data.images, cfg.optimizer, build(cfg.schedule), job.settings)
     interrupted = (run.work_dir / LAST).is_file()
-    training = begin(detector, plan, replace(run, resume="auto" if interrupted else None))
-    training.train(job.batches(job.data.images, training.passes))
+    loop = begin(detector, plan, replace(run, resume="auto" if interrupted else None))
+    loop.train(job.batches(job.data.images, loop.passes))
     inference: Detects = Inference([detector]) if isinstance(detector, FasterRCNN) else detector
     return detect_all(inference, job.data.test, job.data.resizer, run, job.data.test_images, job.data.workers)
 

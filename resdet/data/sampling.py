@@ -109,3 +109,10 @@ def aspect_groups(ratios: np.ndarray) -> np.ndarray:
         ratios: width / height, [N].
     """
     return (ratios < 1).astype(np.int64)
+
+
+def spread_evenly(length: int, count: int) -> np.ndarray:
+    """Indices of `count` images spread evenly over a data set of `length`, int64, ascending; 0 or too many: of all."""
+    if not 0 < count < length:
+        return np.arange(length)
+    return np.arange(count) * length // count

@@ -1,7 +1,8 @@
 """Checkpoints: written atomically, and read without executing code from the file (`weights_only=True`).
 
-A checkpoint is a dict: format ("resdet"), step, model, config (as text), classes, and what a resume needs: seed,
-optimizer, scaler, schedule, random generators, EMA, best. A run keeps last.pth and the one before it, previous.pth.
+A checkpoint is a dict: format ("resdet"), run (the run's id), step, model, config (as text), classes, and what a resume
+needs: seed, optimizer, scaler, schedule, random generators, EMA, best. A run keeps last.pth and the one before it,
+previous.pth, and may keep best.pth.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import torch
 from resdet.errors import UserError
 
 FORMAT = "resdet"
-LAST, PREVIOUS = "last.pth", "previous.pth"
+LAST, PREVIOUS, BEST = "last.pth", "previous.pth", "best.pth"
+
+_DIRECTORY = 0x10  # of a part's attributes in a zip archive
 
 logger = logging.getLogger("resdet")
 
@@ -60,7 +63,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; train one, or give the path of last.pth or best.pth in a run")
     try:
-        damaged = zipfile.ZipFile(path).testzip()  # torch.load does not verify the checksums
+        with zipfile.ZipFile(path) as archive:
+            # torch compresses nothing, so that what does could be of any size; and it reads nothing of a directory.
+            if any(part.compress_type or part.external_attr & _DIRECTORY for part in archive.infolist()):
+                raise zipfile.BadZipFile("a part that is not as torch.save writes it")
+            damaged = archive.testzip()  # torch.load does not verify the checksums
         if damaged:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -72,18 +79,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return state
 
 
-def find_resume(work_dir: Path, resume: str | None) -> dict[str, Any] | None:
+def find_resume(work_dir: Path, resume: str | None, run_id: str | None = None) -> dict[str, Any] | None:
     """Find and read the checkpoint to resume.
 
     Args:
         work_dir: folder of the run.
         resume: a file; "auto": the newest checkpoint in `work_dir` that can be read; None: do not resume.
+        run_id: of the run that the folder holds, if that is known.
 
     Returns:
         The checkpoint; None if there is nothing to resume.
 
     Raises:
-        UserError: the file, or every checkpoint in the folder, cannot be read.
+        UserError: the file, or every checkpoint in the folder, cannot be read, or the folder's is of another run.
     """
     if resume is None:
         return None
@@ -93,9 +101,23 @@ def find_resume(work_dir: Path, resume: str | None) -> dict[str, Any] | None:
     if not found:
         logger.warning("--resume: there is no %s, the run starts at step 0", work_dir / LAST)
         return None
+    return _of_run(*_newest(found), run_id)
+
+
+def _newest(found: list[Path]) -> tuple[Path, dict[str, Any]]:
+    """The first of these files that can be read, and its content."""
     for path in found[:-1]:
         try:
-            return read_checkpoint(path)
+            return path, read_checkpoint(path)
         except UserError as error:
             logger.warning("%s; using the one before it", error)
-    return read_checkpoint(found[-1])
+    return found[-1], read_checkpoint(found[-1])
+
+
+def _of_run(path: Path, state: dict[str, Any], run_id: str | None) -> dict[str, Any]:
+    own = state.get("run")
+    if run_id is None or own in (None, run_id):
+        return state
+    raise UserError(
+        f"{path} is of run {own}, but the folder holds run {run_id}; to go on from it all the same give --resume {path}"
+    )

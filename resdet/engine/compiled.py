@@ -28,17 +28,17 @@ class Net(Protocol):
 
 
 @contextmanager
-def compiled(net: Net, mode: str | None = "default", **options: Any) -> Iterator[None]:
+def compiled(net: Net | None, mode: str | None = "default", **options: Any) -> Iterator[None]:
     """Compile the methods `net.parts` within this block; afterwards the net is as before. Weights are shared.
 
     Meant for GPUs. The first call takes up to minutes; so does each new image size, unless `dynamic` is True.
 
     Args:
-        net: whose methods are replaced.
+        net: whose methods are replaced; None: nothing is compiled.
         mode: of torch.compile: "reduce-overhead" replays CUDA graphs; None: do not compile.
         options: further arguments of torch.compile.
     """
-    if mode is None:
+    if net is None or mode is None:
         yield
         return
     for name in net.parts:

@@ -45,6 +45,16 @@ def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
     return logger
 
 
+def log_to_file(text: str) -> None:
+    """Write what is too long for the terminal to the log file alone, on the main process."""
+    logger = logging.getLogger("resdet")
+    if logger.isEnabledFor(logging.INFO):
+        record = logger.makeRecord(logger.name, logging.INFO, __name__, 0, text, (), None)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handle(record)
+
+
 class Scalars:
     """Records figures by step in every back end, on the main process.
 
@@ -72,11 +82,21 @@ class Scalars:
         for backend in self.backends:
             backend.add_scalars({"iteration": step, **values}, step)
 
-    def forget_after(self, step: int) -> None:
-        """Remove from scalars.json what an older or interrupted run in this folder recorded after `step`."""
+    def forget_after(self, step: int, validated: bool = True) -> None:
+        """Remove what an interrupted process of this run recorded after `step`, from scalars.json and TensorBoard.
+
+        Args:
+            step: of the checkpoint that the run goes on from.
+            validated: False: figures of its validation, which is to be done again, are removed too.
+        """
         if not self.backends or not self.path.is_file():
             return
+        for backend in self.backends:
+            if isinstance(backend, TensorboardVisBackend):
+                _hide_events(backend, step + 1)
         kept = [r for r in read_scalars(self.path) if r["iteration"] <= step]
+        if not validated:
+            kept = [r for r in kept if r["iteration"] < step or "lr" in r]
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(r) + "\n" for r in kept))
         partial.replace(self.path)
@@ -94,6 +114,16 @@ def _start_backend(name: str, work_dir: Path) -> BaseVisBackend:
     except ImportError as error:
         raise UserError(f"log back end '{name}' needs its package: pip install resdet[{name}]") from error
     return backend
+
+
+def _hide_events(backend: TensorboardVisBackend, first: int) -> None:
+    """Let TensorBoard ignore the events of older files in the folder from step `first` on (SummaryWriter's purge_step).
+
+    The writer has begun its file, which is why it is not told so when it is made.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+    backend.experiment.file_writer.add_event(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
 
 
 def read_scalars(path: Path) -> list[dict[str, Any]]:

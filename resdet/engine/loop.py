@@ -1,28 +1,29 @@
 """The training loop. A step is forward, backward and update (`TrainLoop._update`); the rest happens every N steps.
 
-    loop = TrainLoop(model, optimizer, schedule, settings, run)
-    loop.resume(checkpoint)                     # optional
-    loop(batches, validate=lambda model: {"val/mAP50": ...})
+    loop = begin(model, plan, run)                       # engine/training.py: new, or at the step of a checkpoint
+    loop.train(batches, validate=lambda model: {"val/mAP50": ...})
 
 `model(batch)` returns a dict of scalars: those whose names begin with "loss" are summed and minimized, the others only
 logged. Losses are copied to the host only when a line is logged; a loss that is not finite then stops the run.
+A step to be validated is saved first, then validated, then it is decided whether it is the best: a validation that
+fails costs nothing. After an error in a step, last.pth is of the step before it.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resdet.engine.checkpoint import LAST, save_checkpoint
-from resdet.engine.config import changed_lines
+from resdet.engine.checkpoint import BEST, LAST, save_checkpoint
+from resdet.engine.compiled import Net, compiled
+from resdet.engine.conditions import check_conditions
+from resdet.engine.config_text import changed_values
 from resdet.engine.distributed import (
     copy_from_main,
     distribute,
@@ -30,17 +31,27 @@ from resdet.engine.distributed import (
     get_world_size,
     is_main_process,
     no_gradient_exchange,
+    seed_step,
 )
 from resdet.engine.log import Scalars, clock
-from resdet.engine.loss_window import LossWindow
 from resdet.engine.precision import precision_context
-from resdet.engine.run import Run
+from resdet.engine.run import Run, how_to_go_on
 from resdet.engine.schedule import Schedule
 from resdet.engine.stop_signals import StopSignals
-from resdet.errors import UserError
+from resdet.engine.train_state import M, TrainState
+from resdet.errors import Stopped, UserError
+from resdet.ranges import Count, Natural, Positive, Share
 
 logger = logging.getLogger("resdet")
-Validate = Callable[[nn.Module], dict[str, float]]
+WEIGHTS = ("model", "raw_model", "ema", "optimizer")  # the large entries of a checkpoint
+
+
+class Validate(Protocol):
+    """Tests a model during the training: figures for the log, by name."""
+
+    def __call__(self, model: nn.Module, images: int = 0, /) -> dict[str, float]:
+        """Test on `images` test images, a fixed sample spread evenly over the set; 0: on all."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,32 +62,37 @@ class LoopSettings:
         log_every: optimizer steps between two lines of the log.
         checkpoint_every: optimizer steps between two checkpoints (last.pth).
         validate_every: optimizer steps between two validations; 0: only at the end.
+        validate_images: test images that the validations on the way use, a fixed sample spread evenly over the set;
+            0: all. The last validation always uses all.
         accumulate: forward and backward passes per optimizer step.
         clip: maximum L2 norm of the gradient of all parameters; None: no clipping.
         ema: decay per step of an exponential moving average of the weights, which is then what is validated and
             saved; None: no average.
         best: the metric of the validation that selects best.pth: maximized, or minimized if its name ends in
-            "error". Empty: no best.pth. It is chosen on the test set: report the figures of last.pth.
+            "error". Empty: no best.pth. It is chosen on the test set: report the figures of last.pth. With
+            `validate_images` all steps are compared on the sample.
 
     Raises:
-        UserError: a number of steps or passes is not an integer of 1 or more.
+        UserError: a number of steps, passes or images is not an integer, or too small.
     """
 
-    log_every: int = 20
-    checkpoint_every: int = 1000
-    validate_every: int = 0
-    accumulate: int = 1
-    clip: float | None = None
-    ema: float | None = None
+    log_every: Count = 20
+    checkpoint_every: Count = 1000
+    validate_every: Natural = 0
+    accumulate: Count = 1
+    clip: Positive | None = None
+    ema: Share | None = None
     best: str = ""
+    validate_images: Natural = 0
 
     def __post_init__(self) -> None:
-        for name in ("log_every", "checkpoint_every", "accumulate"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise UserError(f"loop.{name} is {getattr(self, name)!r}: give a number of steps, 1 or more")
+        lowest = {"log_every": 1, "checkpoint_every": 1, "accumulate": 1, "validate_every": 0, "validate_images": 0}
+        for name, least in lowest.items():
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise UserError(f"loop.{name} is {getattr(self, name)!r}: give a whole number, {least} or more")
 
 
-class TrainLoop:
+class TrainLoop(TrainState[M]):
     """Trains a model from its present step to the schedule's last one.
 
     Args:
@@ -88,61 +104,63 @@ class TrainLoop:
         metadata: further entries of every checkpoint, such as the config's text and the names of the classes.
 
     Attributes:
-        step: optimizer steps done.
-        figures: of the last validation.
-        best: the highest value of the figure `settings.best` so far; negated if it is an error.
+        state: the checkpoint that was resumed, without its weights; empty for a new training.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: M,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
         settings: LoopSettings,
         run: Run,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, schedule.steps
-        self.settings, self.run, self.metadata = settings, run, dict(metadata or {})
-        self.rates = [group["lr"] for group in optimizer.param_groups]  # at a schedule factor of 1
-        self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
-        self.ema = _average(model, settings.ema)
-        self.step, self.best, self.figures = 0, -math.inf, dict[str, float]()
-        self.validation_due = False
-        self.window, self.scalars = LossWindow(), Scalars(run.work_dir, run.backends)
+        super().__init__(model, optimizer, schedule, settings.ema, run)
+        self.settings, self.metadata = settings, dict(metadata or {})
+        self.state: Mapping[str, Any] = {}
+        self.saved = 0  # the step of last.pth
 
     @property
-    def averaged(self) -> nn.Module:
-        """The model to validate and to keep: the moving average of the weights, or the model itself without one."""
-        return self.model if self.ema is None else self.ema.module
+    def passes(self) -> int:
+        """Forward passes done so far: where the sampler of the training images must start."""
+        return self.step * self.settings.accumulate
 
-    def __call__(self, batches: Iterable[Any], validate: Validate | None = None) -> nn.Module:
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.steps
+
+    def train(
+        self,
+        batches: Iterable[Any],
+        validate: Validate | None = None,
+        net: Net | None = None,
+        dynamic: bool | None = None,
+    ) -> M:
         """Train until the schedule's last step.
 
         Args:
-            batches: endless; each has `to(device)` and `image_ids`.
-            validate: takes the model to keep, returns figures by name for the log.
+            batches: endless, from `passes` on; each has `to(device)` and `image_ids`.
+            validate: tests the model every `validate_every` steps and at the end.
+            net: the model's net, compiled while the training lasts if --compile asks for it.
+            dynamic: of torch.compile: True for images of many sizes.
 
         Returns:
             The model to keep (`averaged`).
 
         Raises:
-            UserError: the loss is not finite, another process was lost, or a signal asked to stop: then last.pth is
-                of the last whole step.
+            UserError, LostProcessError, Stopped: a loss is not finite, a process has died, a signal asked to stop.
         """
-        model = distribute(self.model, self.run.device)
-        self.scalars.forget_after(self.step)
-        self.window.begin()
-        if self.validation_due and validate is not None:
-            self._validate(validate)
-        source = iter(batches) if self.step < self.steps else iter(())
-        with StopSignals() as signals, explain_lost_process():
-            while self.step < self.steps:
-                self._update(model, list(islice(source, self.settings.accumulate)))
-                self.step += 1
-                self._every(validate)
-                if signals.received and self.step < self.steps:
-                    self._stop()
+        self.scalars = Scalars(self.run.work_dir, self.run.backends)
+        self.scalars.forget_after(self.step, not self.validation_due)
+        try:
+            with compiled(net, self.run.compile, dynamic=dynamic):
+                self._train(batches, validate)
+        except Exception:
+            with StopSignals():  # torchrun sends SIGTERM when another process has failed
+                self._save_after_error()
+            raise
         self.scalars.close()
         return self.averaged
 
@@ -151,75 +169,52 @@ class TrainLoop:
 
         Raises:
             UserError: the checkpoint is of another net or optimizer, has no moving average where one is asked for (or
-                the reverse), or is of another seed.
+                the reverse), or is of another seed, other classes or images (`check_conditions`).
         """
-        if state.get("seed", self.run.seed) != self.run.seed:
-            raise UserError(f"--seed {self.run.seed}: the run to resume has --seed {state['seed']}; give that one")
+        check_conditions(state, self.metadata, self.run)
         try:
-            self._restore(state)
+            self.restore(state)
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(
                 f"this checkpoint cannot be resumed here ({reason}): it is of another net, optimizer or loop.ema; "
                 "resume it with its own config, or give it as --init-from"
             ) from error
-        changed = changed_lines(state.get("config", ""), self.metadata.get("config", ""))
+        self.saved, self.state = self.step, {name: value for name, value in state.items() if name not in WEIGHTS}
+        changed = changed_values(state.get("config", ""), self.metadata.get("config", ""))
         if changed:
             logger.warning("the config differs from the checkpoint's and is used as it is now: %s", "; ".join(changed))
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model" if self.ema is None else "raw_model"])
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        settings = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best = state["step"], state["best"]
-        if state.get("schedule"):
-            self.schedule.restore(state["schedule"])
-        for group, ours in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(ours)
-        if state["scaler"] and self.scaler.is_enabled():
-            self.scaler.load_state_dict(state["scaler"])
-        self.figures = state.get("figures", {})
-        self.window.restore(state.get("window", {}))
-        torch.set_rng_state(state["rng"])
-        if "cuda_rng" in state and self.run.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.run.device)
-        self.validation_due = not state.get("validated", True)
-
-    def save(self, name: str, validated: bool = True, window: dict[str, Any] | None = None) -> None:
+    def save(self, name: str, window: Mapping[str, Any] | None = None) -> None:
         """Write a checkpoint, on the main process.
 
         Args:
             name: of the file in the run's folder.
-            validated: False: the validation that is due at this step is still to be done when the run is resumed.
             window: losses that the log has not shown yet (`LossWindow.state`).
         """
-        if not is_main_process():
-            return
-        state = {
-            **self.metadata,
-            "step": self.step,
-            "seed": self.run.seed,
-            "best": self.best,
-            "figures": self.figures,
-            "schedule": self.schedule.state(),
-            "model": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "rng": torch.get_rng_state(),
-            "validated": validated,
-            "window": window or {},
-        }
-        if self.run.device.type == "cuda":
-            state["cuda_rng"] = torch.cuda.get_rng_state(self.run.device)
-        if self.ema is not None:
-            state |= {"raw_model": self.model.state_dict(), "ema": self.ema.state_dict()}
-        save_checkpoint(self.run.work_dir / name, state)
+        if is_main_process():
+            save_checkpoint(self.run.work_dir / name, {**self.metadata, **self.capture(window or {})})
+        if name == LAST:
+            self.saved = self.step
+
+    def _train(self, batches: Iterable[Any], validate: Validate | None) -> None:
+        model = distribute(self.model, self.run.device)
+        self.window.begin()
+        if self.validation_due and validate is not None:
+            self._validate(validate)
+        source = iter(batches) if not self.finished else iter(())
+        with StopSignals(self.run.device) as signals, explain_lost_process():
+            while not self.finished:
+                self._update(model, list(islice(source, self.settings.accumulate)))
+                self._every(validate)
+                if number := signals.agreed():
+                    self._stop(number)
 
     def _update(self, model: nn.Module, batches: list[Any]) -> None:
         """One optimizer step, on the mean of the gradients of these batches."""
+        self.keep()
+        seed_step(self.run.seed, self.step)
         model.train()
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(self.step)
@@ -237,23 +232,25 @@ class TrainLoop:
         if self.settings.clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.whole = False
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update_parameters(self.model)
+        self.step, self.whole = self.step + 1, True
 
     def _every(self, validate: Validate | None) -> None:
-        s, last = self.settings, self.step == self.steps
-        validating = validate is not None and (last or (s.validate_every and self.step % s.validate_every == 0))
-        saving = last or self.step % s.checkpoint_every == 0
-        if self.step % s.log_every == 0 or saving or validating:
+        s, last = self.settings, self.finished
+        validating = validate is not None and (last or (s.validate_every > 0 and self.step % s.validate_every == 0))
+        saving = last or validating or self.step % s.checkpoint_every == 0
+        if self.step % s.log_every == 0 or saving:
             self._log()
-        if validating and validate is not None:
-            self._validate(validate)
-            self.window.begin()
+        self.validation_due = validating
         if saving:
             self.save(LAST)
+        if validating and validate is not None:
+            self._validate(validate)
 
     def _log(self) -> None:
         if not self.window.steps:
@@ -268,33 +265,36 @@ class TrainLoop:
         line = f"step {self.step:{len(str(self.steps))}}/{self.steps}  loss {means['loss']:.3f} ({parts})  lr {lr:.2g}"
         logger.info("%s  %.1f images/s  %s left", line, speed, clock(left))
 
-    def _stop(self) -> None:
-        self.save(LAST, window=self.window.state())  # so that a schedule sees the same means as without the stop
-        work_dir = self.run.whole or self.run.work_dir
-        raise UserError(f"stopped at step {self.step}; go on with --work-dir {work_dir} --resume")
+    def _stop(self, number: int) -> None:
+        self.save(LAST, self.window.state())  # so that a schedule sees the same means as without the stop
+        raise Stopped(number, f"stopped at step {self.step}; {how_to_go_on(self.run)}")
+
+    def _save_after_error(self) -> None:
+        """Save the last whole state, if it is sound, without an exchange: other processes may hang."""
+        if not is_main_process():
+            return
+        try:
+            if self.step > self.saved and self.roll_back():
+                self.save(LAST, self.window.own_state())
+        except Exception as error:  # the first error is the one to be raised
+            logger.error("the state of step %d could not be saved: %s", self.step, error)
+        if self.saved:
+            logger.error("the error came after step %d, which is saved; %s", self.saved, how_to_go_on(self.run))
 
     def _validate(self, validate: Validate) -> None:
+        """Validate what last.pth has, keep the best, and save that it is done."""
         copy_from_main(self.averaged)  # BN statistics follow each process's images; the checkpoint has the main one's
-        try:
-            self.figures, best = validate(self.averaged), self.settings.best
-        except Exception:
-            self.save(LAST, validated=False)  # the training since the last checkpoint is not lost
-            raise
-        self.schedule.observe(self.figures)
-        self.scalars.add(self.step, self.figures)
-        logger.info("step %d  %s", self.step, "  ".join(f"{k} {v:.4g}" for k, v in self.figures.items()))
-        if not best:
-            return
-        if best not in self.figures:
-            raise UserError(f"loop.best='{best}' is not a figure of the validation: {', '.join(self.figures)}")
-        figure = -self.figures[best] if best.endswith("error") else self.figures[best]
-        if figure > self.best:
-            self.best = figure
-            self.save("best.pth")
-
-
-def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    if decay is None:
-        return None
-    make_average: Callable[[float], Any] = get_ema_multi_avg_fn
-    return AveragedModel(model, multi_avg_fn=make_average(decay), use_buffers=True)
+        sample = self.settings.validate_images if self.settings.validate_every else 0
+        figures = validate(self.averaged, sample) if sample else validate(self.averaged)
+        best = self.is_best(self.settings.best, figures)
+        if sample and self.finished:
+            figures = validate(self.averaged)
+        self.figures, self.validation_due = figures, False
+        self.schedule.observe(figures)
+        self.scalars.add(self.step, figures)
+        where = f" (sample of {sample} test images)" if sample and not self.finished else ""
+        logger.info("step %d%s  %s", self.step, where, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+        if best:
+            self.save(BEST)
+        self.save(LAST)
+        self.window.begin()

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from resdet.engine.distributed import gather_objects
 from resdet.errors import UserError
+
+
+class Mark(NamedTuple):
+    """A place in a window, which `LossWindow.cut` goes back to."""
+
+    values: int
+    image_ids: int
+    steps: int
 
 
 class LossWindow:
@@ -66,6 +74,22 @@ class LossWindow:
     def state(self) -> dict[str, Any]:
         """What a checkpoint in the middle of a window needs for `restore`; empty if nothing was added."""
         return {"names": self.names, "values": self._collect()} if self.values else {}
+
+    def own_state(self) -> dict[str, Any] | None:
+        """Like `state`, but of this process alone, without an exchange; None if a loss is not finite."""
+        table = [value.detach().cpu() for value in self.values]
+        if not all(bool(row.isfinite().all()) for row in table):
+            return None
+        return {"names": self.names, "values": torch.stack(table)} if table else {}
+
+    def mark(self) -> Mark:
+        """The end of the window as it is now."""
+        return Mark(len(self.values), len(self.image_ids), self.steps)
+
+    def cut(self, mark: Mark) -> None:
+        """Forget what was added after `mark`."""
+        del self.values[mark.values :], self.image_ids[mark.image_ids :]
+        self.steps = mark.steps
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on in the middle of a window, from `state`."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import platform
 import random
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import torchvision
 from resdet.engine.distributed import get_rank, join_processes
 from resdet.engine.log import start_logging
 from resdet.engine.precision import Precision, fast_precision
+from resdet.engine.run_folder import LOG, RunIdentity, lock_folder
 from resdet.errors import UserError
 
 
@@ -31,18 +33,18 @@ class RunOptions:
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         precision: of convolutions and matrix products; None: bf16 where the device computes it faster than fp32.
         seed: of Python's, NumPy's and torch's generators.
-        launcher: what started the processes: "none", "pytorch" (torchrun) or "slurm".
+        launcher: what started the processes: "auto" (what the environment says), "none", "pytorch" (torchrun), "slurm".
         resume: "auto" (the run's last checkpoint), the path of a checkpoint, or None.
         init_from: weights to start from: a file, or the name of weights that torchvision downloads; or None.
         backends: where figures go besides scalars.json: "tensorboard", "wandb", "mlflow".
-        command: the command line, for the page.
+        command: the command line, for the page and for what is said about going on.
         compile: mode of torch.compile for the net, or None.
     """
 
     device: str = "auto"
     precision: Precision | None = None
     seed: int = 0
-    launcher: str = "none"
+    launcher: str = "auto"
     resume: str | None = None
     init_from: str | None = None
     backends: Sequence[str] = ()
@@ -59,6 +61,7 @@ class Run:
         device, precision: chosen for this process.
         seed, resume, init_from, backends, command, compile: as in RunOptions.
         whole: folder of the whole run if `work_dir` is that of one of its stages; None: there are no stages.
+        identity: the run's id and the lock of its folder.
     """
 
     work_dir: Path
@@ -71,18 +74,27 @@ class Run:
     command: str = ""
     compile: str | None = None
     whole: Path | None = None
+    identity: RunIdentity = field(default_factory=RunIdentity, compare=False, repr=False)
+
+    @property
+    def id(self) -> str:
+        """Names the run in its folder, log and checkpoints; "" before its training has begun."""
+        return self.identity.id
 
 
-def start_run(work_dir: str | Path, options: RunOptions | None = None, log: str = "run") -> Run:
+def start_run(
+    work_dir: str | Path, options: RunOptions | None = None, log: str = "run", exclusive: bool = False
+) -> Run:
     """Join the processes, choose the device, seed the random generators, make the folder, start the log.
 
     Args:
         work_dir: folder of the run.
         options: what was asked for; None: the defaults.
         log: the log is appended to `work_dir`/LOG.log.
+        exclusive: keep other trainings out of the folder from now on (a training does it when it begins at the latest).
 
     Raises:
-        UserError: an option is unknown or does not fit this machine, or the folder cannot be made.
+        UserError: an option is unknown or does not fit this machine, the folder cannot be made, or it is in use.
     """
     options = options or RunOptions()
     device = join_processes(options.launcher, options.device)
@@ -91,10 +103,14 @@ def start_run(work_dir: str | Path, options: RunOptions | None = None, log: str 
     torch.manual_seed(options.seed)
     work_dir = Path(work_dir)
     make_folder(work_dir)
+    identity = RunIdentity()
+    if exclusive:
+        lock_folder(identity, work_dir)
+        identity.log_begin = (work_dir / LOG).stat().st_size if (work_dir / LOG).is_file() else 0
     start_logging(work_dir, log)
     run = Run(
         work_dir, device, options.precision or fast_precision(device), options.seed, options.resume,
-        options.init_from, options.backends, options.command, options.compile,
+        options.init_from, options.backends, options.command, options.compile, identity=identity,
     )  # fmt: skip
     facts = ", ".join(f"{k} {v}" for k, v in environment(run).items())
     logging.getLogger("resdet").info("%s", facts)
@@ -126,14 +142,35 @@ def same_classes(ours: Sequence[str], theirs: Sequence[str], where: str) -> None
     """
     if tuple(ours) == tuple(theirs):
         return
-    differing = [f"{a!r} and {b!r}" for a, b in zip_longest(ours, theirs) if a != b]
-    raise UserError(f"{where} have different classes: {differing[0]}; give both the same list, in the same order")
+    differing = first_difference(ours, theirs)
+    raise UserError(f"{where} have different classes: {differing}; give both the same list, in the same order")
+
+
+def first_difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """The first place where two lists of names differ: "'apple' and 'pear'"."""
+    return next(f"{a!r} and {b!r}" for a, b in zip_longest(ours, theirs) if a != b)
+
+
+def how_to_go_on(run: Run) -> str:
+    """What to do to go on with an interrupted run: its command line with --resume, to be pasted."""
+    if not run.command:
+        return f"go on with resume='auto' in {run.whole or run.work_dir}"
+    words: list[str] = []
+    given = False  # the word before was --resume, which a file may follow
+    for word in shlex.split(run.command):
+        if word == "--resume" or word.startswith("--resume=") or (given and not word.startswith("-")):
+            given = word == "--resume"
+            continue
+        given = False
+        words.append(word)
+    return f"go on with: {shlex.join([*words, '--resume'])}"
 
 
 def environment(run: Run) -> dict[str, str]:
-    """Device, precision, seed, process and versions by name, for the log and the page."""
+    """Run, device, precision, seed, process and versions by name, for the log and the page."""
     gpu = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else ""
     return {
+        **({"run": run.id} if run.id else {}),
         "device": gpu or f"CPU ({_processor()}, {torch.get_num_threads()} threads)",
         "precision": run.precision,
         "seed": str(run.seed),

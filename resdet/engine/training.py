@@ -1,27 +1,28 @@
 """Where a training begins, or resumes from a checkpoint.
 
 plan = Plan(images=16, optimizer=cfg.optimizer, schedule=build(cfg.schedule), loop=settings)
-training = begin(model, plan, run, metadata_of(cfg, classes, model.net.stride_on), initialize=load_pretrained)
-trained = training.train(loader_from(training.passes), validate)
+loop = begin(model, plan, run, metadata_of(cfg, classes, model.net.stride_on, ids), initialize=load_pretrained)
+trained = loop.train(loader_from(loop.passes), validate)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
-
-from torch import nn
+from pathlib import Path
+from typing import Any
 
 from resdet.engine.checkpoint import find_resume
-from resdet.engine.compiled import Net, compiled
+from resdet.engine.conditions import conditions_of, images_record
 from resdet.engine.config import Config, build_call
-from resdet.engine.loop import LoopSettings, TrainLoop, Validate
+from resdet.engine.config_text import config_text
+from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, make_folder
+from resdet.engine.run_folder import claim, lock_folder, older_run, recorded_id
 from resdet.engine.schedule import Schedule
-
-M = TypeVar("M", bound=nn.Module)
+from resdet.engine.train_state import M
+from resdet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -41,54 +42,6 @@ class Plan:
     loop: LoopSettings
 
 
-@dataclass(frozen=True)
-class Training(Generic[M]):
-    """A training that has begun: `train` runs it to its end.
-
-    Attributes:
-        model: on the run's device, initialized or restored.
-        loop: at the step where the training goes on.
-        state: the checkpoint that was resumed; None: a new training.
-    """
-
-    model: M
-    loop: TrainLoop
-    state: Mapping[str, Any] | None
-
-    @property
-    def passes(self) -> int:
-        """Forward passes done so far: where the sampler of the training images must start."""
-        return self.loop.step * self.loop.settings.accumulate
-
-    @property
-    def finished(self) -> bool:
-        """Whether the resumed checkpoint is that of the last step."""
-        return self.loop.step >= self.loop.steps
-
-    def train(
-        self,
-        batches: Iterable[Any],
-        validate: Validate | None = None,
-        net: Net | None = None,
-        dynamic: bool | None = None,
-    ) -> M:
-        """Train until the schedule's last step.
-
-        Args:
-            batches: endless, from `passes` on.
-            validate: returns figures of a model; called as `plan.loop` says.
-            net: the model's net, compiled while the training lasts if --compile asks for it.
-            dynamic: of torch.compile: True for images of many sizes.
-
-        Returns:
-            The model to keep: the moving average of the weights if the config asks for one.
-        """
-        if net is None:
-            return cast(M, self.loop(batches, validate))
-        with compiled(net, self.loop.run.compile, dynamic=dynamic):
-            return cast(M, self.loop(batches, validate))
-
-
 def begin(
     model: M,
     plan: Plan,
@@ -96,8 +49,8 @@ def begin(
     metadata: Mapping[str, Any] | None = None,
     initialize: Callable[[M], object] | None = None,
     check: Callable[[Mapping[str, Any]], None] | None = None,
-) -> Training[M]:
-    """Make the folder, resume a checkpoint or initialize the model, and set up the optimizer and the loop.
+) -> TrainLoop[M]:
+    """Lock the run's folder, resume a checkpoint or initialize the model, and set an older run in the folder aside.
 
     Args:
         model: only its parameters that require a gradient are trained.
@@ -107,29 +60,57 @@ def begin(
         initialize: loads pretrained weights into the model, while it is on the CPU; not called on a resume.
         check: called with the checkpoint before anything is restored; raises UserError to refuse it.
 
+    Returns:
+        The training, at the step where it goes on; its `train` runs it to its end.
+
     Raises:
-        UserError: the folder cannot be made, the checkpoint does not fit, or `plan.optimizer` has unknown arguments.
+        UserError: the folder cannot be made or is in use, the checkpoint does not fit, or `plan.optimizer` has unknown
+            arguments. The older run is untouched then.
     """
-    make_folder(run.work_dir)
-    state = find_resume(run.work_dir, run.resume)
+    folder = run.whole or run.work_dir
+    make_folder(folder)
+    lock_folder(run.identity, folder)
+    state = find_resume(run.work_dir, run.resume, recorded_id(run.identity, folder))
     if state is not None and check is not None:
         check(state)
     if state is None and initialize is not None:
         initialize(model)
     model.to(run.device)
     optimizer = build_call(build_sgd, plan.optimizer, model=model, images=plan.images)
-    loop = TrainLoop(model, optimizer, plan.schedule, plan.loop, run, metadata)
+    entries = {**(metadata or {}), "conditions": conditions_of(run)}
+    loop = TrainLoop(model, optimizer, plan.schedule.for_images(plan.images), plan.loop, run, entries)
     if state is not None:
         loop.resume(state)
-    return Training(model, loop, state)
+    _refuse_own_weights(run, folder)
+    claim(run.identity, folder, run.resume, state, run.command)
+    make_folder(run.work_dir)
+    return loop
 
 
-def metadata_of(cfg: Config, classes: Sequence[str], stride_on: str | None) -> dict[str, Any]:
-    """What a checkpoint says of its model: the config's text, the names of the classes, and where blocks have stride.
+def metadata_of(cfg: Config, classes: Sequence[str], stride_on: str | None, image_ids: Iterable[str]) -> dict[str, Any]:
+    """What a checkpoint says of its model: config, classes, where blocks have stride, and the images trained on.
 
     Args:
         cfg: the config of the training.
         classes: names, by label.
         stride_on: which convolution of a bottleneck block has the stride, "1x1" or "3x3" (nets/resnet.py).
+        image_ids: of the training set, in its order; a resumed training must have the same.
     """
-    return {"config": cfg.pretty_text, "classes": list(classes), "stride_on": stride_on}
+    return {
+        "config": config_text(cfg),
+        "classes": list(classes),
+        "stride_on": stride_on,
+        "images": images_record(image_ids),
+    }
+
+
+def _refuse_own_weights(run: Run, folder: Path) -> None:
+    """Refuse --init-from a file of the run that would be set aside, if a later stage reads it again."""
+    if run.id or run.resume or run.whole is None or not run.init_from:
+        return
+    path = Path(run.init_from).resolve()
+    if any(own.resolve() in (path, *path.parents) for own in older_run(folder)):
+        raise UserError(
+            f"--init-from {run.init_from} is the run's own, which a new run replaces; choose another --work-dir, or "
+            "continue with --resume"
+        )

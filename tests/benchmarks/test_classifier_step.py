@@ -40,7 +40,7 @@ def test_steps_of_a_classifier_equal_those_of_a_plain_loop_over_torchvisions_res
     batches = [
         LabelledImages(x, y, torch.arange(8), [str(i) for i in range(8)]) for x, y in zip(images, labels, strict=True)
     ]
-    TrainLoop(model, optimizer, MultiStep(STEPS, milestones=(2,)), LoopSettings(), run)(iter(batches))
+    TrainLoop(model, optimizer, MultiStep(STEPS, milestones=(2,)), LoopSettings(), run).train(iter(batches))
     plain_loop(theirs, images, labels)
 
     ours = to_torchvision(net.state_dict())

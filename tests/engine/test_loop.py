@@ -19,7 +19,7 @@ from resdet.engine.log import Scalars, clock, read_scalars
 from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.schedule import MultiStep, WarmUntil
-from resdet.errors import UserError
+from resdet.errors import Stopped, UserError
 from resdet.nets.frozen_bn import freeze_batch_norm
 from resdet.nets.resnet import ResNet
 from resdet.recipes.classification.training import train_classifier
@@ -34,13 +34,13 @@ def scale_loop(work_dir: Path, steps: int, **settings: object) -> TrainLoop:
 
 
 def test_only_losses_are_minimised(tmp_path: Path) -> None:
-    model = scale_loop(tmp_path, 4)([grey(9)] * 4)
+    model = scale_loop(tmp_path, 4).train([grey(9)] * 4)
     assert isinstance(model, Scale)
     assert model.w.item() == 2 - 4 * 0.125  # the gradient of the loss alone is 1
 
 
 def test_scalars_are_means_since_the_last_log_line(tmp_path: Path) -> None:
-    scale_loop(tmp_path, 5, log_every=2)([grey(level) for level in (10, 30, 50, 70, 90)])
+    scale_loop(tmp_path, 5, log_every=2).train([grey(level) for level in (10, 30, 50, 70, 90)])
     records = read_scalars(tmp_path / "scalars.json")
     assert [r["step"] for r in records] == [2, 4, 5]
     assert [r["iteration"] for r in records] == [2, 4, 5]
@@ -54,7 +54,7 @@ def test_scalars_are_means_since_the_last_log_line(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_names_its_images_and_saves_nothing(tmp_path: Path) -> None:
     batches = [grey(9, "fine"), grey(9, "good"), grey(0, "black"), grey(9, "late")]
     with pytest.raises(UserError, match=r"not finite .*nan.* for images black0, black1; .*optimizer\.lr") as caught:
-        scale_loop(tmp_path, 4, checkpoint_every=2)(batches)
+        scale_loop(tmp_path, 4, checkpoint_every=2).train(batches)
     assert "\n" not in str(caught.value)
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 2
     assert weight(tmp_path / "last.pth") == 1.75
@@ -62,14 +62,14 @@ def test_a_loss_that_is_not_finite_names_its_images_and_saves_nothing(tmp_path: 
 
 def test_a_loss_that_is_not_finite_does_not_reach_a_first_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="black0"):
-        scale_loop(tmp_path, 1)([grey(0, "black")])
+        scale_loop(tmp_path, 1).train([grey(0, "black")])
     assert not (tmp_path / "last.pth").exists()
 
 
 def test_clip_bounds_the_step(tmp_path: Path) -> None:
-    model = scale_loop(tmp_path, 1, clip=0.5)([grey(9)])
+    model = scale_loop(tmp_path, 1, clip=0.5).train([grey(9)])
     assert model.w.item() == pytest.approx(2 - 0.125 * 0.5, abs=1e-6)  # type: ignore[union-attr]
-    model = scale_loop(tmp_path, 1, clip=3.0)([grey(9)])
+    model = scale_loop(tmp_path, 1, clip=3.0).train([grey(9)])
     assert model.w.item() == 2 - 0.125  # type: ignore[union-attr]
 
 
@@ -80,7 +80,7 @@ def test_the_ema_is_validated_and_saved(tmp_path: Path) -> None:
         seen.append(model.w.item())  # type: ignore[union-attr]
         return {"val/w": seen[-1]}
 
-    scale_loop(tmp_path, 3, ema=0.5)([grey(9)] * 3, validate)
+    scale_loop(tmp_path, 3, ema=0.5).train([grey(9)] * 3, validate)
     average = 1.875  # w is 1.875, 1.75, 1.625; the average starts at the first
     for w in (1.75, 1.625):
         average = 0.5 * average + 0.5 * w
@@ -92,7 +92,7 @@ def test_the_ema_is_validated_and_saved(tmp_path: Path) -> None:
 def test_best_pth_has_the_highest_figure(tmp_path: Path) -> None:
     figures = iter([0.3, 0.7, math.nan, 0.5])
     loop = scale_loop(tmp_path, 4, validate_every=1, best="val/x")
-    loop([grey(9)] * 4, lambda _: {"val/x": next(figures)})
+    loop.train([grey(9)] * 4, lambda _: {"val/x": next(figures)})
     best = read_checkpoint(tmp_path / "best.pth")
     assert (best["step"], best["best"], best["figures"]) == (2, 0.7, {"val/x": 0.7})
     assert read_checkpoint(tmp_path / "last.pth")["best"] == 0.7
@@ -115,12 +115,12 @@ def test_a_run_stopped_between_two_log_lines_completes_the_line_after_resuming(t
         os.kill(os.getpid(), signal.SIGINT)
         yield from map(grey, levels[2:])
 
-    loop_in("a")(map(grey, levels))
-    with pytest.raises(UserError, match="stopped at step 3"):
-        loop_in("b")(interrupted())
+    loop_in("a").train(map(grey, levels))
+    with pytest.raises(Stopped, match="stopped at step 3"):
+        loop_in("b").train(interrupted())
     loop = loop_in("b")
     loop.resume(read_checkpoint(tmp_path / "b" / "last.pth"))
-    loop(map(grey, levels[3:]))
+    loop.train(map(grey, levels[3:]))
     assert weight(tmp_path / "a" / "last.pth") == weight(tmp_path / "b" / "last.pth")
     means = [[(r["step"], r["pixels"], r["lr"]) for r in read_scalars(tmp_path / n / "scalars.json")] for n in "ab"]
     assert means[0] == means[1]
@@ -136,26 +136,25 @@ def test_an_interrupted_run_saves_and_resumes_exactly(tmp_path: Path, ema: float
         os.kill(os.getpid(), signal.SIGINT)  # while step 3 is under way: it is finished first
         yield from map(grey, levels[2:])
 
-    scale_loop(tmp_path / "a", 6, log_every=1, ema=ema)(map(grey, levels))
-    with pytest.raises(UserError, match=r"stopped at step 3; go on with --work-dir .*b --resume"):
-        scale_loop(tmp_path / "b", 6, log_every=1, ema=ema)(interrupted())
+    scale_loop(tmp_path / "a", 6, log_every=1, ema=ema).train(map(grey, levels))
+    with pytest.raises(Stopped, match=r"stopped at step 3; go on with resume='auto' in .*b"):
+        scale_loop(tmp_path / "b", 6, log_every=1, ema=ema).train(interrupted())
     loop = scale_loop(tmp_path / "b", 6, log_every=1, ema=ema)
     loop.resume(read_checkpoint(tmp_path / "b" / "last.pth"))
     assert loop.step == 3
-    loop(map(grey, levels[3:]))
+    loop.train(map(grey, levels[3:]))
     assert weight(tmp_path / "a" / "last.pth") == weight(tmp_path / "b" / "last.pth")
     losses = [[(r["step"], r["loss"]) for r in read_scalars(tmp_path / n / "scalars.json")] for n in "ab"]
     assert losses[0] == losses[1]
 
 
 def test_a_resumed_run_follows_the_current_config(tmp_path: Path) -> None:
-    scale_loop(tmp_path, 2)([grey(9)] * 2)
+    scale_loop(tmp_path, 2).train([grey(9)] * 2)
     model = Scale()
     sgd = torch.optim.SGD(model.parameters(), lr=0.5, weight_decay=0.5)
     loop = TrainLoop(model, sgd, MultiStep(4, milestones=(3,), gamma=0.5), LoopSettings(), run_in(tmp_path))
     loop.resume(read_checkpoint(tmp_path / "last.pth"))
-    assert sgd.param_groups[0]["lr"] == 0.5
-    loop([grey(9)] * 2)
+    loop.train([grey(9)] * 2)
     w = 1.75
     for lr in (0.5, 0.25):
         w -= lr * (1 + 0.5 * w)
@@ -165,12 +164,12 @@ def test_a_resumed_run_follows_the_current_config(tmp_path: Path) -> None:
 def test_a_changed_config_is_named_and_another_seed_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loop = scale_loop(tmp_path, 2)
     loop.metadata["config"] = "a = 1\nsteps = 2\n"
-    loop([grey(9)] * 2)
+    loop.train([grey(9)] * 2)
     state = read_checkpoint(tmp_path / "last.pth")
     longer = scale_loop(tmp_path, 4)
     longer.metadata["config"] = "a = 1\nsteps = 4\n"
     longer.resume(state)
-    assert "differs from the checkpoint's and is used as it is now: - steps = 2; + steps = 4" in caplog.text
+    assert "differs from the checkpoint's and is used as it is now: steps was 2 and is 4" in caplog.text
     sgd = torch.optim.SGD(Scale().parameters(), lr=0.125)
     other = TrainLoop(Scale(), sgd, MultiStep(4), LoopSettings(), run_in(tmp_path, seed=1))
     with pytest.raises(UserError, match=r"--seed 1: the run to resume has --seed 0"):
@@ -216,7 +215,7 @@ def test_two_half_batches_accumulated_are_one_batch(tmp_path: Path) -> None:
         optimizer = build_sgd(model, lr=1e-3, images=8, reference_images=8)
         settings = LoopSettings(accumulate=accumulate, log_every=1)
         loop = TrainLoop(model, optimizer, MultiStep(2), settings, run_in(tmp_path / str(accumulate)))
-        loop(batches)
+        loop.train(batches)
         trained.append(dict(model.named_parameters()))
     start = dict(classifier().named_parameters())
     for name, parameter in trained[0].items():

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.run import Run
+from resdet.engine.schedule import MultiStep
+from resdet.engine.training import Plan, begin
 from resdet.structures import LabelledImages
 
 CPU = torch.device("cpu")
@@ -46,3 +49,10 @@ def grey(level: int, name: str = "grey", count: int = 2) -> LabelledImages:
 def weight(path: Path, key: str = "model") -> float:
     """The weight of a Scale in a checkpoint."""
     return read_checkpoint(path)[key]["w"].item()
+
+
+def begin_scale(run: Run, steps: int, metadata: object = None, **settings: object) -> TrainLoop[Scale]:
+    """Begin to train a Scale at a rate of 1/8, as the recipes begin to train their models."""
+    optimizer = {"lr": 0.125, "reference_images": 2, "momentum": 0.5, "weight_decay": 0.0}
+    plan = Plan(2, optimizer, MultiStep(steps), LoopSettings(**settings))  # type: ignore[arg-type]
+    return begin(Scale(), plan, run, metadata)  # type: ignore[arg-type]

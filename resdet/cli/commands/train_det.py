@@ -17,7 +17,9 @@ TRUNK = Path("runs/shapes_cls/last.pth")
 
 def run(args: argparse.Namespace) -> None:
     """Train, evaluate, and write figures, pictures and the page."""
-    if args.config is None and not (args.dry_run or args.init_from or args.resume or TRUNK.is_file()):
+    if args.config is None and not (
+        args.dry_run or args.init_from or args.resume or args.print_config or TRUNK.is_file()
+    ):
         raise UserError(
             f"the embedded set's trunk, {TRUNK}, is not there: run 'resdet train-cls' first, about a minute"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from resdet.cli.arguments.train_cls import DEFAULT_CONFIG as CLASSIFIER_CONFIG
 from resdet.cli.arguments.train_loc import DEFAULT_CONFIG
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import config_and_run, end_dry_run, run_options
+from resdet.cli.common.run import command_line, config_and_run, end_dry_run, run_options
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
@@ -20,7 +20,7 @@ from resdet.recipes.sections import load_config
 
 def run(args: argparse.Namespace) -> None:
     """Train, test, and write figures, pictures and the page."""
-    if args.config is None and not (args.dry_run or args.init_from):
+    if args.config is None and not (args.dry_run or args.init_from or args.print_config):
         _train_classifier(args)
     cfg, started = config_and_run(args, DEFAULT_CONFIG)
     figures = train_localizer(cfg, started)
@@ -39,5 +39,6 @@ def _train_classifier(args: argparse.Namespace) -> None:
     last = Path(load_config(DEFAULT_CONFIG).init_from)
     if last.is_file() and "precise_bn" in read_checkpoint(last):
         return
-    started = start_run(last.parent, run_options(args, resume="auto"))
+    options = run_options(args, resume="auto", command=command_line(args, last.parent))
+    started = start_run(last.parent, options, exclusive=True)
     train_classifier(load_config(CLASSIFIER_CONFIG), started)

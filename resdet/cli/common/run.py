@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import tempfile
@@ -12,9 +13,14 @@ from typing import Any
 from resdet.cli.common.config import config_of
 from resdet.dry_run.shrink import make_small, refuse_other_folders
 from resdet.engine.config import Config
+from resdet.engine.config_text import config_text
 from resdet.engine.distributed import is_main_process
+from resdet.engine.launchers import launcher_of
+from resdet.engine.log import log_to_file
 from resdet.engine.run import Run, RunOptions, start_run
 from resdet.errors import UserError
+from resdet.weights.read import find_weights, split_origin
+from resdet.weights.zoo import find
 
 
 def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Config, Run]:
@@ -28,16 +34,21 @@ def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Confi
     work_dir = folder_of_run(args, default_config)
     if args.dry_run:
         refuse_other_folders(work_dir)
+    init_from = None if args.dry_run else args.init_from or cfg.get("init_from")
+    if init_from and not args.resume:
+        find_weights(init_from)  # before any annotation is read
     options = run_options(
         args,
         resume=args.resume,
-        init_from=None if args.dry_run else args.init_from or cfg.get("init_from"),
+        init_from=init_from,
         backends=() if args.dry_run else cfg.get("log_backends", ()),
-        command=command_line(),
+        command=command_line(args, work_dir),
         compile=args.compile,
     )
-    run = start_run(work_dir, options)
-    return make_small(cfg, work_dir / "data") if args.dry_run else cfg, run
+    run = start_run(work_dir, options, exclusive=True)
+    cfg = make_small(cfg, work_dir / "data") if args.dry_run else cfg
+    log_to_file(f"config:\n{config_text(cfg)}")
+    return cfg, run
 
 
 def run_options(args: argparse.Namespace, **more: Any) -> RunOptions:
@@ -45,10 +56,24 @@ def run_options(args: argparse.Namespace, **more: Any) -> RunOptions:
     return RunOptions(args.device, args.precision, args.seed, args.launcher, **more)
 
 
-def command_line() -> str:
-    """This program's command line, as it could be typed again."""
-    program = Path(sys.argv[0]).name
-    return shlex.join(["resdet" if program == "__main__.py" else program, *sys.argv[1:]])
+def command_line(args: argparse.Namespace, work_dir: Path) -> str:
+    """The command that was given, to be typed again: for the page, and to go on with the run.
+
+    Args:
+        args: the parsed arguments; `words` has the subcommand and its arguments as they were given.
+        work_dir: folder of the run, added for a dry run, whose folder has a new name each time.
+    """
+    subcommand, *words = args.words
+    if args.dry_run and args.work_dir is None:
+        words = ["--work-dir", str(work_dir), *words]
+    script = Path(sys.argv[0])
+    is_script = script.parent.name == "tools" and script.suffix == ".py"
+    alone = ["python", str(script)] if is_script else ["resdet", subcommand]
+    if launcher_of(args.launcher) != "pytorch" or os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+        return shlex.join([*alone, *words])
+    program = [str(script)] if is_script else ["-m", "resdet", subcommand]
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return shlex.join(["torchrun", "--standalone", "--nproc-per-node", processes, *program, *words])
 
 
 def folder_of_run(args: argparse.Namespace, default_config: str) -> Path:
@@ -64,7 +89,7 @@ def folder_of_run(args: argparse.Namespace, default_config: str) -> Path:
         raise UserError(f"--init-from {args.init_from} does not fit a dry run's narrow net; leave one of the two out")
     if args.work_dir:
         return Path(args.work_dir)
-    if args.launcher != "none":
+    if launcher_of(args.launcher) != "none":
         raise UserError("--dry-run of several processes needs --work-dir, a folder that all of them see")
     return Path(tempfile.mkdtemp(prefix=f"{name}-dry-run-"))
 
@@ -76,22 +101,14 @@ def end_dry_run(args: argparse.Namespace, folder: Path) -> None:
 
 
 def folder_of(checkpoint: Path) -> Path:
-    """The folder of a checkpoint, where a test's log goes.
+    """The folder of a file of weights, where a test's log goes; a temporary one for weights that are downloaded.
 
     Raises:
         UserError: there is no such file.
     """
-    if not checkpoint.is_file():
+    name = split_origin(str(checkpoint))[1]
+    if (published := find(name)) is not None:
+        return Path(tempfile.mkdtemp(prefix=f"{published.place.stem}-"))
+    if not Path(name).is_file():
         raise UserError(f"{checkpoint}: no such checkpoint; train one, or give the path of last.pth in a run")
-    return checkpoint.parent
-
-
-def folder_of_weights(weights: Path) -> Path:
-    """The folder of a weights file; a temporary one for a name that torchvision downloads.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    if weights.parent == Path() and not weights.exists():
-        return Path(tempfile.mkdtemp(prefix=f"{weights.name}-"))
-    return folder_of(weights)
+    return Path(name).parent

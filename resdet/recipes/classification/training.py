@@ -25,9 +25,9 @@ from resdet.data.sampling import TrainSampler
 from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import get_rank, get_world_size, images_per_pass, is_main_process
-from resdet.engine.loop import LoopSettings
+from resdet.engine.loop import LoopSettings, TrainLoop
 from resdet.engine.run import Run, same_classes
-from resdet.engine.training import Plan, Training, begin, metadata_of
+from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
 from resdet.recipes.classification.build import build_data, build_net
@@ -57,20 +57,21 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     data = build_data(cfg)
     _check_sets(data)
     settings, statistics = build_call(LoopSettings, cfg.loop), build_call(PreciseBN, cfg.get("precise_bn", {}))
-    training = _begin(cfg, data, settings, run)
+    loop = _begin(cfg, data, settings, run)
     results: list[Answers] = []
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        results[:] = [test_classifier(cast(Classifier, model), data, run)]
-        return results[0].figures()
+    def validate(model: nn.Module, images: int = 0) -> dict[str, float]:
+        answers = test_classifier(cast(Classifier, model), data, run, images)
+        if not images:
+            results[:] = [answers]
+        return answers.figures()
 
     sampler = TrainSampler(
         len(_train_set(data)), images_per_pass(data.images, settings.accumulate), run.seed,
-        rank=get_rank(), world=get_world_size(), start=training.passes,
+        rank=get_rank(), world=get_world_size(), start=loop.passes,
     )  # fmt: skip
-    complete = training.finished and (training.state or {}).get("bn_statistics") == asdict(statistics)
-    trained = training.train(data.training(sampler, run.device), validate, training.model.net)
-    loop = training.loop
+    complete = loop.finished and loop.state.get("bn_statistics") == asdict(statistics)
+    trained = loop.train(data.training(sampler, run.device), validate, loop.model.net)
     if statistics.images and not complete:
         count = compute_precise_bn(statistics, trained, data, run)
         loop.metadata |= {"precise_bn": count, "bn_statistics": asdict(statistics)}
@@ -97,7 +98,7 @@ def _check_sets(data: Data) -> None:
         )
 
 
-def _begin(cfg: Config, data: Data, settings: LoopSettings, run: Run) -> Training[Classifier]:
+def _begin(cfg: Config, data: Data, settings: LoopSettings, run: Run) -> TrainLoop[Classifier]:
     """Begin or resume; the fully connected layer keeps its random weights if those of --init-from have none."""
 
     def load_pretrained(model: Classifier) -> None:
@@ -106,8 +107,9 @@ def _begin(cfg: Config, data: Data, settings: LoopSettings, run: Run) -> Trainin
 
     net = build_net(cfg, data)
     model = Classifier(net, build(cfg.get("augment"))).to(memory_format=torch.channels_last)
-    plan = Plan(data.images, cfg.optimizer, build(cfg.schedule), settings)
-    return begin(model, plan, run, metadata_of(cfg, _train_set(data).classes, net.stride_on), load_pretrained)
+    plan, train = Plan(data.images, cfg.optimizer, build(cfg.schedule), settings), _train_set(data)
+    ids = [train.image_id(i) for i in range(len(train))]
+    return begin(model, plan, run, metadata_of(cfg, train.classes, net.stride_on, ids), load_pretrained)
 
 
 def _line(figures: dict[str, float]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -25,31 +24,16 @@ from resdet.engine.config import Config, build_call, require
 from resdet.engine.distributed import images_per_pass, is_main_process
 from resdet.engine.loop import Validate
 from resdet.engine.run import Run
-from resdet.engine.schedule import Schedule
 from resdet.engine.training import Plan
 from resdet.errors import UserError
 from resdet.recipes.detection.score import Evaluation
 from resdet.recipes.detection.trainer import DetectorTraining
-from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
+from resdet.recipes.section_types import Step
+from resdet.recipes.stages import publish_checkpoints, run_of_stage
 from resdet.structures import Batch
 
 FOLDERS = ("1_rpn", "2_head", "3_rpn", "4_head")
 logger = logging.getLogger("resdet")
-
-
-@dataclass(frozen=True)
-class Step:
-    """How the RPN (steps 1 and 3) or the Fast R-CNN head (2 and 4) is trained: `alternating.rpn`, `alternating.head`.
-
-    Args:
-        images: images per optimizer step, over all processes and accumulated passes.
-        reference_images: images per step that `optimizer.lr` is meant for; the rate is scaled by their ratio.
-        schedule: number of steps, and the learning rate at each.
-    """
-
-    images: int
-    reference_images: int
-    schedule: Schedule
 
 
 class _Proposer:
@@ -89,8 +73,6 @@ def train_alternating(cfg: Config, run: Run) -> Evaluation:
         images_per_pass(_step(cfg, part).images, job.settings.accumulate, f"alternating.{part}.images")
     runs = [run_of_stage(run, name) for name in FOLDERS]
 
-    if run.resume is None:
-        forget_checkpoints(runs)
     first = job.new_model()
     first = _train_step(job, runs[0], first, "rpn", _trunk_of(first), job.load_pretrained)
     second = job.new_model()

@@ -15,7 +15,8 @@ from torch import nn
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.loading import detection_loader
 from resdet.data.detection.settings import DetectionData
-from resdet.data.sampling import TrainSampler, aspect_groups
+from resdet.data.detection.splitting import subset
+from resdet.data.sampling import TrainSampler, aspect_groups, spread_evenly
 from resdet.data.transforms import build_augmentation
 from resdet.detection.context import with_context_columns
 from resdet.detection.faster_rcnn import FasterRCNN
@@ -122,24 +123,30 @@ class DetectorTraining:
         Returns:
             The model to keep: the moving average of the weights if the config asks for one.
         """
-        metadata = metadata_of(self.cfg, self.train_set.classes, model.stride_on)
-        training = begin(model, plan, run, metadata, initialize)
-        return training.train(self.batches(plan.images, training.passes), validate, model.net, dynamic=True)
+        metadata = metadata_of(self.cfg, self.train_set.classes, model.stride_on, self.train_set.table.ids.tolist())
+        loop = begin(model, plan, run, metadata, initialize)
+        return loop.train(self.batches(plan.images, loop.passes), validate, model.net, dynamic=True)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, images: int = 0) -> dict[str, float]:
         """Detect in the test set and compute the AP by the config's rule.
 
         The main process scores; all processes get the result.
+
+        Args:
+            model: the detector.
+            images: size of a sample, spread evenly; 0: the whole set, whose results are kept.
 
         Returns:
             Figures for the log, "val/mAP50" first, in 0..1.
         """
         data = self.data
+        test = subset(data.test, spread_evenly(len(data.test), images)) if images else data.test
         inference = Inference([cast(FasterRCNN, model)], self.testing, data.resizer.short)
-        detections = detect_all(inference, data.test, data.resizer, self.run, data.test_images, data.workers)
-        own = [score(detections, data.test, data.method)] if is_main_process() else []
+        detections = detect_all(inference, test, data.resizer, self.run, data.test_images, data.workers)
+        own = [score(detections, test, data.method)] if is_main_process() else []
         evaluation: Evaluation = gather_objects(own)[0]
-        self.results = evaluation, detections
+        if not images:
+            self.results = evaluation, detections
         return evaluation.logged
 
     def finish(self, model: FasterRCNN, curves: Sequence[tuple[str, Run]]) -> Evaluation:

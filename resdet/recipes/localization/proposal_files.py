@@ -169,9 +169,3 @@ class ProposalFiles:
             raise UserError(f"{path} cannot be written: {error.strerror}; finished parts are kept") from error
         finally:
             partial.unlink(missing_ok=True)
-
-
-def forget_proposals(folder: Path) -> None:
-    """Remove the cache in a folder, if there is one; other files stay. Call it in one process only."""
-    for path in (folder / MANIFEST, *folder.glob("part-*.npz"), *(folder / f"{name}.npy" for name in ARRAYS)):
-        path.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from torch import nn
 
 from resdet.data.localization.regions import RegionSampler, region_loader
 from resdet.data.localization.settings import LocalizationData
-from resdet.data.sampling import StepShare
+from resdet.data.sampling import StepShare, spread_evenly
 from resdet.engine.config import Config
 from resdet.engine.distributed import get_rank, get_world_size, images_per_pass
 from resdet.engine.loop import LoopSettings
@@ -99,24 +99,32 @@ class RCNNStage:
         model = build_rcnn(self.cfg, classes)
         optimizer = {**self.cfg.optimizer, **self.section.optimizer}
         plan = Plan(self.section.images, optimizer, self.section.schedule, self.settings)
-        metadata = {**metadata_of(self.cfg, classes, model.stride_on), "proposals": digest}
-        training = begin(model, plan, run, metadata, lambda model: initialise_net(model, run.init_from), check)
+        metadata = {**metadata_of(self.cfg, classes, model.stride_on, train.ids), "proposals": digest}
+        loop = begin(model, plan, run, metadata, lambda model: initialise_net(model, run.init_from), check)
         sampler = RegionSampler(
             train, proposals, self.section.images, run.seed, model.settings,
-            StepShare(self.settings.accumulate, get_rank(), get_world_size()), start=training.loop.step,
+            StepShare(self.settings.accumulate, get_rank(), get_world_size()), start=loop.step,
         )  # fmt: skip
         pin = run.device.type == "cuda"
         loader = region_loader(train, sampler, self.data.workers, pin, self.data.skip_unreadable)
-        trained = training.train(loader, partial(self.validate, rpn, run), model.net)
-        self.figures = training.loop.figures  # if the stage was finished, from its checkpoint
+        trained = loop.train(loader, partial(self.validate, rpn, run), model.net)
+        self.figures = loop.figures  # if the stage was finished, from its checkpoint
         return trained
 
-    def validate(self, rpn: Localizer, run: Run, model: nn.Module) -> dict[str, float]:
-        """Localization error of the true class's rescored box on the test set, in percent."""
-        truth = self.data.test.truth()
+    def validate(self, rpn: Localizer, run: Run, model: nn.Module, images: int = 0) -> dict[str, float]:
+        """Localization error of the true class's rescored box on the test set, in percent.
+
+        Args:
+            rpn: proposes in the test images.
+            run: of this stage.
+            model: the R-CNN.
+            images: size of a sample of the test set, spread evenly; 0: the whole set.
+        """
+        test = self.data.test.subset(spread_evenly(len(self.data.test), images)) if images else self.data.test
+        truth = test.truth()
         labels, rcnn = truth.labels[:, None], cast(LocalizationRCNN, model)
         settings = RescoreSettings(self.section.combine, self.data.vote, workers=self.data.workers)
-        found = rescore_all([rpn], [rcnn], self.data.test, labels, self._spec(), run, settings)
+        found = rescore_all([rpn], [rcnn], test, labels, self._spec(), run, settings)
         return {FIGURE: localization_error(Guesses(labels, found.boxes), truth).localization}
 
     def _spec(self) -> ProposalSpec:

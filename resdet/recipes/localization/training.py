@@ -10,15 +10,13 @@ folder in the run's, with scalars.json and last.pth; --resume continues a killed
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import nn
 
 from resdet.data.localization.settings import LocalizationData
-from resdet.data.sampling import TrainSampler
-from resdet.engine.checkpoint import LAST, PREVIOUS
+from resdet.data.sampling import TrainSampler, spread_evenly
 from resdet.engine.config import Config, build, build_call
 from resdet.engine.distributed import get_rank, get_world_size, images_per_pass, is_main_process
 from resdet.engine.loop import LoopSettings
@@ -36,15 +34,14 @@ from resdet.recipes.localization.build import (
 )
 from resdet.recipes.localization.inference import InferenceMode, LocalizedBoxes, localize_all
 from resdet.recipes.localization.page import write_localizer_page
-from resdet.recipes.localization.proposal_files import ProposalCache, forget_proposals
+from resdet.recipes.localization.proposal_files import ProposalCache
 from resdet.recipes.localization.rcnn_build import has_rcnn
 from resdet.recipes.localization.rcnn_training import RCNNStage
-from resdet.recipes.stages import forget_checkpoints, publish_checkpoints, run_of_stage
+from resdet.recipes.stages import publish_checkpoints, run_of_stage
 
 FIGURE = "test/localization_error"  # in percent; of the true class's box by the centre crop
 RPN, REGRESSION = "1_rpn", "1_regression"  # folders of the first stage
 PROPOSALS, RCNN = "2_proposals", "3_rcnn"  # folders of the R-CNN's stages
-BEST = "best.pth"  # written if the config sets loop.best
 
 
 @dataclass(frozen=True)
@@ -86,21 +83,16 @@ class LocalizerTraining:
     def train(self, run: Run) -> None:
         """The first stage: train the localizer in `run.work_dir`, or resume there, and validate it."""
         cfg, classes = self.cfg, self.data.test.classes
-
-        def load_pretrained(model: Localizer) -> None:
-            initialise_net(model, run.init_from)
-            if run.resume is None:  # not earlier: an error in the config or the weights must not cost an older run
-                forget_older_run(self.run)
-
+        assert self.data.train is not None
         model = build_localizer(cfg, classes)
         plan = Plan(self.data.images, cfg.optimizer, build(cfg.schedule), self.settings)
-        training = begin(model, plan, run, metadata_of(cfg, classes, model.stride_on), load_pretrained)
-        assert self.data.train is not None
+        metadata = metadata_of(cfg, classes, model.stride_on, self.data.train.ids)
+        loop = begin(model, plan, run, metadata, lambda model: initialise_net(model, run.init_from))
         sampler = TrainSampler(
             len(self.data.train), images_per_pass(self.data.images, self.settings.accumulate), run.seed,
-            rank=get_rank(), world=get_world_size(), start=training.passes,
+            rank=get_rank(), world=get_world_size(), start=loop.passes,
         )  # fmt: skip
-        self.model = training.train(self.data.training(sampler, run.device), self.validate, model.net)
+        self.model = loop.train(self.data.training(sampler, run.device), self.validate, model.net)
         if self.found is None:  # resumed after the last step
             self.validate(self.model)
 
@@ -118,14 +110,23 @@ class LocalizerTraining:
         self.rcnn.train(self.model, self.proposals, run)
         self.figures |= self.rcnn.figures
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Localization error of the true class's box by the centre crop on the test set, in percent."""
-        truth = self.data.test.truth()
+    def validate(self, model: nn.Module, images: int = 0) -> dict[str, float]:
+        """Localization error of the true class's box by the centre crop on the test set, in percent.
+
+        Args:
+            model: the localizer.
+            images: size of a sample of the test set, spread evenly; 0: the whole set, whose results are kept.
+        """
+        data = self.data
+        if images:
+            data = replace(data, test=data.test.subset(spread_evenly(len(data.test), images)))
+        truth = data.test.truth()
         labels = truth.labels[:, None]
-        self.found = localize_all([cast(Localizer, model.eval())], self.data, self.run, labels, InferenceMode())
-        error = localization_error(Guesses(labels, self.found.boxes[0]), truth).localization
-        self.figures = {FIGURE: error}
-        return self.figures
+        found = localize_all([cast(Localizer, model.eval())], data, self.run, labels, InferenceMode())
+        figures = {FIGURE: localization_error(Guesses(labels, found.boxes[0]), truth).localization}
+        if not images:
+            self.found, self.figures = found, figures
+        return figures
 
 
 def stages_of(job: LocalizerTraining) -> list[Stage]:
@@ -136,26 +137,11 @@ def stages_of(job: LocalizerTraining) -> list[Stage]:
     return stages
 
 
-def forget_older_run(run: Run) -> None:
-    """Remove the checkpoints and proposals of an older run in the folder, so that none is taken for the new run's."""
-    folders = _folders(run)
-    if is_main_process():
-        forget_proposals(run.work_dir / PROPOSALS)
-        for folder in folders:
-            (folder.work_dir / BEST).unlink(missing_ok=True)
-    forget_checkpoints(folders)
-
-
-def _folders(run: Run) -> list[Run]:
-    """The run's folder and the folders of all possible stages."""
-    return [run, *(run_of_stage(run, name) for name in (RPN, REGRESSION, PROPOSALS, RCNN))]
-
-
 def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
     """Run all stages and write the page. Returns the errors of the validations in percent.
 
     The first stage's last.pth is also copied to the run's folder: evaluation takes it as --checkpoint, and
-    3_rcnn/last.pth as --rcnn. Without --resume, checkpoints and proposals of an older run in the folder are removed.
+    3_rcnn/last.pth as --rcnn.
 
     Args:
         cfg: a localizer's config.
@@ -166,8 +152,6 @@ def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
     """
     if run.resume not in (None, "auto"):
         raise UserError(f"--resume {run.resume}: give --resume alone, each stage of a localizer has its own checkpoint")
-    if run.resume is None:
-        _refuse_own_weights(run)
     job = LocalizerTraining(cfg, run)
     stages = stages_of(job)
     runs = [run_of_stage(run, stage.folder) for stage in stages]
@@ -180,13 +164,3 @@ def train_localizer(cfg: Config, run: Run) -> dict[str, float]:
         refined = None if job.rcnn is None else job.rcnn.error
         write_localizer_page(cfg, run, job.data.test, job.found, trained, refined)
     return job.figures
-
-
-def _refuse_own_weights(run: Run) -> None:
-    """Refuse --init-from a checkpoint of this run: a new run replaces it, but the last stage reads it again."""
-    own = {(folder.work_dir / name).resolve() for folder in _folders(run) for name in (LAST, PREVIOUS, BEST)}
-    if run.init_from and Path(run.init_from).resolve() in own:
-        raise UserError(
-            f"--init-from {run.init_from} is the run's own, which a new run replaces; choose another --work-dir, or "
-            "continue with --resume"
-        )

@@ -94,7 +94,7 @@ def test_a_run_killed_in_its_third_step_ends_with_the_same_bits(config: Path, fi
     assert changed(weights(finished), weights(tmp_path)) == set()
 
 
-def test_a_new_run_in_an_older_runs_folder_removes_its_steps(config: Path, tmp_path: Path) -> None:
+def test_a_new_run_in_an_older_runs_folder_sets_its_steps_aside(config: Path, tmp_path: Path) -> None:
     arguments = [str(config), "--work-dir", str(tmp_path), *ON_CPU]
     short = ["--cfg-options", "alternating.rpn.schedule.steps=2", "alternating.head.schedule.steps=2"]
     train_det([*arguments, *short])
@@ -102,6 +102,9 @@ def test_a_new_run_in_an_older_runs_folder_removes_its_steps(config: Path, tmp_p
     with pytest.raises(SystemExit):  # a NaN ends it in the first step
         train_det([*arguments, *short, "optimizer.lr=1e30"])
     assert not (tmp_path / "2_head/last.pth").exists()
+    (older,) = (tmp_path / "older").iterdir()
+    assert not changed(old, weights(older, "2_head"))
+    assert {"last.pth", "page.html", "4_head"} <= {path.name for path in older.iterdir()}
     train_det([*arguments, "--resume", *short, "optimizer.lr=0.01"])
     assert changed(old, weights(tmp_path, "2_head"))
 
@@ -130,4 +133,4 @@ def test_user_errors_are_one_line(config: Path, finished: Path, capsys: pytest.C
     assert "alternating.head.images=3 cannot be divided by 2" in error
     assert not (finished.parent / "new/1_rpn").exists()
     arguments = [config, "--work-dir", finished, *ON_CPU, "--cfg-options", "alternating.rpn.image=1"]
-    assert "'image' is not in" in error_line(train_det, arguments, capsys)
+    assert "there is no 'image' (did you mean images?)" in error_line(train_det, arguments, capsys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from dataclasses import replace
@@ -100,7 +101,8 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_bits(
             call(train_loc, *command)
     error = capsys.readouterr().err
     if where == "3_rcnn stopped":
-        assert (caught.value.code, f"stopped at step 4; go on with --work-dir {run} --resume" in error) == (2, True)
+        again = shlex.join(["resdet", "train-loc", *map(str, command), "--resume"])
+        assert (caught.value.code, f"stopped at step 4; go on with: {again}\n" in error) == (143, True)
     else:
         assert (caught.value.code, error) == (130, "interrupted\n")
 
@@ -179,7 +181,7 @@ def test_stages_of_another_localizer_are_refused(
     assert read_checkpoint(run / "3_rcnn/last.pth")["step"] == 6
 
 
-def test_a_run_without_the_stage_removes_the_one_of_an_older_run(
+def test_a_run_without_the_stage_sets_that_of_an_older_run_aside(
     rcnn_config: Path, loc_config: Path, rcnn_run: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -188,6 +190,7 @@ def test_a_run_without_the_stage_removes_the_one_of_an_older_run(
     assert not list(run.glob("3_rcnn/*.pth"))
     assert not list(run.glob("2_proposals/*.np[yz]"))
     assert sorted(path.name for path in run.glob("*.pth")) == ["last.pth"]
+    assert len(list(run.glob("older/*/3_rcnn/last.pth"))) == 1
     call(train_loc, rcnn_config, "--work-dir", run, *ON_CPU, "--resume")  # it adds stages of its own
     digest = weights_digest([load_localizer(load_config(rcnn_config), ["n01", "n02"], run / "last.pth")])
     assert read_checkpoint(run / "3_rcnn/last.pth")["proposals"] == digest

@@ -1,4 +1,4 @@
-"""Check every entry and image of data sets in COCO's format and report all problems; the reader stops at the first.
+"""Check every record and image of data sets in COCO's format and report all problems; the reader stops at the first.
 
 for problem in check_coco("data/mine", [("photos", "labels.json")]):
     print(problem.text)
@@ -7,18 +7,40 @@ for problem in check_coco("data/mine", [("photos", "labels.json")]):
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from resdet.data.detection.coco import folder_and_file
-from resdet.data.detection.coco_file import EntryReader, read_content
-from resdet.data.images import read_image
+from resdet.data.detection.coco_file import not_listed
+from resdet.data.detection.coco_records import (
+    Category,
+    Content,
+    Image,
+    Object,
+    category_values,
+    image_values,
+    object_id,
+    object_values,
+    read_content,
+    record_name,
+)
+from resdet.data.detection.coco_table import image_path
+from resdet.data.detection.coco_values import Id, MalformedError, same_id
+from resdet.data.text_files import is_folder, quoted
 from resdet.errors import UserError
-from resdet.inspection.problem import Problem, check_box
+from resdet.inspection.problem import Problem, check_boxes, decoded_sizes
+
+R = TypeVar("R", Category, Image, Object)
+T = TypeVar("T")
+
+
+class _Object(NamedTuple):
+    where: str  # file and object
+    box: list[float]  # x, y, width, height
+    kind: tuple[Id, bool]  # category and crowd flag
 
 
 def check_coco(root: str | Path, splits: Sequence[str | tuple[str, str]], annotated: bool = True) -> Iterator[Problem]:
@@ -33,59 +55,95 @@ def check_coco(root: str | Path, splits: Sequence[str | tuple[str, str]], annota
     for split in splits:
         folder, file = folder_and_file(Path(root), split)
         try:
-            content = read_content(file, annotated) if file.is_file() else None
+            content = read_content(file, annotated)
         except UserError as error:
             yield Problem(str(error), True)
             continue
-        if content is None:
-            yield Problem(f"{file}: no such file; check the root and the name of the set", True)
-            continue
-        if not folder.is_dir():
+        if not is_folder(folder):
             yield Problem(f"{folder}: no such folder; put the images there", True)
             continue
-        yield from _check_content(folder, file, content)
+        yield from _check_content(Path(root), folder, file, content)
 
 
-def _check_content(folder: Path, file: Path, content: dict[str, Any]) -> Iterator[Problem]:
-    reader = EntryReader(file)
-    categories: list[int] = []
-    try:
-        categories, _ = reader.categories(content["categories"])
-        reader.refuse_repeated(content["images"], "image")
-        reader.refuse_repeated(content["annotations"], "annotation")
-    except UserError as error:
-        yield Problem(str(error), True)
-    listed = set()
-    for item in content["images"]:
-        with suppress(UserError):  # reported below
-            listed.add(reader.number(item, "id", "image"))
-    boxes: dict[int, list[tuple[Any, list[float], np.ndarray]]] = defaultdict(list)
-    for item in content["annotations"]:
+def _check_content(root: Path, folder: Path, file: Path, content: Content) -> Iterator[Problem]:
+    problems: list[Problem] = []
+    categories = _values(file, content.categories or [], category_values, problems)
+    images = _values(file, content.images or [], image_values, problems)
+    objects = content.annotations or []
+    found = _values(file, objects, object_values, problems)
+    _check_repeated(file, "categories", [value[0] for _, value in categories], problems)
+    _check_repeated(file, "images", [value[0] for _, value in images], problems)
+    ids = [_object_id(item) for item in objects]
+    _check_repeated(file, "annotations", [value for value in ids if value is not None], problems)
+    if len(found) == len(objects) and found and all(crowd for _, (*_, crowd) in found):
+        text = f"{file}: all objects are marked as crowds: nothing is learned from them; correct 'iscrowd'"
+        problems.append(Problem(text, False))
+    listed = {same_id(value[0]) for _, value in images}
+    classes = {same_id(value[0]) for _, value in categories}
+    own: dict[Id, list[_Object]] = defaultdict(list)
+    for row, (image, category, box, _, crowd) in found:
+        where = f"{file}: {record_name(objects[row], row)}"
+        unknown = same_id(image) not in listed
+        if unknown or same_id(category) not in classes:
+            key, value = ("image_id", image) if unknown else ("category_id", category)
+            problems.append(Problem(f"{where} {not_listed(key, value)}", True))
+        else:
+            own[same_id(image)].append(_Object(where, box, (same_id(category), crowd)))
+    yield from problems
+    paths: list[Path] = []
+    known = []  # what the file says of each of the paths
+    for row, (number, name, size) in images:
+        where = f"{file}: {record_name((content.images or [])[row], row)}"
         try:
-            image, _, corners = reader.object(item, listed, categories)
-            boxes[image].append((item.get("id", ""), item["bbox"], np.array(corners)))
+            paths.append(Path(image_path(root, folder, where, name)))
+            known.append((where, size, own[same_id(number)]))
         except UserError as error:
             yield Problem(str(error), True)
-    for item in content["images"]:
+    for (path, decoded), (where, size, boxes) in zip(decoded_sizes(paths), known, strict=True):
+        yield from _check_image(path, decoded, where, size, boxes)
+
+
+def _values(file: Path, records: Sequence[R], values: Callable[[R], T], problems: list[Problem]) -> list[tuple[int, T]]:
+    """Place and values of each record; malformed ones are added to `problems`."""
+    found = []
+    for row, record in enumerate(records):
         try:
-            number, name, size = reader.image(item)
-        except UserError as error:
-            yield Problem(str(error), True)
-            continue
-        yield from _check_image(folder / name, file, number, size)
-        for label, written, box in boxes[number]:
-            shown = " ".join(f"{v:g}" for v in written)
-            problem = check_box(f"{file}: annotation {label}", box, shown, size)
-            if problem is not None:
-                yield problem
+            found.append((row, values(record)))
+        except MalformedError as error:
+            problems.append(Problem(f"{file}: {record_name(record, row)} {error}; correct it", True))
+    return found
 
 
-def _check_image(path: Path, file: Path, number: int, size: tuple[int, int]) -> Iterator[Problem]:
+def _check_repeated(file: Path, what: str, ids: Sequence[Id], problems: list[Problem]) -> None:
+    seen: set[Id] = set()
+    for value in ids:
+        if same_id(value) in seen:
+            problems.append(Problem(f"{file}: two {what} have the id {quoted(value)}; renumber them", True))
+        seen.add(same_id(value))
+
+
+def _object_id(item: Object) -> Id | None:
     try:
-        height, width = read_image(path).shape[:2]
-    except UserError as error:
-        yield Problem(str(error), True)
-        return
-    if (height, width) != size:
-        text = f"{file}: image {number} says {size[1]}x{size[0]} but {path.name} is {width}x{height}"
+        return object_id(item)
+    except MalformedError:
+        return None
+
+
+def _check_image(
+    path: Path, found: tuple[int, int] | Problem, where: str, size: tuple[int, int], objects: Sequence[_Object]
+) -> Iterator[Problem]:
+    """Compare what was found at the path, and the boxes, with the size that the file says, (0, 0) for none."""
+    if isinstance(found, Problem):
+        yield found
+        if size == (0, 0):
+            return
+    elif size == (0, 0):
+        size = found
+        yield Problem(f"{where}: no image size; it is read from the image, {size[1]}x{size[0]}", False)
+    elif size != found:
+        text = f"{where} says {size[1]}x{size[0]} but {path.name} is {found[1]}x{found[0]}"
         yield Problem(f"{text}; correct the file or the image's rotation", True)
+    boxes = np.array([item.box for item in objects]).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    shown = [" ".join(f"{v:g}" for v in item.box) for item in objects]
+    yield from check_boxes(lambda k: objects[k].where, boxes, [item.kind for item in objects], shown, size)

@@ -1,4 +1,4 @@
-"""COCO's twelve metrics (cocodataset.org, "Detection Evaluation"), computed by pycocotools.
+"""COCO's twelve metrics (cocodataset.org, "Detection Evaluation"), computed by hotcoco, bit by bit as pycocotools does.
 
 result = evaluate_coco(instances_of(dataset), detections)
 result.figures["AP"], result.figures["AP50"]        # in 0..1; the paper's mAP@[.5,.95] and mAP@.5
@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from hotcoco import COCO, COCOeval
 
 from resdet.metrics.flat import Array, FlatDetections
 from resdet.metrics.precision_recall import ClassResult
@@ -29,19 +27,33 @@ FIGURES = (
 
 @dataclass
 class Instances:
-    """Ground truth in COCO's format, and the ids that it uses for our images and labels."""
+    """Ground truth of N images and K classes: G objects."""
 
-    content: dict[str, Any]  # with the lists `images`, `annotations` and `categories`, as in COCO's files
-    image_numbers: Array  # int64 [N], the id in `content` of each image of the data set; other images are ignored
-    category_ids: Array  # int64 [K], the id in `content` of each label
+    order: Array  # int64 [N], rank of each image: of equal scores that of the first image in this order counts first
+    num_classes: int
+    image: Array  # int64 [G], 0..N-1
+    label: Array  # int64 [G], 0..K-1
+    box: Array  # float64 [G, 4], x, y, width, height
+    area: Array  # float64 [G], which decides whether an object is small, medium or large
+    crowd: Array  # bool [G], neither hit nor missed
+
+
+@dataclass
+class CocoDetections(FlatDetections):
+    """Detections of a results file, with its widths and heights.
+
+    x2 - x1 differs from the width that is written there by rounding, which decides where an IoU equals a threshold.
+    """
+
+    size: Array  # float64 [D, 2], width and height
 
 
 @dataclass
 class CocoResult:
-    """pycocotools' metrics, in 0..1; NaN without ground truth, where pycocotools has -1."""
+    """COCO's metrics, in 0..1; NaN without ground truth, where pycocotools has -1."""
 
     figures: dict[str, float]  # the twelve metrics under the names of `FIGURES`
-    classes: list[ClassResult]  # [K], at IoU .5: the precision at pycocotools' 101 recalls
+    classes: list[ClassResult]  # [K], at IoU .5: the precision at COCO's 101 recalls
     over_thresholds: Array  # float64 [K], AP over the IoUs .5:.05:.95
 
 
@@ -50,68 +62,47 @@ def evaluate_coco(instances: Instances, detections: FlatDetections) -> CocoResul
 
     Args:
         instances: ground truth.
-        detections: images are 0..N-1 and labels 0..K-1, in the order of `instances.image_numbers` and `category_ids`.
+        detections: images are 0..N-1 and labels 0..K-1.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        truth = _coco(instances.content)
-        evaluation = COCOeval(truth, _results(truth, instances, detections), "bbox")
-        evaluation.params.imgIds = sorted(instances.image_numbers.tolist())
-        evaluation.params.catIds = instances.category_ids.tolist()
+    with contextlib.redirect_stdout(io.StringIO()):  # the figures are printed
+        truth = _truth(instances)
+        evaluation = COCOeval(truth, truth.load_res(_rows(instances, detections)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    ours = np.searchsorted(np.sort(instances.category_ids), instances.category_ids)  # pycocotools sorts them by id
+    curves = evaluation.eval or {}
     # [thresholds, recalls, K], of objects of all sizes (0) and 100 detections per image (2).
-    precision = _undefined_as_nan(evaluation.eval["precision"][:, :, ours, 0, 2])
-    scores = evaluation.eval["scores"][0][:, ours, 0, 2]
-    counts = _counts(truth, instances)
-    levels = evaluation.params.recThrs
+    precision = _undefined_as_nan(curves["precision"][:, :, :, 0, 2])
+    scores = curves["scores"][0][:, :, 0, 2]
+    counts = np.bincount(instances.label[~instances.crowd], minlength=instances.num_classes).tolist()
+    levels = np.asarray(evaluation.params.rec_thrs)
     classes = [
         ClassResult(float(precision[0, :, k].mean()), levels, precision[0, :, k], scores[:, k], counts[k])
         for k in range(len(counts))
     ]
-    figures = dict(zip(FIGURES, _undefined_as_nan(evaluation.stats).tolist(), strict=True))
+    figures = dict(zip(FIGURES, _undefined_as_nan(np.asarray(evaluation.stats)).tolist(), strict=True))
     return CocoResult(figures, classes, precision.mean((0, 1)))
 
 
-def _results(truth: COCO, instances: Instances, detections: FlatDetections) -> COCO:
-    """Detections as a COCO object, like `COCO.loadRes` but without its outline of each box: half of the memory."""
-    boxes = detections.box.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    images, categories = instances.image_numbers[detections.image], instances.category_ids[detections.label]
-    scores = detections.score.astype(np.float64)
-    rows = zip(images.tolist(), categories.tolist(), boxes.tolist(), scores.tolist(), strict=True)
-    annotations = [
-        {
-            "id": i,
-            "image_id": image,
-            "category_id": c,
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": 0,
-            "score": score,
-        }
-        for i, (image, c, box, score) in enumerate(rows, 1)
-    ]
-    return _coco({**truth.dataset, "annotations": annotations})
+def _truth(instances: Instances) -> COCO:
+    """The ground truth as a COCO object, with images numbered from 1 by their order and categories from 1."""
+    return COCO.from_arrays(
+        [{"id": i} for i in range(1, len(instances.order) + 1)],
+        [{"id": k, "name": str(k)} for k in range(1, instances.num_classes + 1)],
+        instances.order[instances.image] + 1,
+        instances.label + 1,
+        instances.box,
+        area=instances.area,
+        iscrowd=instances.crowd,
+    )
 
 
-def _coco(content: dict[str, Any]) -> COCO:
-    """A COCO object of a content that is not in a file."""
-    coco = COCO()
-    coco.dataset = content
-    coco.createIndex()
-    return coco
-
-
-def _counts(truth: COCO, instances: Instances) -> list[int]:
-    """Number of objects of each label in the images of the data set, without crowds."""
-    numbers, images = instances.category_ids.tolist(), instances.image_numbers.tolist()
-    found = truth.loadAnns(truth.getAnnIds(imgIds=images, catIds=numbers, iscrowd=False))
-    index = {number: k for k, number in enumerate(numbers)}
-    labels = np.array([index[item["category_id"]] for item in found], np.int64)
-    counts: list[int] = np.bincount(labels, minlength=len(numbers)).tolist()
-    return counts
+def _rows(instances: Instances, detections: FlatDetections) -> Array:
+    """Detections as pycocotools takes them, float64 [D, 7]: image, x, y, width, height, score, category."""
+    box = detections.box.astype(np.float64)
+    size = detections.size if isinstance(detections, CocoDetections) else box[:, 2:] - box[:, :2]
+    image, score = instances.order[detections.image] + 1, detections.score.astype(np.float64)
+    return np.concatenate([image[:, None], box[:, :2], size, score[:, None], detections.label[:, None] + 1], 1)
 
 
 def _undefined_as_nan(values: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Compute mAP by the rules of COCO, with pycocotools: of a detector on its config's test set, or of a results file."""
+"""Compute mAP by the rules of COCO: of a detector on its config's test set, or of a results file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from resdet.cli.arguments.shared import (
 )
 
 EXAMPLES = """
+  resdet eval-coco runs/mine/last.pth
   resdet eval-coco CONFIG --checkpoint F
   resdet eval-coco CONFIG --checkpoint F G --refine --scales 400 600 800     # an ensemble; improvements of App. B
   resdet eval-coco CONFIG --checkpoint F --write-results results.json        # for COCO's server
@@ -22,7 +23,7 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of eval-coco."""
-    add_config(parser, optional=True)
+    add_config(parser, optional=True, checkpoint=True)
     add_detector_checkpoints(parser)
     add_path(parser, "--write-results", "FILE", "also write the detections to FILE, in COCO's results format")
     files = parser.add_argument_group("scoring a results file")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import cast
 
-from resdet.cli.common.config import config_of
+from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
 from resdet.cli.common.run import folder_of, run_options
-from resdet.data.detection.coco import COCODataset, write_results
+from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.coco_results import write_results
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.errors import UserError
@@ -36,13 +37,14 @@ def _score_file(args: argparse.Namespace) -> None:
 
 def _detect_and_score(args: argparse.Namespace) -> None:
     refuse_configs(args.checkpoint)
-    if args.config is None:
-        raise UserError("give a CONFIG and --checkpoint, or --annotations and --results")
-    if not args.checkpoint:
-        raise UserError("which weights? give --checkpoint runs/.../last.pth")
-    cfg = config_of(args)
+    if args.config is None and not args.checkpoint:
+        raise UserError("give a checkpoint, or CONFIG and --checkpoint, or --annotations and --results")
+    take_checkpoint(args)
+    print_config(args, args.checkpoint)
+    require_checkpoint(args.checkpoint)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
-    detections, data = detect_with(cfg, args.checkpoint, inference_settings(cfg, args), started)
+    nets = nets_of(args, args.checkpoint)
+    detections, data = detect_with(nets, inference_settings(nets[0][0], args), started)
     if not is_main_process():
         return
     if args.write_results:

@@ -1,12 +1,8 @@
 """A file of COCO instances, checked and converted to flat arrays, with a cache for large files.
 
 file = read_coco_file("data/coco/annotations/instances_train2017.json")
-file.categories                         # {1: "person", ...}, by id
-file.names[0], file.objects(0)          # the first image's file name, and the slice of its objects in the arrays
-content = read_content(path)            # the JSON itself without polygons, for pycocotools
-
-COCO's train2017 is 450 MB of JSON, most of it polygons, which a detector does not need; they are dropped during
-parsing.
+file.category_names[0], file.names[0]   # the first category by id, and the first image's file name
+file.boxes[file.offsets[0] : file.offsets[1]]   # the boxes of the first image's objects
 """
 
 from __future__ import annotations
@@ -14,18 +10,45 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resdet.data.detection.coco_records import (
+    Category,
+    Content,
+    Object,
+    category_values,
+    each,
+    image_values,
+    object_area,
+    object_box,
+    object_id,
+    read_content,
+    refuse,
+)
+from resdet.data.detection.coco_values import (
+    LARGEST,
+    LONGEST_TEXT,
+    Id,
+    IdIndex,
+    crowd_flag,
+    four_numbers,
+    id_array,
+    plain_numbers,
+    record_id,
+    same_id,
+)
+from resdet.data.text_files import is_file, quoted
 from resdet.errors import UserError
 
 CACHED_FROM = 20_000_000  # bytes of JSON; smaller files are parsed quickly
-CACHE_VERSION = 1  # raise it whenever the arrays of CocoFile change
+CACHE_VERSION = 2  # raise it whenever the arrays of CocoFile change
 logger = logging.getLogger("resdet")
 
 
@@ -33,24 +56,17 @@ logger = logging.getLogger("resdet")
 class CocoFile:
     """N images in the file's order and M objects sorted by image; image i has the objects offsets[i]:offsets[i + 1]."""
 
-    category_ids: np.ndarray  # int64 [K], ascending
+    category_ids: np.ndarray  # int64 [K], or texts and large ints as objects; ascending, texts last
     category_names: np.ndarray  # str [K]
-    image_ids: np.ndarray  # int64 [N]
+    parents: np.ndarray  # str [K], the supercategories; "" for none
+    image_ids: np.ndarray  # int64 [N], or texts and large ints as objects
     names: np.ndarray  # str [N], file names of the images
-    sizes: np.ndarray  # int64 [N, 2], (height, width)
+    sizes: np.ndarray  # int64 [N, 2], (height, width); 0, 0 where the file does not give them
     offsets: np.ndarray  # int64 [N + 1]
-    boxes: np.ndarray  # float64 [M, 4], x1, y1, x2, y2, not clipped
-    categories_of_objects: np.ndarray  # int64 [M], category ids
+    boxes: np.ndarray  # float64 [M, 4], x, y, width, height as in the file, not clipped
+    areas: np.ndarray  # float64 [M], of the outlines; the boxes' where the file does not give them
+    categories: np.ndarray  # int64 [M], index of each object's category
     crowd: np.ndarray  # bool [M]
-
-    @property
-    def categories(self) -> dict[int, str]:
-        """Category names by id, in the order of the ids."""
-        return dict(zip(self.category_ids.tolist(), self.category_names.tolist(), strict=True))
-
-    def objects(self, image: int) -> slice:
-        """The slice of the objects of image `image`."""
-        return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
 
 
 def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = CACHED_FROM) -> CocoFile:
@@ -64,11 +80,11 @@ def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = 
         cached_from: size in bytes from which on a cache is written.
 
     Raises:
-        UserError: no such file, not JSON, not instances; an incomplete or repeated entry, or a reference to an image or
-            category that is not listed.
+        UserError: no such file, not JSON, not instances; an incomplete, malformed or repeated record, or a reference
+            to an image or category that is not listed.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file; check the root and the name of the set")
     stat = path.stat()
     key = np.array([CACHE_VERSION, stat.st_size, stat.st_mtime_ns], np.int64)
@@ -76,170 +92,108 @@ def read_coco_file(path: str | Path, annotated: bool = True, cached_from: int = 
     found = _read_cache(cache, key) if annotated else None
     if found is not None:
         return found
-    file = _to_arrays(path, read_content(path, annotated))
+    file = arrays_of(path, read_content(path, annotated))
     if annotated and stat.st_size >= cached_from:
         _write_cache(cache, key, file)
     return file
 
 
-def read_content(path: Path, annotated: bool = True) -> dict[str, Any]:
-    """The file's JSON, its annotations without polygons.
-
-    Args:
-        path: the JSON file.
-        annotated: False replaces the annotations by an empty list.
+def arrays_of(path: Path, content: Content) -> CocoFile:
+    """The arrays of a file's records.
 
     Raises:
-        UserError: not JSON, or without lists of images, annotations and categories.
+        UserError: a record is incomplete, malformed or repeated, or refers to an image or category that is not listed.
     """
-    try:
-        content = json.loads(path.read_bytes(), object_hook=_drop_polygons)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); download or write it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a list; annotations are an object with images, annotations and categories")
-    if not annotated:
-        content["annotations"] = []
-    missing = [key for key in ("images", "annotations", "categories") if not isinstance(content.get(key), list)]
-    if missing:
-        raise UserError(f"{path}: has no list '{missing[0]}'; this is not a file of COCO instances")
-    if not content["images"]:
-        raise UserError(f"{path}: has no images; choose another set")
-    return content
-
-
-def _drop_polygons(item: dict[str, Any]) -> dict[str, Any]:
-    item.pop("segmentation", None)
-    return item
-
-
-def _to_arrays(path: Path, content: dict[str, Any]) -> CocoFile:
-    reader = EntryReader(path)
-    category_ids, category_names = reader.categories(content["categories"])
-    image_ids, names, sizes = reader.images(content["images"])
-    image, category, boxes, crowd = reader.objects(content["annotations"], image_ids, category_ids)
+    categories, images, objects = content.categories or [], content.images or [], content.annotations or []
+    category_ids = _unique_ids(path, "categories", [value for value, _ in each(path, categories, category_values)])
+    by_id = sorted(range(len(categories)), key=lambda row: (isinstance(same := same_id(category_ids[row]), str), same))
+    rows = each(path, images, image_values)
+    image_ids = _unique_ids(path, "images", [value for value, _, _ in rows])
+    refuse_repeated_objects(path, objects)
+    category = _references(path, objects, "category_id", category_ids)
+    image = _references(path, objects, "image_id", image_ids)
+    boxes = _boxes(path, objects)
+    areas = _areas(path, objects, boxes)
+    crowd = np.array(_values(path, objects, "iscrowd", {int, bool}, lambda item: crowd_flag(item.iscrowd)), bool)
     order = np.argsort(image, kind="stable")
-    counts = np.bincount(image, minlength=len(image_ids))
+    rank = np.argsort(by_id)  # of each category of the file's list
     return CocoFile(
-        np.array(category_ids, np.int64),
-        np.array(category_names, np.str_),
-        np.array(image_ids, np.int64),
-        np.array(names, np.str_),
-        np.array(sizes, np.int64),
-        np.cumsum([0, *counts.tolist()], dtype=np.int64),
-        boxes[order],
-        category[order],
-        crowd[order],
+        category_ids=id_array([category_ids[row] for row in by_id]),
+        category_names=np.array([category_values(categories[row])[1] for row in by_id], np.str_),
+        parents=np.array([_parent(categories[row]) for row in by_id], np.str_),
+        image_ids=id_array(image_ids),
+        names=np.array([name for _, name, _ in rows], np.str_),
+        sizes=np.array([size for _, _, size in rows], np.int64),
+        offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(image, minlength=len(images)))]),
+        boxes=boxes[order],
+        areas=areas[order],
+        categories=rank[category[order]],
+        crowd=crowd[order],
     )
 
 
-class EntryReader:
-    """Reads the entries of a file's three lists; each error names the file and the entry.
-
-    Args:
-        path: the file, for messages.
+def refuse_repeated_objects(path: Path, objects: Sequence[Object]) -> None:
+    """Refuse two annotations with the same id, of which pycocotools would lose one; annotations need no id.
 
     Raises:
-        UserError: from every method, if an entry is incomplete, malformed or repeated.
+        UserError: there are such, or an id is malformed.
     """
+    ids = list(map(attrgetter("id"), objects))
+    if set(map(type, ids)) == {int} and len(set(ids)) == len(ids):
+        return
+    _unique_ids(path, "annotations", [value for value in each(path, objects, object_id) if value is not None])
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
-    def categories(self, items: Sequence[dict[str, Any]]) -> tuple[list[int], list[str]]:
-        """Category ids, ascending, and names."""
-        pairs = sorted((self.number(c, "id", "category"), str(self.value(c, "name", "category"))) for c in items)
-        ids, names = [number for number, _ in pairs], [name for _, name in pairs]
-        if len(set(ids)) < len(ids) or len(set(names)) < len(names):
-            raise UserError(f"{self.path}: two categories have one id or one name; correct the categories")
-        return ids, names
+def not_listed(key: str, value: Any) -> str:
+    """What is wrong with an object of an image or category that is not listed, after its name in a message."""
+    what = key.removesuffix("_id")
+    return f"is of {what} {quoted(value)}, which is not listed; add it or remove its objects"
 
-    def images(self, items: Sequence[dict[str, Any]]) -> tuple[list[int], list[str], list[tuple[int, int]]]:
-        """Ids, file names and (height, width) of all images."""
-        self.refuse_repeated(items, "image")
-        rows = [self.image(item) for item in items]
-        return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
 
-    def image(self, item: dict[str, Any]) -> tuple[int, str, tuple[int, int]]:
-        """Id, file name and (height, width) of one image."""
-        number, name = self.number(item, "id", "image"), str(self.value(item, "file_name", "image"))
-        height, width = self.number(item, "height", "image"), self.number(item, "width", "image")
-        if height <= 0 or width <= 0:
-            raise UserError(f"{self.path}: image {number} is {width}x{height}; correct its width and height")
-        return number, name, (height, width)
+def _unique_ids(path: Path, what: str, ids: list[Id]) -> list[Id]:
+    repeated = IdIndex(ids).repeated
+    if repeated:
+        raise UserError(f"{path}: two {what} have the id {quoted(repeated[0])}; renumber them")
+    return ids
 
-    def objects(
-        self, items: Sequence[dict[str, Any]], image_ids: Sequence[int], category_ids: Sequence[int]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Image index, category id [M], box [M, 4] and crowd [M] of all objects, in the file's order."""
-        index = {number: i for i, number in enumerate(image_ids)}
-        known = set(category_ids)
-        self.refuse_repeated(items, "annotation")
-        images, categories = np.zeros(len(items), np.int64), np.zeros(len(items), np.int64)
-        boxes, crowd = np.zeros((len(items), 4)), np.zeros(len(items), bool)
-        for row, item in enumerate(items):
-            image, categories[row], boxes[row] = self.object(item, index, known)
-            images[row], crowd[row] = index[image], bool(item.get("iscrowd"))
-        return images, categories, boxes, crowd
 
-    def object(
-        self, item: dict[str, Any], images: Container[int], categories: Container[int]
-    ) -> tuple[int, int, tuple[float, float, float, float]]:
-        """Image id, category id and box (x1, y1, x2, y2) of one object."""
-        image, category = self.number(item, "image_id", "annotation"), self.number(item, "category_id", "annotation")
-        if image not in images:
-            self._refuse_annotation(item, f"is of image {image}, which is not listed; add it or remove its objects")
-        if category not in categories:
-            self._refuse_annotation(
-                item, f"is of category {category}, which is not listed; add it or remove its objects"
-            )
-        x, y, width, height = self._box(item)
-        return image, category, (x, y, x + width, y + height)
+def _references(path: Path, objects: Sequence[Object], key: str, listed: list[Id]) -> np.ndarray:
+    """The position of each object's image or category in `listed`, int64 [M]."""
+    ids = _values(path, objects, key, {int}, lambda item: record_id(getattr(item, key), key))
+    rows = IdIndex(listed).rows(ids)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        first = int(missing[0])
+        refuse(path, objects[first], first, not_listed(key, ids[first]))
+    return rows
 
-    def refuse_repeated(self, items: Sequence[dict[str, Any]], what: str) -> None:
-        """Refuse two entries with the same id; `what` they are, for the message."""
-        numbers = [self.number(item, "id", what) for item in items if isinstance(item, dict) and "id" in item]
-        if len(set(numbers)) == len(numbers):
-            return
-        seen: set[Any] = set()
-        repeated = next(n for n in numbers if n in seen or seen.add(n))  # type: ignore[func-returns-value]
-        raise UserError(f"{self.path}: two {what}s have the id {repeated}; renumber them")
 
-    def value(self, item: dict[str, Any], key: str, what: str) -> Any:
-        """The value of an entry; `what` the entry is, for the message."""
-        if not isinstance(item, dict) or key not in item:
-            number = item.get("id", "") if isinstance(item, dict) else repr(item)[:40]
-            text = f"{self.path}: {what} {number} has no '{key}'; correct the file"
-            raise UserError(text.replace("  ", " "))
-        return item[key]
+def _boxes(path: Path, objects: Sequence[Object]) -> np.ndarray:
+    array = four_numbers(list(map(attrgetter("bbox"), objects)))
+    return np.array(each(path, objects, object_box), np.float64).reshape(-1, 4) if array is None else array
 
-    def number(self, item: dict[str, Any], key: str, what: str) -> int:
-        """The value of an entry as an int; `what` the entry is, for the message."""
-        value = self.value(item, key, what)
-        try:
-            whole = int(value)
-        except (TypeError, ValueError, OverflowError):
-            raise UserError(
-                f"{self.path}: {what} {item.get('id', '')}: {key} {value!r} is not a number; correct it"
-            ) from None
-        return whole
 
-    def _box(self, item: dict[str, Any]) -> list[float]:
-        box: Any = item.get("bbox")
-        try:
-            values = [float(v) for v in box]
-        except (TypeError, ValueError):
-            values = []
-        if len(values) != 4 or not all(map(_is_finite, values)):
-            self._refuse_annotation(item, f"has bbox {box}, not x, y, width, height; correct it")
+def _areas(path: Path, objects: Sequence[Object], boxes: np.ndarray) -> np.ndarray:
+    areas = plain_numbers(list(map(attrgetter("area"), objects)))
+    if areas is not None and ((areas >= 0) & (areas <= LARGEST**2)).all():
+        return areas
+    box = iter(boxes.tolist())
+    return np.array(each(path, objects, lambda item: object_area(item, next(box))), np.float64)
+
+
+def _values(
+    path: Path, objects: Sequence[Object], key: str, plain: set[type], value: Callable[[Object], Any]
+) -> list[Any]:
+    """The values of one key: as they are if all are of the `plain` types and small, else by `value`, one by one."""
+    values = list(map(attrgetter(key), objects))
+    if set(map(type, values)) <= plain and (key != "iscrowd" or set(values) <= {0, 1}):
         return values
-
-    def _refuse_annotation(self, item: dict[str, Any], why: str) -> None:
-        raise UserError(f"{self.path}: annotation {item.get('id', '')} {why}".replace("  ", " "))
+    return each(path, objects, value)
 
 
-def _is_finite(value: float) -> bool:
-    return value - value == 0
+def _parent(category: Category) -> str:
+    parent = category.supercategory
+    return parent if isinstance(parent, str) and len(parent) <= LONGEST_TEXT else ""
 
 
 def _read_cache(cache: Path, key: np.ndarray) -> CocoFile | None:
@@ -249,17 +203,25 @@ def _read_cache(cache: Path, key: np.ndarray) -> CocoFile | None:
         with np.load(cache, allow_pickle=False) as arrays:
             if not np.array_equal(arrays["key"], key):
                 return None
-            return CocoFile(*(arrays[f.name] for f in fields(CocoFile)))
+            found = {f.name: arrays[f.name] for f in fields(CocoFile)}
+            for name in ("category_ids", "image_ids"):
+                if found[name].dtype.kind == "U":
+                    found[name] = id_array([json.loads(text) for text in found[name].tolist()])
+            return CocoFile(**found)
     except Exception:  # a damaged file can fail in any way; the JSON is read instead
         return None
 
 
 def _write_cache(cache: Path, key: np.ndarray, file: CocoFile) -> None:
+    arrays = {f.name: getattr(file, f.name) for f in fields(CocoFile)}
+    for name in ("category_ids", "image_ids"):
+        if arrays[name].dtype == object:
+            arrays[name] = np.array([json.dumps(value) for value in arrays[name].tolist()], np.str_)
     draft = None
     try:
         with tempfile.NamedTemporaryFile(dir=cache.parent, prefix=cache.name, delete=False) as stream:
             draft = Path(stream.name)
-            np.savez(stream, key=key, **{f.name: getattr(file, f.name) for f in fields(CocoFile)})
+            np.savez(stream, key=key, **arrays)
         draft.chmod(0o644)  # temporary files are readable by their owner only
         draft.replace(cache)
     except OSError as error:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
-from resdet.data.detection.coco import COCODataset, instances_of, read_results
+from resdet.data.detection.coco import COCODataset, instances_of
+from resdet.data.detection.coco_results import read_results
 from resdet.data.detection.comp4 import read_comp4
 from resdet.data.detection.settings import Rule
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
@@ -111,7 +112,7 @@ def score_results(annotations: Path, results: Path) -> tuple[Evaluation, COCODat
     Raises:
         UserError: a file is missing or malformed.
     """
-    dataset = COCODataset(annotations.parent, [(".", annotations.name)])
+    dataset = COCODataset(annotations.parent, [(".", annotations.name)], with_images=False)
     detections = read_results(results, dataset)
     return score(detections, dataset, "coco"), dataset, detections
 
@@ -173,7 +174,7 @@ def _score_coco(detections: FlatDetections, dataset: DetectionDataset) -> Evalua
     result = evaluate_coco(instances_of(dataset), detections)
     names = [*COCO_HEADLINES, *(name for name in FIGURES if name not in COCO_HEADLINES)]
     figures = {COCO_HEADLINES.get(name, name): result.figures[name] for name in names}
-    # pycocotools does not keep the precision at each detection: the best scores are from VOC's curves.
+    # COCO's evaluation does not keep the precision at each detection: the best scores are from VOC's curves.
     measured = evaluate_voc(detections, truth_of(dataset), len(dataset.classes)).classes
     return Evaluation("coco", figures, result.classes, result.over_thresholds.tolist(), _best_scores(measured))
 

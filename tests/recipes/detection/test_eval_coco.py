@@ -128,7 +128,7 @@ def test_detections_on_a_test_set_without_annotations_are_written_for_the_server
 def test_user_errors_are_one_line(coco_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = coco_config.parent / "coco/annotations/instances_val.json"
     assert "go together" in error_line(eval_coco, ["--results", "r.json"], capsys)
-    assert "give a CONFIG" in error_line(eval_coco, [], capsys)
+    assert "give a checkpoint, or CONFIG" in error_line(eval_coco, [], capsys)
     assert "which weights?" in error_line(eval_coco, [coco_config], capsys)
     missing = error_line(eval_coco, [coco_config, "--checkpoint", tmp_path / "no/last.pth"], capsys)
     assert "no such checkpoint" in missing
@@ -137,7 +137,8 @@ def test_user_errors_are_one_line(coco_config: Path, tmp_path: Path, capsys: pyt
         eval_coco, ["--annotations", truth, "--results", tmp_path / "r.json"], capsys
     )
     rule = [coco_config, "--work-dir", tmp_path / "run", *ON_CPU, "--cfg-options", "data.method=voc"]
-    assert "data.method is 'voc': give one of area, 11-point, ilsvrc, coco" in error_line(train_det, rule, capsys)
+    said = error_line(train_det, rule, capsys)
+    assert "data.method is 'voc'; wanted: one of 'area', '11-point', 'ilsvrc', 'coco'" in said
 
 
 def test_inspect_data_names_every_problem_of_coco_files(

@@ -5,6 +5,7 @@ problems = inspect_data(load_config("configs/fruit_r18.py"), Path("inspection"))
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.imagenet_det import ImageNetDETDataset
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
+from resdet.data.detection.yolo import YOLODataset
 from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.inspection.coco import check_coco
+from resdet.inspection.imagenet_det import check_imagenet_det
 from resdet.inspection.problem import Problem
 from resdet.inspection.voc import check_voc
+from resdet.inspection.yolo import check_yolo
 from resdet.metrics.precision_recall import SIZE_RANGES
 from resdet.report.drawing import draw_truth
 from resdet.report.image_files import save_image
@@ -30,8 +35,8 @@ PICTURES = 12
 def inspect_data(cfg: Config, out: Path) -> list[Problem]:
     """Print problems and statistics of both data sets, and write OUT/train.jpg and OUT/test.jpg.
 
-    A data set that cannot be read has no statistics until its problems are corrected. Only VOC and COCO are checked
-    completely; other formats report the first error of their reader.
+    A data set that cannot be read has no statistics until its problems are corrected. VOC, COCO, YOLO and ImageNet DET
+    are read to their end; another data set reports the first error of its reader.
 
     Args:
         cfg: a detector's config.
@@ -96,13 +101,34 @@ def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
 def _problems(node: dict[str, Any]) -> list[Problem]:
     while "dataset" in node:  # SplitPart and Repeated wrap a data set
         node = node["dataset"]
-    kind = node["type"]
-    if kind not in (VOCDataset, COCODataset):
+    check = CHECKS.get(node["type"])
+    if check is None:
         return []
-    values = build({k: v for k, v in node.items() if k != "type"})
-    if kind is COCODataset:
-        return list(check_coco(values["root"], values["splits"], values.get("annotated", True)))
-    classes = values.get("classes", VOC_CLASSES)
-    if classes is None:
-        return []  # classes are taken from the annotations: no name can be unknown
-    return list(check_voc(values["root"], values["splits"], classes))
+    return list(check(build({key: value for key, value in node.items() if key != "type"})))
+
+
+def _check_voc(values: dict[str, Any]) -> Iterator[Problem]:
+    return check_voc(
+        values["root"], values["splits"], values.get("classes", VOC_CLASSES), values.get("annotated", True)
+    )
+
+
+def _check_coco(values: dict[str, Any]) -> Iterator[Problem]:
+    return check_coco(values["root"], values["splits"], values.get("annotated", True))
+
+
+def _check_yolo(values: dict[str, Any]) -> Iterator[Problem]:
+    return check_yolo(values["root"], values["image_sets"], values.get("classes"))
+
+
+def _check_imagenet_det(values: dict[str, Any]) -> Iterator[Problem]:
+    return check_imagenet_det(values["root"], values["image_sets"], values.get("annotated", True))
+
+
+# The check of each format, called with the arguments of its data set.
+CHECKS: dict[Any, Callable[[dict[str, Any]], Iterator[Problem]]] = {
+    VOCDataset: _check_voc,
+    COCODataset: _check_coco,
+    YOLODataset: _check_yolo,
+    ImageNetDETDataset: _check_imagenet_det,
+}

@@ -9,72 +9,91 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from resdet.data.detection.annotations import Annotation
-from resdet.data.detection.voc import images_by_id, read_image_set
-from resdet.data.detection.voc_xml import read_annotation
-from resdet.data.images import read_image
+import numpy as np
+
+from resdet.data.detection.voc_files import VOCFiles, find_voc_files
+from resdet.data.detection.voc_xml import TO_CONTINUOUS, parse_object, parse_size, parse_xml, unknown_class
 from resdet.errors import UserError
-from resdet.inspection.problem import Problem, check_box
+from resdet.inspection.problem import Problem, check_boxes, decoded_sizes
 
 
-def check_voc(root: str | Path, splits: Sequence[tuple[str, str]], classes: Sequence[str]) -> Iterator[Problem]:
+def check_voc(
+    root: str | Path, splits: Sequence[tuple[str, str]], classes: Sequence[str] | None, annotated: bool = True
+) -> Iterator[Problem]:
     """Find what VOCDataset refuses, and what it repairs and only counts.
 
     Args:
-        root, splits, classes: see VOCDataset.
+        root, splits, classes, annotated: see VOCDataset; with classes None no class is unknown.
 
     Yields:
         A problem per defect.
     """
     seen: dict[str, str] = {}
     for year, image_set in splits:
-        folder = Path(root) / f"VOC{year}"
         try:
-            ids = read_image_set(folder / "ImageSets" / "Main" / f"{image_set}.txt")
-            images = images_by_id(folder / "JPEGImages")
+            files = find_voc_files(Path(root), year, image_set)
+            ids = files.ids(image_set)
         except UserError as error:
             yield Problem(str(error), True)
             continue
+        where = str(files.list_of(image_set))
         for image_id in ids:
-            where = f"{folder.name}/{image_set}"
             if image_id in seen:
-                yield Problem(
-                    f"{folder / 'Annotations' / image_id}.xml: in {where} and in {seen[image_id]}; keep one", True
-                )
+                yield Problem(f"{files.xml_of(image_id)}: in {where} and in {seen[image_id]}; keep one", True)
             seen.setdefault(image_id, where)
-            yield from _check_image(folder, image_id, images.get(image_id), classes)
+        yield from _check_images(files, ids, image_set, classes, annotated)
 
 
-def _check_image(folder: Path, image_id: str, image: Path | None, classes: Sequence[str]) -> Iterator[Problem]:
-    xml = folder / "Annotations" / f"{image_id}.xml"
-    pixels = None
-    if image is None:
-        path = folder / "JPEGImages" / image_id
-        yield Problem(f"{path}.jpg: no such image; restore it or take it out of the image set", True)
-    else:
+def _check_images(
+    files: VOCFiles, ids: Sequence[str], image_set: str, classes: Sequence[str] | None, annotated: bool
+) -> Iterator[Problem]:
+    images = {}
+    for image_id in ids:
         try:
-            pixels = read_image(image)
+            images[files.image(image_id, image_set)] = image_id
         except UserError as error:
             yield Problem(str(error), True)
+            if annotated:
+                yield from _check_xml(files.xml_of(image_id), None, classes)
+    for image, found in decoded_sizes(list(images)):
+        size = None if isinstance(found, Problem) else found
+        if isinstance(found, Problem):
+            yield found
+        if annotated:
+            yield from _check_xml(files.xml_of(images[image]), size, classes)
+
+
+def _check_xml(xml: Path, size: tuple[int, int] | None, classes: Sequence[str] | None) -> Iterator[Problem]:
+    """Check one xml file; `size` is the image's, None if it cannot be read."""
     try:
-        annotation = read_annotation(xml, classes)
+        root = parse_xml(xml)
     except UserError as error:
         yield Problem(str(error), True)
         return
-    if pixels is not None:
-        yield from _check_boxes(xml, annotation, pixels.shape[:2])
+    if size is not None:
+        yield from _check_size(xml, parse_size(root), size)
+    objects = []
+    for number, element in enumerate(root.findall("object"), 1):
+        where = f"{xml}, object {number}"
+        try:
+            objects.append((where, *parse_object(element, where)))
+        except UserError as error:
+            yield Problem(str(error), True)
+            continue
+        name = objects[-1][1]
+        if classes is not None and name not in classes:
+            yield Problem(str(unknown_class(where, name, classes)), True)
+    if size is None or not objects:
+        return
+    places, names, boxes, _ = zip(*objects, strict=True)
+    shown = [" ".join(f"{v:g}" for v in box - TO_CONTINUOUS) for box in boxes]
+    yield from check_boxes(lambda k: places[k], np.array(boxes), names, shown, size)
 
 
-def _check_boxes(xml: Path, annotation: Annotation, size: tuple[int, int]) -> Iterator[Problem]:
-    height, width = size
-    if 0 in annotation.size:
+def _check_size(xml: Path, written: tuple[int, int], size: tuple[int, int]) -> Iterator[Problem]:
+    (height, width), (h, w) = size, written
+    if 0 in written:
         yield Problem(f"{xml}: no image size; it is read from the image, {width}x{height}", False)
-    elif annotation.size != size:
-        h, w = annotation.size
+    elif written != size:
         remedy = "correct the annotation or the image's rotation"
         yield Problem(f"{xml}: says {w}x{h} but the image is {width}x{height}; {remedy}", True)
-    for k, box in enumerate(annotation.boxes):
-        x1, y1, x2, y2 = box
-        problem = check_box(f"{xml}, object {k + 1}", box, f"{x1 + 1:g} {y1 + 1:g} {x2:g} {y2:g}", size)
-        if problem is not None:
-            yield problem

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from helpers.commands import call, inspect_data
 from helpers.configs import DETECTOR, write_classifier_config
 from helpers.datasets import write_class_folders, write_voc
+from helpers.imagenet_det import ANT, CLASSES, VAL, write_image, write_list
+from resdet.data.detection.voc import VOCDataset
 from resdet.data.images import read_image
 
 
@@ -98,3 +102,157 @@ def test_inspect_data_describes_the_data_of_a_localizer(
     options = ["--cfg-options", "data.train.with_boxes=False"]
     call(inspect_data, loc_config, "--out", tmp_path, *options)
     assert "train: 11 boxes, 1 images have none" in capsys.readouterr().out
+
+
+def inspect(config: Path, capsys: pytest.CaptureFixture[str], *more: object) -> str:
+    """What inspect-data prints about a config with something to mend."""
+    with pytest.raises(SystemExit) as caught:
+        inspect_data([str(config), *map(str, more)])
+    assert caught.value.code == 2
+    return capsys.readouterr().out
+
+
+def config_of(path: Path, kind: str, module: str, train: str) -> Path:
+    """A detector's config with this data set for training and testing."""
+    text = DETECTOR.format(root="x").replace("resdet.data.detection.voc import VOCDataset", f"{module} import {kind}")
+    lines = [
+        f"    {name}=dict(type={kind}, {train}),\n" if line.strip().startswith(f"{name}=dict") else f"{line}\n"
+        for line in text.splitlines()
+        for name in ("test" if line.strip().startswith("test=") else "train",)
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+def test_voc_with_inferred_classes_is_checked_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [("apple", 10, 10, 40, 50)]
+    folder = write_voc(tmp_path, {"t": {"a": good, "b": good, "c": [("apple", 50, 40, 10, 10)], "d": [*good, *good]}})
+    (folder / "JPEGImages/b.jpg").write_bytes(b"x")
+    values = f"root={str(tmp_path)!r}, splits=[('tiny', 't')], classes=None"
+    said = inspect(config_of(tmp_path / "mine.py", "VOCDataset", "resdet.data.detection.voc", values), capsys)
+    assert re.search(r"train: refused: .*b\.jpg: not an image", said)
+    assert re.search(r"train: repaired: .*c\.xml, object 1: box 50 40 10 10 has no area", said)
+    assert re.search(r"train: repaired: .*d\.xml, object 2: box 10 10 40 50 repeats the one of object 1", said)
+    assert "2 problems to mend, 4 repaired" in said  # in both data sets
+
+
+def write_yolo(root: Path) -> Path:
+    """A set with a defect of every kind: in lines, files and images."""
+    source = write_voc(root / "photos", {"t": {name: [] for name in "abcd"}}) / "JPEGImages"
+    for folder in ("images/t", "labels/t"):
+        (root / folder).mkdir(parents=True)
+    for name in "abcd":
+        (source / f"{name}.jpg").rename(root / f"images/t/{name}.jpg")
+    (root / "images/t/d.jpg").write_bytes(b"x")
+    lines = "0 .5 .5 .1 .1\n0 .5 .5 .1 .1\n9 1 1 1 1\nx\n1 .95 .5 .2 .2\n0 .5 .5 0 .1\n"
+    for name, text in {"a": lines, "b": "0 1 2\n", "d": "0 .5 .5 .1 .1", "orphan": "0 .5 .5 .1 .1"}.items():
+        (root / f"labels/t/{name}.txt").write_text(text)
+    (root / "classes.txt").write_text("apple\npear\n")
+    return root
+
+
+def test_yolo_is_checked_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    values = f"root={str(root)!r}, image_sets='t'"
+    said = inspect(config_of(tmp_path / "mine.py", "YOLODataset", "resdet.data.detection.yolo", values), capsys)
+    for what in (
+        r"refused: .*a\.txt:3: class 9 is not one of 0\.\.1",
+        r"refused: .*a\.txt:4: 'x' is not a number",
+        r"repaired: .*a\.txt:2: box 0 .5 .5 .1 .1 repeats the one of object 1",
+        r"repaired: .*a\.txt:5: box 1 .95 .5 .2 .2 extends beyond",
+        r"repaired: .*a\.txt:6: box 0 .5 .5 0 .1 has no area",
+        r"refused: .*b\.txt:1: '0 1 2' is not 'class cx cy w h'",
+        r"repaired: .*c\.txt: no such txt file",
+        r"refused: .*d\.jpg: not an image",
+        r"repaired: .*orphan\.txt: no image belongs to it",
+    ):
+        assert re.search(f"train: {what}", said), what
+
+
+def test_imagenet_det_is_checked_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "map_det.txt").write_text(CLASSES)
+    write_image(tmp_path, "val", f"{VAL}1", [(ANT, 0, 0, 60, 29), ("n000", 1, 1, 5, 5)])
+    write_image(tmp_path, "val", f"{VAL}2", [(ANT, 0, 0, 60, 29), (ANT, 5, 5, 3, 3)])
+    write_list(tmp_path, "val", *(f"{VAL}{i} {i}" for i in (1, 2, 3)))
+    values = f"root={str(tmp_path)!r}, image_sets=['val']"
+    config = config_of(tmp_path / "mine.py", "ImageNetDETDataset", "resdet.data.detection.imagenet_det", values)
+    said = inspect(config, capsys)
+    assert re.search(rf"refused: .*{VAL}1\.xml: class 'n000' is not one of", said)
+    assert re.search(rf"repaired: .*{VAL}2\.xml, object 1: box 0 0 60 29 extends", said)
+    assert re.search(rf"repaired: .*{VAL}2\.xml, object 2: box 5 5 3 3 has no area", said)
+    assert re.search(rf"refused: .*{VAL}3\.JPEG: no such image", said)
+
+
+def test_a_repaired_copy_of_voc_is_read_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [("apple", 10, 10, 40, 50)]
+    sets = {"a": [*good, *good, ("pear", 90, 70, 130, 80), ("pear", 9, 9, 5, 5)], "b": good, "gone": good, "bad": good}
+    folder = write_voc(tmp_path / "data", {"t": sets})
+    (folder / "JPEGImages/gone.jpg").unlink()
+    (folder / "JPEGImages/bad.jpg").write_bytes(b"x")
+    (folder / "Annotations/b.xml").write_text(
+        "<annotation><pose>Left</pose><object><name>apple</name></object><object><name>apple</name><bndbox><xmin>1</xmin>"
+        "<ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+    )
+    values = f"root={str(tmp_path / 'data')!r}, splits=[('tiny', 't')], classes=CLASSES"
+    config = config_of(tmp_path / "mine.py", "VOCDataset", "resdet.data.detection.voc", values)
+    said = inspect(config, capsys, "--fix", tmp_path / "mended")
+    assert "7 changes in the copy in" in said
+    changes = (tmp_path / "mended/changes.txt").read_text()
+    for what in (
+        "a.xml, object 2: removed, it repeats",
+        "a.xml, object 3: the box was clipped",
+        "object 4: removed, it has",
+    ):
+        assert what in changes
+    for what in (
+        "b.xml, object 1: removed, because no <bndbox>",
+        "size, 100x80, was added",
+        "gone was left out",
+        "bad was",
+    ):
+        assert what in changes
+    assert "<pose>Left</pose>" in (tmp_path / "mended/VOCtiny/Annotations/b.xml").read_text()
+    shutil.copytree(tmp_path / "mended", tmp_path / "data", dirs_exist_ok=True)
+    with caplog.at_level("WARNING", "resdet"):
+        dataset = VOCDataset(tmp_path / "data", [("tiny", "t")], ["apple", "pear"])
+    assert not caplog.records
+    assert dataset.table.ids.tolist() == ["a", "b"]
+    assert dataset.table.boxes.tolist() == [[9, 9, 40, 50], [89, 69, 100, 80], [0, 0, 9, 9]]
+
+
+def test_a_repaired_copy_of_yolo_keeps_the_sound_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    config = config_of(
+        tmp_path / "mine.py", "YOLODataset", "resdet.data.detection.yolo", f"root={str(root)!r}, image_sets='t'"
+    )
+    inspect(config, capsys, "--fix", tmp_path / "mended")
+    mended = tmp_path / "mended/labels/t"
+    assert (mended / "a.txt").read_text() == "0 .5 .5 .1 .1\n1 0.925000 0.500000 0.150000 0.200000\n"
+    assert (mended / "b.txt").read_text() == ""
+    assert (tmp_path / "mended/classes.txt").read_text() == "apple\npear\n"
+
+
+def test_a_repaired_copy_of_coco_has_plain_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_voc(tmp_path, {"t": {"a": [], "b": []}})
+    (folder / "JPEGImages/b.jpg").unlink()
+    boxes = [["10", "10", "20", "20"], [90, 70, 40, 30], [5, 5, 0, 9], "none"]
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg", "width": 100, "height": 80}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1, "bbox": box, "area": None, "iscrowd": "0", "note": i}
+            for i, box in enumerate(boxes)
+        ],
+        "categories": [{"id": 1, "name": "apple"}, {"id": 2, "name": "pear"}],
+        "info": {"year": 2024},
+    }
+    (folder / "labels.json").write_text(json.dumps(content))
+    values = f"root={str(folder)!r}, splits=[('JPEGImages', 'labels.json')]"
+    config = config_of(tmp_path / "mine.py", "COCODataset", "resdet.data.detection.coco", values)
+    inspect(config, capsys, "--fix", tmp_path / "mended")
+    mended = json.loads((tmp_path / "mended/labels.json").read_text())
+    assert mended["images"] == [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}]
+    assert [item["bbox"] for item in mended["annotations"]] == [[10, 10, 20, 20], [90, 70, 10, 10]]
+    assert [(item["iscrowd"], item["note"]) for item in mended["annotations"]] == [(0, 0), (0, 1)]
+    assert mended["info"] == {"year": 2024}

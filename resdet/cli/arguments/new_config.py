@@ -1,0 +1,35 @@
+"""Write a config for your own data: its sets and classes, anchors of its objects' sizes, bins that fit the trunk.
+
+VOC, COCO and YOLO are recognized by the layout of their files, also as Roboflow, CVAT, Label Studio and labelImg write
+them. What was chosen, and why, is printed and stands in the config.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = """
+  resdet new-config data/export --out configs/mine.py
+  resdet new-config data/export --out configs/mine.py --init-from runs/tiny_imagenet50_r18/last.pth
+  resdet train-det configs/mine.py --init-from runs/tiny_imagenet50_r18/last.pth
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of new-config."""
+    parser.add_argument("data", type=Path, help="the folder of the data set; or a COCO file, or a data.yaml")
+    parser.add_argument("--out", type=Path, required=True, metavar="F", help="the config to write; it must not exist")
+    parser.add_argument(
+        "--init-from", metavar="F", help="weights that the training will start from: they tell --depth and --crop"
+    )
+    parser.add_argument(
+        "--depth", type=int, choices=(18, 34, 50, 101, 152), help="depth of the ResNet (default: the weights', else 18)"
+    )
+    parser.add_argument(
+        "--crop",
+        type=int,
+        metavar="PIXELS",
+        help="side of the crops that the trunk was trained on; regions get a sixteenth of it as bins (default: the "
+        "weights', else 224)",
+    )

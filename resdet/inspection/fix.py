@@ -1,0 +1,86 @@
+"""Write a repaired copy of the annotations of a detector's data sets, and the list of what was changed.
+
+changes = fix_data(load_config("configs/mine.py"), Path("mended"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.voc import VOCDataset
+from resdet.data.detection.yolo import YOLODataset
+from resdet.engine.config import Config, build, require
+from resdet.errors import UserError
+from resdet.inspection.fix_coco import fix_coco
+from resdet.inspection.fix_voc import fix_voc
+from resdet.inspection.fix_yolo import fix_yolo
+from resdet.inspection.fixes import CHANGES, Fixes
+
+
+def fix_data(cfg: Config, out: Path) -> list[str]:
+    """Write OUT with the annotations of data.train and data.test below it, and OUT/changes.txt.
+
+    The files have the paths that they have below the data set's root, so that they can be copied over it. Images are
+    not copied.
+
+    Args:
+        cfg: a detector's config.
+        out: the folder, made if needed.
+
+    Returns:
+        A line per change.
+
+    Raises:
+        UserError: the config lacks a section; a data set is of another format than VOC, COCO and YOLO, cannot be
+            listed, or has another root than the other one.
+    """
+    require(cfg, "a detector", "data.train", "data.test")
+    sets = [_arguments(cfg.data[name]) for name in ("train", "test")]
+    roots = {Path(values["root"]) for _, values in sets}
+    if len(roots) > 1:
+        raise UserError(
+            f"--fix: data.train and data.test have different roots, {min(roots)} and {max(roots)}; fix each"
+        )
+    fixes = Fixes(roots.pop(), out)
+    done: list[tuple[Any, dict[str, Any]]] = []
+    for kind, values in sets:
+        if (kind, values) not in done:  # both parts of a split are one data set
+            FIXES[kind](fixes, values)
+        done.append((kind, values))
+    changes = list(dict.fromkeys(fixes.changes))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CHANGES).write_text("".join(f"{line}\n" for line in changes), encoding="utf-8")
+    return changes
+
+
+def _arguments(node: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Type and arguments of a data set, without the classes that wrap it."""
+    while "dataset" in node:
+        node = node["dataset"]
+    if node["type"] not in FIXES:
+        name = getattr(node["type"], "__name__", node["type"])
+        raise UserError(f"--fix: a {name} cannot be repaired; only {', '.join(kind.__name__ for kind in FIXES)} can")
+    return node["type"], build({key: value for key, value in node.items() if key != "type"})
+
+
+def _fix_voc(fixes: Fixes, values: dict[str, Any]) -> None:
+    fix_voc(fixes, values["splits"])
+
+
+def _fix_coco(fixes: Fixes, values: dict[str, Any]) -> None:
+    fix_coco(fixes, values["splits"])
+
+
+def _fix_yolo(fixes: Fixes, values: dict[str, Any]) -> None:
+    sets = values["image_sets"]
+    fix_yolo(fixes, [sets] if isinstance(sets, str) else sets, values.get("classes"))
+
+
+FIXES: dict[Any, Callable[[Fixes, dict[str, Any]], None]] = {
+    VOCDataset: _fix_voc,
+    COCODataset: _fix_coco,
+    YOLODataset: _fix_yolo,
+}

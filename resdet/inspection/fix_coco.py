@@ -1,0 +1,112 @@
+"""A repaired copy of the annotations of a data set in COCO's format.
+
+fixes = Fixes(root, Path("mended"))
+fix_coco(fixes, [("photos", "labels.json")])    # mended/labels.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resdet.data.detection.coco import folder_and_file
+from resdet.data.detection.coco_records import (
+    Content,
+    category_values,
+    image_values,
+    object_values,
+    read_content,
+    record_name,
+)
+from resdet.data.detection.coco_table import image_path
+from resdet.data.detection.coco_values import Id, MalformedError, same_id
+from resdet.data.images import read_image
+from resdet.data.text_files import read_text
+from resdet.errors import UserError
+from resdet.inspection.fixes import Fixes, mend_box
+
+Sizes = dict[Id, tuple[int, int]]  # (height, width) of each image that stays, by id
+
+
+def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
+    """Write the files with what can be repaired without a guess.
+
+    Boxes become four numbers, are clipped, and removed without area or if repeated; objects that are malformed or of an
+    image or category that is not listed are removed; sizes are added; images that are missing or unreadable are removed
+    with their objects. Categories stay as they are.
+
+    Args:
+        fixes: the folder that is written to, and the list of changes.
+        splits: see COCODataset.
+
+    Raises:
+        UserError: a file is missing, or not one of COCO instances.
+    """
+    for split in splits:
+        folder, file = folder_and_file(fixes.root, split)
+        content = read_content(file)
+        try:
+            whole = json.loads(read_text(file))
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, which the reader passes over
+            raise UserError(f"{file}: cannot be written again ({error}); correct it") from None
+        sizes, images = _mend_images(fixes, folder, file, content, whole["images"])
+        objects = _mend_objects(fixes, file, content, whole["annotations"], sizes)
+        fixes.write(file, json.dumps({**whole, "images": images, "annotations": objects}, ensure_ascii=False))
+
+
+def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items: list[Any]) -> tuple[Sizes, list[Any]]:
+    sizes: Sizes = {}
+    kept = []
+    for row, (record, item) in enumerate(zip(content.images or [], items, strict=True)):
+        where = f"{file}: {record_name(record, row)}"
+        try:
+            number, name, size = image_values(record)
+            height, width = read_image(image_path(fixes.root, folder, where, name)).shape[:2]
+        except (UserError, MalformedError) as error:
+            fixes.note(where, f"removed with its objects, because {str(error).removeprefix(f'{where}: ')}")
+            continue
+        if same_id(number) in sizes:
+            fixes.note(where, "removed, its id repeats another")
+            continue
+        if size == (0, 0):
+            item = {**item, "width": width, "height": height}
+            fixes.note(where, f"the image's size, {width}x{height}, was added")
+        sizes[same_id(number)] = (height, width)
+        kept.append(item)
+    return sizes, kept
+
+
+def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], sizes: Sizes) -> list[Any]:
+    categories = {same_id(category_values(record)[0]) for record in content.categories or []}
+    seen, kept = set(), []
+    for row, (record, item) in enumerate(zip(content.annotations or [], items, strict=True)):
+        where = f"{file}: {record_name(record, row)}"
+        try:
+            image, category, written, area, crowd = object_values(record)
+        except MalformedError as error:
+            fixes.note(where, f"removed, because it {error}")
+            continue
+        if same_id(image) not in sizes or same_id(category) not in categories:
+            fixes.note(where, "removed, its image or category is not there")
+            continue
+        box = np.array([*written[:2], written[0] + written[2], written[1] + written[3]])
+        mended = mend_box(box, sizes[same_id(image)])
+        key = None if mended is None else (same_id(image), same_id(category), crowd, *mended.tolist())
+        if mended is None or key in seen:
+            fixes.note(
+                where, "removed, it has no area in the image" if mended is None else "removed, it repeats another"
+            )
+            continue
+        seen.add(key)
+        if (mended != box).any():
+            fixes.note(where, "the box was clipped to the image")
+            written = [*mended[:2].tolist(), *(mended[2:] - mended[:2]).tolist()]
+        values = {"bbox": written, "area": area, "iscrowd": int(crowd)}
+        if any(item.get(key) != value for key, value in values.items() if key in item and key != "bbox"):
+            fixes.note(where, "area and iscrowd were written as numbers")
+        kept.append({**item, **values})
+    return kept

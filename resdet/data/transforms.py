@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 import torch
 
+from resdet.errors import UserError
+from resdet.ranges import Count
 from resdet.structures import Sample
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it checks for updates over the network when imported
@@ -34,8 +36,12 @@ class Resizer:
         long: in pixels; None: no limit.
     """
 
-    short: int = 600
-    long: int | None = 1000
+    short: Count = 600
+    long: Count | None = 1000
+
+    def __post_init__(self) -> None:
+        if self.short < 1 or (self.long is not None and self.long < 1):
+            raise UserError(f"Resizer(short={self.short}, long={self.long}): sides are pixels, each 1 or more")
 
     def at(self, short: int) -> Resizer:
         """A resizer for another short side, with `long` scaled in proportion (1000 x short / 600).
@@ -70,6 +76,7 @@ class Resizer:
 # Crops that shrink by more than this factor are resized by area averaging: bilinear interpolation reads only 2x2
 # pixels, and thin lines would alias.
 BY_AREA = 1.5
+WHOLE = 224  # pixels: the side of the crop that short sides are given for
 
 
 class DetectionAugmentation:
@@ -78,9 +85,13 @@ class DetectionAugmentation:
     Args:
         transforms: such as ``[A.HorizontalFlip(p=0.5)]``, the only one in the paper.
         min_visibility: fraction of a box's area that must stay inside the image.
+
+    Raises:
+        UserError: `min_visibility` is not in 0..1.
     """
 
     def __init__(self, transforms: Sequence[A.BasicTransform], min_visibility: float = 0.1) -> None:
+        check_visibility(min_visibility)
         boxes = A.BboxParams(
             format="pascal_voc",
             label_fields=["slots"],
@@ -114,11 +125,14 @@ class TrainCrop:
         size: side of the crop in pixels; a dict such as ``{0: 64, 10: 112}`` gives the side from that epoch on. Small
             crops at the start save time; the paper has one size.
         short_side: range of the image's short side in pixels, for a crop of 224; scaled in proportion for other sizes.
+
+    Raises:
+        UserError: no size for epoch 0, or a short side below 224, which is smaller than the crop.
     """
 
-    def __init__(self, size: int | dict[int, int] = 224, short_side: tuple[int, int] = (256, 480)) -> None:
-        self.sizes = {0: size} if isinstance(size, int) else dict(size)
-        self.short_side = short_side
+    def __init__(self, size: Count | dict[int, Count] = 224, short_side: tuple[Count, Count] = (256, 480)) -> None:
+        self.sizes = crop_sizes(size)
+        self.short_side = check_short_side(short_side)
 
     def __call__(self, image: np.ndarray, seed: int, epoch: int = 0) -> np.ndarray:
         """Cut and resize uint8 [H, W, 3] to [S, S, 3]; the crop is cut from the source and resized once."""
@@ -138,10 +152,13 @@ class CenterCrop:
     Args:
         size: side of the crop in pixels.
         short: short side of the image in pixels, for a crop of 224; scaled in proportion for other sizes.
+
+    Raises:
+        UserError: a size below 1, or a short side below 224, which is smaller than the crop.
     """
 
-    def __init__(self, size: int = 224, short: int = 256) -> None:
-        self.size, self.short = size, short
+    def __init__(self, size: Count = 224, short: Count = 256) -> None:
+        self.size, (self.short, _) = crop_sizes(size)[0], check_short_side((short, short))
 
     def __call__(self, image: np.ndarray, seed: int = 0, epoch: int = 0) -> np.ndarray:
         """Cut and resize uint8 [H, W, 3] to [size, size, 3]; seed and epoch are ignored."""
@@ -159,6 +176,46 @@ class ShortSide:
     def __call__(self, image: np.ndarray, seed: int = 0, epoch: int = 0) -> np.ndarray:
         """Resize uint8 [H, W, 3] to [h, w, 3]; seed and epoch are ignored."""
         return self.resizer(image)
+
+
+def crop_sizes(size: int | dict[int, int]) -> dict[int, int]:
+    """The side of a training crop by the epoch from which it counts.
+
+    Args:
+        size: one side in pixels, or sides by epoch.
+
+    Raises:
+        UserError: there is none for epoch 0, or one is below 1.
+    """
+    sizes = dict(size) if isinstance(size, dict) else {0: size}
+    if 0 not in sizes or min(sizes) < 0 or min(sizes.values()) < 1:
+        raise UserError(f"size is {size}: give the side of the crop in pixels, or {{0: side, epoch: side, ...}}")
+    return sizes
+
+
+def check_short_side(short_side: tuple[int, int]) -> tuple[int, int]:
+    """Check a range of short sides, which are given for a crop of 224 whatever the crop's own size.
+
+    Raises:
+        UserError: it is not a range, or begins below 224: such an image is smaller than the crop.
+    """
+    low, high = short_side
+    if not WHOLE <= low <= high:
+        raise UserError(
+            f"short sides {low}..{high} are given for a crop of {WHOLE} pixels and scaled with the crop's size: the "
+            f"lower one is at least {WHOLE}, the upper one not below it; the paper: 256..480 in training, 256 at test"
+        )
+    return low, high
+
+
+def check_visibility(fraction: float) -> None:
+    """Refuse a fraction of a box's area that is not in 0..1.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not 0 <= fraction <= 1:
+        raise UserError(f"min_visibility is {fraction}: give a fraction of a box's area, 0..1")
 
 
 def cut_square(

@@ -10,7 +10,9 @@ import torch
 from albumentations import Crop, HorizontalFlip
 
 from helpers.samples import sample_of
+from resdet.data.localization.crops import CenterCropWithBoxes, TrainCropWithBoxes
 from resdet.data.transforms import CenterCrop, DetectionAugmentation, Resizer, TrainCrop, build_augmentation
+from resdet.errors import UserError
 
 # Resizing -------------------------------------------------------------------------------------------------------------
 
@@ -148,3 +150,26 @@ def test_training_crops_lie_inside_the_image_and_have_the_papers_scales() -> Non
     # short side 256..480 for a 224 crop: the crop covers 224/480 .. 224/256 of the short side
     assert min(widths) == pytest.approx(240 * 224 / 480, abs=4)
     assert max(widths) == pytest.approx(240 * 224 / 256, abs=4)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TrainCrop(112, (128, 160)),
+        lambda: TrainCrop(224, (480, 256)),
+        lambda: TrainCrop(0),
+        lambda: TrainCrop({5: 224}),
+        lambda: TrainCrop({}),
+        lambda: CenterCrop(112, 128),
+        lambda: CenterCrop(0),
+        lambda: TrainCropWithBoxes(112, (128, 160)),
+        lambda: TrainCropWithBoxes(112, min_visibility=2),
+        lambda: CenterCropWithBoxes(112, 128),
+        lambda: Resizer(0),
+        lambda: Resizer(600, 0),
+        lambda: DetectionAugmentation([], min_visibility=-1),
+    ],
+)
+def test_impossible_crops_are_refused_when_they_are_made(make: Callable[[], object]) -> None:
+    with pytest.raises(UserError):
+        make()

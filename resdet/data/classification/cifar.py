@@ -10,6 +10,7 @@ torchvision downloads them. The Python layout's pickles are read without executi
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resdet.data.text_files import LONGEST_QUOTE, is_file, read_bytes
 from resdet.errors import UserError
-from resdet.weights.unpickle import read_arrays
+from resdet.weights.arrays import to_array
+from resdet.weights.unpickle import read_pickle
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BINARY, PYTHON = "cifar-10-batches-bin", "cifar-10-batches-py"
@@ -76,8 +79,8 @@ def _files(root: Path, names: list[str], download: bool) -> list[Path]:
     for folder in (root / BINARY, root / PYTHON, root):
         for suffix in (".bin", ""):
             paths = [folder / f"{name}{suffix}" for name in names]
-            if any(path.is_file() for path in paths):
-                missing = [path for path in paths if not path.is_file()]
+            if any(is_file(path) for path in paths):
+                missing = [path for path in paths if not is_file(path)]
                 if missing:
                     raise UserError(f"{missing[0]} is missing; unpack the archive of CIFAR-10 again")
                 return paths
@@ -111,7 +114,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Records of one byte for the label and 3,072 for the pixels, channel by channel."""
-    data = np.fromfile(path, np.uint8)
+    data = np.frombuffer(read_bytes(path), np.uint8)
     if data.size % (PIXELS + 1):
         raise UserError(f"{path} has {data.size:,} bytes, no multiple of {PIXELS + 1}: it is truncated; copy it again")
     records = data.reshape(-1, PIXELS + 1)
@@ -120,7 +123,11 @@ def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_python(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        batch = read_arrays(path)
-        return np.asarray(batch["data"], np.uint8), np.asarray(batch["labels"], np.int64)
+        batch = read_pickle(io.BytesIO(read_bytes(path)))
+        return np.asarray(to_array(batch["data"]), np.uint8), np.asarray(to_array(batch["labels"]), np.int64)
+    except UserError:
+        raise
     except Exception as error:  # a damaged file can fail in any way
-        raise UserError(f"{path} cannot be read as a batch of CIFAR-10 ({error}); copy it again") from error
+        raise UserError(
+            f"{path} cannot be read as a batch of CIFAR-10 ({str(error)[:LONGEST_QUOTE]}); copy it again"
+        ) from error

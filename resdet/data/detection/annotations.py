@@ -11,16 +11,22 @@ every worker would get its own copy of the pages (copy-on-write).
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from resdet.data.images import image_size, read_image
+from resdet.data.image_files import require_images
+from resdet.data.images import image_size, read_image, wrong_size
 from resdet.errors import UserError
 from resdet.structures import Sample
+
+_NO_SIDE = 2**31  # pixels; sizes are int32
+_WEIGHTS = np.sqrt([2.0, 3, 5, 7, 11, 13, 17, 19])  # of image, label, flags and box; no sums of them coincide by chance
 
 logger = logging.getLogger("resdet")
 
@@ -94,6 +100,15 @@ class AnnotationTable:
         return len(self.ids)
 
 
+def take_objects(table: AnnotationTable, mask: np.ndarray) -> AnnotationTable:
+    """The annotations of all images with the objects where `mask`, bool [M], is true."""
+    taken = copy.copy(table)
+    taken.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(mask)])[table.offsets]
+    taken.boxes, taken.labels = table.boxes[mask], table.labels[mask]
+    taken.difficult, taken.crowd = table.difficult[mask], table.crowd[mask]
+    return taken
+
+
 class DetectionDataset:
     """Images and objects by index.
 
@@ -132,55 +147,122 @@ class DetectionDataset:
 
     def _check_size(self, index: int, pixels: np.ndarray) -> None:
         height, width = (int(side) for side in self.table.sizes[index])
-        if pixels.shape[:2] == (height, width):
-            return
-        raise UserError(
-            f"{self.table.paths[index]}: the image is {pixels.shape[1]}x{pixels.shape[0]} but its annotation says "
-            f"{width}x{height}; correct the annotation, or restore the image that was annotated (EXIF rotation counts)"
-        )
+        if pixels.shape[:2] != (height, width):
+            raise wrong_size(self.table.paths[index], pixels.shape[:2], (height, width))
+
+
+def build_table(annotations: Sequence[Annotation], source: str | Path, warn_of_empty: bool = True) -> AnnotationTable:
+    """The checks and repairs that all formats share, each told once with its number, and the table of the result.
+
+    Images must be there; missing sizes are read from their headers; boxes are clipped, and dropped where they have no
+    area; objects that repeat another are told and kept, because evaluations count them.
+
+    Args:
+        annotations: of the images of a data set.
+        source: what lists the images, for messages.
+        warn_of_empty: see `complete_sizes`.
+
+    Raises:
+        UserError: no image is left, an image is missing, or a header that must be read cannot.
+    """
+    require_any(annotations, source)
+    require_images([a.path for a in annotations], source)
+    table = clean_table(AnnotationTable(complete_sizes(annotations, warn_of_empty)))
+    tell_repeated(table)
+    return table
+
+
+def require_any(annotations: Sized, source: str | Path, filters: str = "") -> None:
+    """Refuse a data set without images.
+
+    Args:
+        annotations: those that are left.
+        source: what lists the images, for the message.
+        filters: the options that images were left out by, for the message: "empty_images=False".
+
+    Raises:
+        UserError: there is none.
+    """
+    if len(annotations):
+        return
+    remedy = f"no image is left by {filters}; annotate some, or remove this option" if filters else "no image is listed"
+    raise UserError(f"{source}: {remedy}")
 
 
 def complete_sizes(annotations: Sequence[Annotation], warn_of_empty: bool = True) -> list[Annotation]:
-    """Read image sizes that the annotations lack, (0, 0), from the images' headers; one warning counts them.
+    """Read image sizes that the annotations lack from the images' headers; one warning counts them.
 
     Args:
-        annotations: `path` of each is its image.
+        annotations: `path` of each is its image; a size with a side of 0 or less, or of no image, counts as missing.
         warn_of_empty: False counts only images with objects, for formats whose empty images have no annotation file.
 
     Raises:
         UserError: an image is missing, or its header cannot be read.
     """
-    missing = [a for a in annotations if 0 in a.size and (warn_of_empty or len(a))]
-    if missing:
+    lacking = [not all(0 < side < _NO_SIDE for side in a.size) for a in annotations]
+    told = [a for a, lacks in zip(annotations, lacking, strict=True) if lacks and (warn_of_empty or len(a))]
+    if told:
         logger.warning(
             "%d of %d annotations have no image size (first: %s): read from the image headers",
-            *(len(missing), len(annotations), missing[0].id),
+            *(len(told), len(annotations), told[0].id),
         )
-    return [replace(a, size=image_size(a.path)) if 0 in a.size else a for a in annotations]
+    pairs = zip(annotations, lacking, strict=True)
+    return [replace(a, size=image_size(a.path)) if lacks else a for a, lacks in pairs]
 
 
-def clean_boxes(annotations: Sequence[Annotation]) -> list[Annotation]:
-    """Clip boxes to their images and drop those without area, on which training gives NaN; one warning counts both."""
-    clipped = dropped = 0
-    first = ""
-    cleaned = []
-    for annotation in annotations:
-        height, width = annotation.size
-        boxes = annotation.boxes.clip(0, [width, height, width, height])
-        single = boxes.astype(np.float32)  # what is trained on
-        has_area = (single[:, 2] > single[:, 0]) & (single[:, 3] > single[:, 1])
-        changed = has_area & (boxes != annotation.boxes).any(1)
-        bad = np.flatnonzero(changed | ~has_area)
-        if len(bad) and not first:
-            first = f"{annotation.id}, object {bad[0] + 1}"
-        clipped += int(changed.sum())
-        dropped += int((~has_area).sum())
-        cleaned.append(replace(annotation, boxes=boxes).keep(has_area) if len(bad) else annotation)
-    if first:
+def repeated_objects(table: AnnotationTable) -> np.ndarray:
+    """Which objects have class, box and flags of an earlier one of their image, bool [M]."""
+    columns = [table.image_of_object(), table.labels, table.crowd, table.difficult, *table.boxes.T]
+    # Sorting all rows takes seconds for a million objects. A weighted sum of each row is sorted first: equal rows have
+    # equal sums, and few others do.
+    sums = np.zeros(len(table.labels))
+    for weight, column in zip(_WEIGHTS, columns, strict=True):
+        sums += weight * column
+    by_sum = np.argsort(sums, kind="stable")
+    close = np.diff(sums[by_sum]) == 0
+    few = by_sum[np.append(close, False) | np.append(False, close)] if len(by_sum) > 1 else by_sum
+    order = few[np.lexsort([column[few] for column in columns[::-1]])]  # stable: the first of equal objects comes first
+    equal = [column[order[1:]] == column[order[:-1]] for column in columns]
+    repeated = np.zeros(len(table.labels), bool)
+    repeated[order[1:][np.logical_and.reduce(equal)]] = True
+    return repeated
+
+
+def tell_repeated(table: AnnotationTable) -> None:
+    """Warn once of objects that repeat another of their image, and of images that are listed under several ids."""
+    repeated = np.flatnonzero(repeated_objects(table))
+    if len(repeated):
+        first = table.ids[table.image_of_object()[repeated[0]]]
         logger.warning(
-            "%d boxes extend beyond their image and were clipped, %d have no area in it and were dropped (first: %s)",
-            *(clipped, dropped, first),
+            "%d objects repeat another of their image (first: %s); remove them, an evaluation counts each",
+            *(len(repeated), first),
         )
+    paths, index = np.unique(table.paths, return_index=True)
+    if len(paths) < len(table):
+        again = np.setdiff1d(np.arange(len(table)), index)
+        logger.warning(
+            "%d images are listed under another id before (first: %s); keep one entry for each file",
+            *(len(again), table.paths[again[0]]),
+        )
+
+
+def clean_table(table: AnnotationTable) -> AnnotationTable:
+    """Clip boxes to their images and drop those without area, on which training gives NaN; one warning counts both."""
+    sides = np.repeat(table.sizes[:, ::-1].astype(np.float64), np.diff(table.offsets), axis=0)  # [M, 2] width, height
+    boxes = table.boxes.clip(0, np.tile(sides, 2))
+    single = boxes.astype(np.float32)  # what is trained on
+    has_area = (single[:, 2] > single[:, 0]) & (single[:, 3] > single[:, 1])
+    changed = has_area & (boxes != table.boxes).any(1)
+    bad = np.flatnonzero(changed | ~has_area)
+    if not len(bad):
+        return table
+    image = int(table.image_of_object()[bad[0]])
+    logger.warning(
+        "%d boxes extend beyond their image and were clipped, %d have no area in it and were dropped (first: %s)",
+        *(changed.sum(), (~has_area).sum(), f"{table.ids[image]}, object {bad[0] - table.offsets[image] + 1}"),
+    )
+    cleaned = take_objects(table, has_area)
+    cleaned.boxes = boxes[has_area]
     return cleaned
 
 

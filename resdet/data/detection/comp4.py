@@ -3,11 +3,13 @@
     write_comp4("results", "test", dataset.classes, ids, detections)
     detections = read_comp4("results", "test", dataset.classes, ids)
 
-A line is `id score xmin ymin xmax ymax` with 1-based inclusive pixels; in memory boxes are continuous.
+A line is `id score xmin ymin xmax ymax` with 1-based inclusive pixels; in memory boxes are continuous. An id may have
+blanks.
 """
 
 from __future__ import annotations
 
+import re
 import tarfile
 import tempfile
 from collections.abc import Sequence
@@ -16,14 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.voc_xml import REMEDY, TO_CONTINUOUS
-from resdet.data.text_files import read_text
+from resdet.data.text_files import is_file, quoted, read_lines
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
+from resdet.whole_files import whole_file, whole_folder
 
 
 def comp4_path(directory: str | Path, image_set: str, name: str) -> Path:
-    """The file in which VOC's devkit expects the detections of one class."""
-    return Path(directory) / f"comp4_det_{image_set}_{name}.txt"
+    """The file in which VOC's devkit expects the detections of one class.
+
+    Characters that cannot be in the name of a file are written as in a URL: "w/o helmet" becomes "w%2Fo helmet".
+    """
+    return Path(directory) / f"comp4_det_{_as_file_name(image_set)}_{_as_file_name(name)}.txt"
 
 
 def write_comp4(
@@ -34,25 +40,24 @@ def write_comp4(
     float32 detections are read back exactly, except for coordinates closer to 0 than 1e-8.
 
     Args:
-        directory: created if missing.
+        directory: created if missing. Its files appear when all are written; after an error there are none of them.
         image_set: name of the image set, such as "test".
         classes: names of the labels.
         ids: image ids; `detections.image` indexes them.
         detections: of all images.
     """
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
     boxes = detections.box.astype(np.float64) - TO_CONTINUOUS
-    for label, name in enumerate(classes):
-        rows = np.flatnonzero(detections.label == label)
-        # str of a NumPy scalar has the fewest digits that give the same float32 (or float64) back.
-        lines = [
-            f"{ids[image]} {score!s} {x1!r} {y1!r} {x2!r} {y2!r}\n"
-            for image, score, (x1, y1, x2, y2) in zip(
-                detections.image[rows].tolist(), detections.score[rows], boxes[rows].tolist(), strict=True
-            )
-        ]
-        comp4_path(folder, image_set, name).write_text("".join(lines), encoding="utf-8")
+    with whole_folder(directory) as folder:
+        for label, name in enumerate(classes):
+            rows = np.flatnonzero(detections.label == label)
+            # str of a NumPy scalar has the fewest digits that give the same float32 (or float64) back.
+            lines = [
+                f"{ids[image]} {score!s} {x1!r} {y1!r} {x2!r} {y2!r}\n"
+                for image, score, (x1, y1, x2, y2) in zip(
+                    detections.image[rows].tolist(), detections.score[rows], boxes[rows].tolist(), strict=True
+                )
+            ]
+            comp4_path(folder, image_set, name).write_text("".join(lines), encoding="utf-8")
 
 
 def write_comp4_archive(
@@ -68,7 +73,7 @@ def write_comp4_archive(
     inside = f"results/VOC{year}/Main"
     with tempfile.TemporaryDirectory() as folder:
         write_comp4(Path(folder) / inside, image_set, classes, ids, detections)
-        with tarfile.open(path, "w:gz") as archive:
+        with whole_file(path) as partial, tarfile.open(partial, "w:gz") as archive:
             archive.add(Path(folder) / "results", "results")
 
 
@@ -91,12 +96,12 @@ def read_comp4(directory: str | Path, image_set: str, classes: Sequence[str], id
     numbers: list[list[float]] = []
     for label, name in enumerate(classes):
         path = comp4_path(directory, image_set, name)
-        if not path.is_file():
-            raise UserError(f"{path}: no detections of class {name!r}; write the file, empty if nothing was detected")
-        for line_number, line in enumerate(read_text(path, REMEDY).splitlines(), 1):
-            if not line.strip():
-                continue
-            image, row = _parse_detection(line, index, f"{path}:{line_number}")
+        if not is_file(path):
+            raise UserError(
+                f"{path}: no detections of class {quoted(name)}; write the file, empty if nothing was detected"
+            )
+        for where, line in read_lines(path, REMEDY):
+            image, row = _parse_detection(line, index, where)
             images.append(image)
             numbers.append(row)
         labels += [label] * (len(images) - len(labels))
@@ -106,13 +111,19 @@ def read_comp4(directory: str | Path, image_set: str, classes: Sequence[str], id
 
 def _parse_detection(line: str, index: dict[str, int], where: str) -> tuple[int, list[float]]:
     """The image's index, and score and corners."""
-    words = line.split()
+    words = line.rsplit(maxsplit=5)  # the id may have blanks
     try:
         row = [float(word) for word in words[1:]]
     except ValueError:
         row = []
-    if len(row) != 5 or not np.isfinite(sum(row)):
-        raise UserError(f"{where}: {line.strip()!r} is not 'id score xmin ymin xmax ymax'; write the file again")
+    if len(row) != 5 or not np.isfinite(row).all():
+        raise UserError(f"{where}: {quoted(line)} is not 'id score xmin ymin xmax ymax'; write the file again")
     if words[0] not in index:
-        raise UserError(f"{where}: image {words[0]!r} is not in the image set; score the set that was detected on")
+        raise UserError(
+            f"{where}: image {quoted(words[0])} is not in the image set; score the set that was detected on"
+        )
     return index[words[0]], row
+
+
+def _as_file_name(text: str) -> str:
+    return re.sub(r"[%/\\\x00-\x1f]", lambda found: f"%{ord(found[0]):02X}", text)

@@ -21,18 +21,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resdet.data.detection.annotations import (
-    Annotation,
-    AnnotationTable,
-    DetectionDataset,
-    clean_boxes,
-    complete_sizes,
-)
-from resdet.data.detection.voc import read_image_set
+from resdet.data.detection.annotations import Annotation, DetectionDataset, build_table, require_any
+from resdet.data.detection.voc_files import read_image_set
 from resdet.data.detection.voc_xml import read_annotation
-from resdet.data.text_files import read_text
+from resdet.data.image_files import require_images
+from resdet.data.text_files import is_file, quoted, read_lines, whole_number
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
+from resdet.whole_files import whole_file
 
 NO_NUMBER = 0  # image number where the list gives none; ILSVRC counts from 1
 
@@ -83,14 +79,16 @@ class ImageNetDETDataset(DetectionDataset):
         blacklist: str | Path | None = None,
     ) -> None:
         root = Path(root)
-        known = _read_classes(root / "map_det.txt")
+        known = read_classes(root / "map_det.txt")
         chosen = list(known) if classes is None else [_choose(known, wnid, root) for wnid in classes]
-        listed = _unite([item for name in image_sets for item in _read_list(root / "ILSVRC", name)])
+        listed = _unite([item for name in image_sets for item in read_list(root / "ILSVRC", name)])
         annotations = list(_read_annotations(root / "ILSVRC", listed, list(known), chosen, annotated))
+        source = f"{root}, {', '.join(image_sets)}"
         if not empty_images:
             annotations = [a for a in annotations if len(a)]
-        annotations = clean_boxes(complete_sizes(annotations, warn_of_empty=False))
-        super().__init__([known[wnid].name for wnid in chosen], AnnotationTable(annotations))
+            require_any(annotations, source, "empty_images=False")
+        table = build_table(annotations, source, warn_of_empty=False)
+        super().__init__([known[wnid].name for wnid in chosen], table)
         self.wnids = np.array(chosen, np.str_)
         self.class_ids = np.array([known[wnid].number for wnid in chosen], np.int64)
         self.image_numbers = np.array([listed[a.id].number for a in annotations], np.int64)
@@ -116,7 +114,7 @@ def write_det_submission(path: str | Path, dataset: ImageNetDETDataset, detectio
         raise UserError(f"{path}: every image needs its own number; submit val or test alone, not several image sets")
     images, classes = numbers[detections.image].tolist(), dataset.class_ids[detections.label].tolist()
     boxes = (detections.box.astype(np.float64) + _TO_INCLUSIVE).tolist()
-    with Path(path).open("w", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         for image, number, score, (x1, y1, x2, y2) in zip(images, classes, detections.score, boxes, strict=True):
             # str of a NumPy scalar has the fewest digits that give the same float32 (or float64) back.
             file.write(f"{image} {number} {score!s} {x1!r} {y1!r} {x2!r} {y2!r}\n")
@@ -138,11 +136,13 @@ def read_blacklist(path: str | Path, dataset: ImageNetDETDataset) -> np.ndarray:
     image = {number: index for index, number in enumerate(dataset.image_numbers.tolist())}
     label = {wnid: k for k, wnid in enumerate(dataset.wnids.tolist())}
     pairs = []
-    for where, words in _lines(Path(path), "it is in data/ of ILSVRC's development kit"):
-        if len(words) != 2 or not words[0].isdigit():
-            raise UserError(f"{where}: {' '.join(words)!r} is not 'image_number wnid'; take the kit's own file")
-        if int(words[0]) in image and words[1] in label:
-            pairs.append((image[int(words[0])], label[words[1]]))
+    for where, line in read_lines(path, "it is in data/ of ILSVRC's development kit"):
+        words = line.split()
+        number = whole_number(words[0])
+        if len(words) != 2 or number is None:
+            raise UserError(f"{where}: {quoted(line)} is not 'image_number wnid'; take the kit's own file")
+        if number in image and words[1] in label:
+            pairs.append((image[number], label[words[1]]))
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
@@ -151,22 +151,24 @@ class _Class(NamedTuple):
     name: str
 
 
-class _Listed(NamedTuple):
+class ListedImage(NamedTuple):
+    """A line of a list of images."""
+
     id: str  # the path below Data/DET/<part>, without suffix
     number: int
     part: str
     source: Path  # the list
 
 
-def _read_classes(path: Path) -> dict[str, _Class]:
+def read_classes(path: Path) -> dict[str, _Class]:
     """Number and name of each wnid, by ascending number."""
     classes: dict[str, _Class] = {}
-    for where, words in _lines(path, "it is data/map_det.txt of ILSVRC's development kit; copy it there"):
-        if len(words) < 3 or not words[1].isdigit() or words[0] in classes:
-            raise UserError(
-                f"{where}: {' '.join(words)!r} is not of the form 'n02672831 1 accordion'; copy the file again"
-            )
-        classes[words[0]] = _Class(int(words[1]), " ".join(words[2:]))
+    for where, line in read_lines(path, "it is data/map_det.txt of ILSVRC's development kit; copy it there"):
+        words = line.split()
+        number = whole_number(words[1]) if len(words) > 2 else None
+        if number is None or words[0] in classes:
+            raise UserError(f"{where}: {quoted(line)} is not of the form 'n02672831 1 accordion'; copy the file again")
+        classes[words[0]] = _Class(number, " ".join(words[2:]))
     if len({c.number for c in classes.values()}) < len(classes) or not classes:
         raise UserError(f"{path}: has no classes, or two with one number; copy the development kit's file again")
     return dict(sorted(classes.items(), key=lambda item: item[1].number))
@@ -174,50 +176,69 @@ def _read_classes(path: Path) -> dict[str, _Class]:
 
 def _choose(known: dict[str, _Class], wnid: str, root: Path) -> str:
     if wnid not in known:
-        raise UserError(f"{root / 'map_det.txt'} has no class {wnid!r}; choose among its wnids, such as 'n02672831'")
+        raise UserError(
+            f"{root / 'map_det.txt'} has no class {quoted(wnid)}; choose among its wnids, such as 'n02672831'"
+        )
     return wnid
 
 
-def _read_list(root: Path, name: str) -> list[_Listed]:
+def read_list(root: Path, name: str) -> list[ListedImage]:
+    """Read an image set; `root` is the folder ILSVRC, `name` as in ImageNetDETDataset.
+
+    Raises:
+        UserError: the list is missing, malformed, or without images.
+    """
     path = Path(name) if name.endswith(".txt") else root / "ImageSets" / "DET" / f"{name}.txt"
     part = next((part for part in _PARTS if path.name.startswith(part)), None)
     if part is None:
         raise UserError(f"{path}: a list's name begins with train, val or test, the folder of its images; rename it")
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such list of images; check the root and the image set, or unpack ImageSets")
     if re.fullmatch(r"(train|val)_\d+", path.stem):
-        return [_Listed(image_id, NO_NUMBER, part, path) for image_id in read_image_set(path)]
+        return [ListedImage(image_id, NO_NUMBER, part, path) for image_id in read_image_set(path)]
     listed = []
-    for where, words in _lines(path, ""):
-        number = words[1] if len(words) > 1 else str(NO_NUMBER)
-        if len(words) > 2 or not number.isdigit():
-            raise UserError(f"{where}: {' '.join(words)!r} is not 'path number'; correct the list")
-        listed.append(_Listed(words[0], int(number), part, path))
+    for where, line in read_lines(path):
+        words = line.split()
+        number = whole_number(words[1]) if len(words) > 1 else NO_NUMBER
+        if len(words) > 2 or number is None:
+            raise UserError(f"{where}: {quoted(line)} is not 'path number'; correct the list")
+        listed.append(ListedImage(words[0], number, part, path))
     if not listed:
         raise UserError(f"{path}: no image in this list; write one 'path number' per line, the path without suffix")
     return listed
 
 
-def _unite(listed: list[_Listed]) -> dict[str, _Listed]:
-    united: dict[str, _Listed] = {}
+def _unite(listed: list[ListedImage]) -> dict[str, ListedImage]:
+    united: dict[str, ListedImage] = {}
     for item in listed:
         first = united.setdefault(item.id, item)
         if first is not item and (first.number, item.number) != (NO_NUMBER, NO_NUMBER):
-            raise UserError(f"{item.source}: image {item.id!r} is in the lists twice (first {first.source}); keep one")
+            raise UserError(
+                f"{item.source}: image {quoted(item.id)} is in the lists twice (first {first.source}); keep one"
+            )
     return united
 
 
+def image_path(root: Path, item: ListedImage) -> Path:
+    """The image file of a listed image; `root` is the folder ILSVRC."""
+    return root / "Data" / "DET" / item.part / f"{item.id}.JPEG"
+
+
+def xml_path(root: Path, item: ListedImage) -> Path:
+    """The annotation of a listed image; images of train may have none. `root` is the folder ILSVRC."""
+    return root / "Annotations" / "DET" / item.part / f"{item.id}.xml"
+
+
 def _read_annotations(
-    root: Path, listed: dict[str, _Listed], known: list[str], chosen: list[str], annotated: bool
+    root: Path, listed: dict[str, ListedImage], known: list[str], chosen: list[str], annotated: bool
 ) -> Iterator[Annotation]:
     label_of = np.array([chosen.index(wnid) if wnid in chosen else -1 for wnid in known], np.int64)
     bare = []
+    for source in {item.source: None for item in listed.values()}:
+        require_images([image_path(root, item) for item in listed.values() if item.source == source], source)
     for item in listed.values():
-        image = root / "Data" / "DET" / item.part / f"{item.id}.JPEG"
-        if not image.is_file():
-            raise UserError(f"{image}: no such image, but it is listed in {item.source}; restore it")
-        xml = root / "Annotations" / "DET" / item.part / f"{item.id}.xml"
-        if annotated and xml.is_file():
+        image, xml = image_path(root, item), xml_path(root, item)
+        if annotated and is_file(xml):
             found = read_annotation(xml, known)
             labels = label_of[found.labels]
             keep = labels >= 0
@@ -234,10 +255,3 @@ def _read_annotations(
             "%d of %d images have no annotation and count as images without objects (first: %s)",
             *(len(bare), len(listed), bare[0]),
         )
-
-
-def _lines(path: Path, if_missing: str) -> Iterator[tuple[str, list[str]]]:
-    """`path:number` and the words of each line that is not blank."""
-    for number, line in enumerate(read_text(path, if_missing).splitlines(), 1):
-        if line.strip():
-            yield f"{path}:{number}", line.split()

@@ -10,7 +10,7 @@ converts them back, so that a written file has the numbers that were read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,13 +19,17 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation
-from resdet.data.text_files import finite_number, read_bytes, shortest
+from resdet.data.text_files import finite_number, quoted, read_bytes, shortest
 from resdet.errors import UserError
 
 TO_CONTINUOUS = np.array([-1.0, -1.0, 0.0, 0.0])  # added to VOC's xmin, ymin, xmax, ymax
 REMEDY = "check the root, the year and the image set"  # for a missing file
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_LARGEST_SIDE = 2**31  # pixels; no image has more
+# Flags as tools write them; VOC itself writes 0 and 1. labelImg's "Unspecified" stands where nothing was chosen.
+_NO = ("", "0", "false", "no", "n", "f", "none", "null", "unspecified")
+_YES = ("1", "true", "yes", "y", "t")
 
 
 @dataclass
@@ -33,6 +37,7 @@ class VOCRecord:
     """The content of one xml file with G objects, before class names become labels."""
 
     source: Path  # the xml file
+    id: str  # of the image; it may name sub-folders
     filename: str
     size: tuple[int, int]  # (height, width); (0, 0) if the file does not say
     names: list[str]  # class names, G
@@ -40,7 +45,7 @@ class VOCRecord:
     difficult: np.ndarray  # bool [G]
 
     def to_annotation(self, classes: Sequence[str]) -> Annotation:
-        """Replace class names by their positions in `classes`; `id` is the name of the xml file.
+        """Replace class names by their positions in `classes`; `id` is the record's.
 
         Raises:
             UserError: an object is not one of `classes`.
@@ -48,12 +53,9 @@ class VOCRecord:
         index = {name: label for label, name in enumerate(classes)}
         unknown = [name for name in self.names if name not in index]
         if unknown:
-            raise UserError(
-                f"{self.source}: class {unknown[0]!r} is not one of {_enumerate(classes)}; "
-                "add it to the classes, or correct the annotation"
-            )
+            raise unknown_class(self.source, unknown[0], classes)
         labels = np.array([index[name] for name in self.names], np.int64)
-        return Annotation(self.filename, self.source.stem, self.size, self.boxes, labels, self.difficult)
+        return Annotation(self.filename, self.id, self.size, self.boxes, labels, self.difficult)
 
 
 def read_annotation(path: str | Path, classes: Sequence[str]) -> Annotation:
@@ -73,22 +75,18 @@ def read_record(path: Path) -> VOCRecord:
     Raises:
         UserError: the file is missing, malformed or declares entities.
     """
-    text = read_bytes(path, REMEDY)
-    # Entities can make a parser allocate without bound or read other files; no annotation tool declares any.
-    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", text.replace(b"\0", b""), re.IGNORECASE):
-        raise UserError(f"{path}: declares a DOCTYPE or ENTITY, which annotations never need; remove the declaration")
-    try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{path}: not valid XML ({error}); write the annotation again") from None
-    objects = root.findall("object")
+    root = parse_xml(path)
+    objects = [
+        parse_object(element, f"{path}, object {number}") for number, element in enumerate(root.findall("object"), 1)
+    ]
     return VOCRecord(
         source=path,
+        id=path.stem,
         filename=(root.findtext("filename") or "").strip(),
-        size=_parse_size(root, path),
-        names=[_text(obj, "name", f"{path}, object {number}") for number, obj in enumerate(objects, 1)],
-        boxes=_parse_boxes(objects, path),
-        difficult=np.array([_flag(obj, "difficult", path) for obj in objects], bool),
+        size=parse_size(root),
+        names=[name for name, _, _ in objects],
+        boxes=np.array([box for _, box, _ in objects], np.float64).reshape(-1, 4),
+        difficult=np.array([difficult for _, _, difficult in objects], bool),
     )
 
 
@@ -123,27 +121,72 @@ def write_annotation(
     for index, corners in enumerate((annotation.boxes - TO_CONTINUOUS).tolist()):
         lines += ["\t<object>", f"\t\t<name>{escape(classes[annotation.labels[index]])}</name>"]
         lines += [f"\t\t<{name}>{int(values[index])}</{name}>" for name, values in flags.items()]
-        box = "".join(f"<{c}>{shortest(v)}</{c}>" for c, v in zip(_CORNERS, corners, strict=True))
+        box = "".join(f"<{c}>{shortest(v)}</{c}>" for c, v in zip(CORNERS, corners, strict=True))
         lines += [f"\t\t<bndbox>{box}</bndbox>", "\t</object>"]
     Path(path).write_text("\n".join([*lines, "</annotation>", ""]), encoding="utf-8")
 
 
-def _parse_size(root: ElementTree.Element, path: Path) -> tuple[int, int]:
-    height, width = (root.findtext(f"size/{side}") or "0" for side in ("height", "width"))
-    size = round(_float(height, path)), round(_float(width, path))
-    return size if min(size) > 0 else (0, 0)
+def parse_xml(path: Path) -> ElementTree.Element:
+    """The root of a file, its tags without namespaces and in lower case.
+
+    Raises:
+        UserError: the file is missing, malformed, declares entities, or is no <annotation>.
+    """
+    text = read_bytes(path, REMEDY)
+    # Entities can make a parser allocate without bound or read other files; no annotation tool declares any.
+    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", text.replace(b"\0", b""), re.IGNORECASE):
+        raise UserError(f"{path}: declares a DOCTYPE or ENTITY, which annotations never need; remove the declaration")
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise UserError(f"{path}: not valid XML ({error}); write the annotation again") from None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2].lower()
+    if root.tag != "annotation":
+        raise UserError(f"{path}: begins with <{root.tag[:40]}>, not with VOC's <annotation>; export it as PASCAL VOC")
+    return root
 
 
-def _parse_boxes(objects: Iterable[ElementTree.Element], path: Path) -> np.ndarray:
-    rows = []
-    for number, obj in enumerate(objects, 1):
-        where = f"{path}, object {number}"
-        box = obj.find("bndbox")  # a direct child: VOC's <part>s have a <bndbox> of their own
-        if box is None:
-            raise UserError(f"{where}: no <bndbox>; complete or remove the object")
-        rows.append([_float(_text(box, corner, where), where) for corner in _CORNERS])
-    boxes: np.ndarray = np.array(rows, np.float64).reshape(-1, 4) + TO_CONTINUOUS
-    return boxes
+def parse_size(root: ElementTree.Element) -> tuple[int, int]:
+    """(height, width); (0, 0), to be read from the image, if the file does not say or says what no image has."""
+    sides = []
+    for side in ("height", "width"):
+        try:
+            value = float(root.findtext(f"size/{side}") or 0)
+        except ValueError:
+            value = 0.0
+        sides.append(round(value) if 0 < value < _LARGEST_SIDE else 0)
+    height, width = sides
+    return (height, width) if min(sides) > 0 else (0, 0)
+
+
+def parse_object(element: ElementTree.Element, where: str) -> tuple[str, np.ndarray, bool]:
+    """Read one <object>.
+
+    Args:
+        element: the object.
+        where: file and object, for the message.
+
+    Returns:
+        Class name, box as float64 [4], continuous, and whether it is difficult.
+
+    Raises:
+        UserError: a part is missing or malformed.
+    """
+    name, box = _text(element, "name", where), element.find("bndbox")
+    # a direct child: VOC's <part>s have a <bndbox> of their own
+    if box is None:
+        raise UserError(f"{where}: no <bndbox>; complete or remove the object")
+    corners = [finite_number(_text(box, corner, where), where, "correct the annotation") for corner in CORNERS]
+    return name, np.array(corners) + TO_CONTINUOUS, _flag(element, "difficult", where)
+
+
+def unknown_class(where: str | Path, name: str, classes: Sequence[str]) -> UserError:
+    """The error of an object whose class is not one of `classes`."""
+    return UserError(
+        f"{where}: class {quoted(name)} is not one of {_enumerate(classes)}; "
+        "add it to the classes, or correct the annotation"
+    )
 
 
 def _text(element: ElementTree.Element, tag: str, where: str) -> str:
@@ -153,12 +196,11 @@ def _text(element: ElementTree.Element, tag: str, where: str) -> str:
     return text
 
 
-def _flag(element: ElementTree.Element, tag: str, path: Path) -> bool:
-    return _float(element.findtext(tag) or "0", path) != 0
-
-
-def _float(text: str, where: str | Path) -> float:
-    return finite_number(text, where, "correct the annotation")
+def _flag(element: ElementTree.Element, tag: str, where: str) -> bool:
+    text = (element.findtext(tag) or "").strip()
+    if text.lower() in _NO or text.lower() in _YES:
+        return text.lower() in _YES
+    return finite_number(text, where, f"write 0 or 1 as its <{tag}>") != 0
 
 
 def _enumerate(names: Sequence[str]) -> str:

@@ -15,7 +15,14 @@ import cv2
 import numpy as np
 
 from resdet.data.localization.dataset import LocalizedImage
-from resdet.data.transforms import BY_AREA, ShortSide, cut_square
+from resdet.data.transforms import (
+    BY_AREA,
+    ShortSide,
+    check_short_side,
+    check_visibility,
+    crop_sizes,
+    cut_square,
+)
 
 MEAN_COLOUR = (124, 116, 104)  # ImageNet's mean in RGB; R-CNN fills what lies outside the image with it
 REDRAWS = 10  # attempts to replace a training crop that shows none of its image's boxes
@@ -41,6 +48,9 @@ class TrainCropWithBoxes:
         size: side of the crop in pixels; a dict such as ``{0: 64, 10: 112}`` gives the side from that epoch on.
         short_side: range of the image's short side in pixels, for a crop of 224; scaled in proportion for other sizes.
         min_visibility: a box is kept if at least this fraction of its area lies in the crop.
+
+    Raises:
+        UserError: a size below 1, a short side below 224, or `min_visibility` outside of 0..1.
     """
 
     def __init__(
@@ -49,8 +59,9 @@ class TrainCropWithBoxes:
         short_side: tuple[int, int] = (256, 480),
         min_visibility: float = 0.25,
     ) -> None:
-        self.sizes = {0: size} if isinstance(size, int) else dict(size)
-        self.short_side, self.min_visibility = short_side, min_visibility
+        check_visibility(min_visibility)
+        self.sizes, self.short_side = crop_sizes(size), check_short_side(short_side)
+        self.min_visibility = min_visibility
 
     def __call__(self, item: LocalizedImage, seed: int, epoch: int = 0) -> CropWithBoxes:
         """Draw a crop; the same for the same seed and size."""
@@ -79,10 +90,15 @@ class CenterCropWithBoxes:
         size: side of the crop in pixels.
         short: short side of the image in pixels, for a crop of 224; scaled in proportion for other sizes.
         min_visibility: a box is kept if at least this fraction of its area lies in the crop.
+
+    Raises:
+        UserError: a size below 1, a short side below 224, or `min_visibility` outside of 0..1.
     """
 
     def __init__(self, size: int = 224, short: int = 256, min_visibility: float = 0.25) -> None:
-        self.size, self.short, self.min_visibility = size, short, min_visibility
+        check_visibility(min_visibility)
+        self.size, (self.short, _) = crop_sizes(size)[0], check_short_side((short, short))
+        self.min_visibility = min_visibility
 
     def __call__(self, item: LocalizedImage, seed: int = 0, epoch: int = 0) -> CropWithBoxes:
         """Cut the centre crop; seed and epoch are ignored."""

@@ -12,6 +12,7 @@ boxes: those in ImageSets/CLS-LOC/train_loc.txt. The files' boxes are 0-based an
 
 from __future__ import annotations
 
+import copy
 import logging
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,9 +20,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from resdet.data.classification.imagenet import UNKNOWN, ImageNetDataset
-from resdet.data.detection.voc_xml import read_annotation
-from resdet.data.images import image_size
-from resdet.data.localization.files import read_solution
+from resdet.data.images import image_size, is_turned, wrong_size
+from resdet.data.localization.boxes import NO_BOXES, image_name, mend_boxes, read_boxes, thickness
+from resdet.data.text_files import is_folder
 from resdet.errors import UserError
 from resdet.metrics.localization_error import LocalizationTruth
 
@@ -80,19 +81,22 @@ class LocalizationDataset:
         boxes_from: Literal["csv", "xml"] | None = None,
     ) -> None:
         root = Path(root)
-        if not (root / "ILSVRC").is_dir():
+        if not is_folder(root / "ILSVRC"):
             raise UserError(f"{root}: has no folder ILSVRC; boxes can only be read from ImageNet's CLS-LOC layout")
         if image_set == "test" and with_boxes:
             raise UserError(f"{root}: the boxes of 'test' are not public; use val, or remove with_boxes=True")
         self.images = ImageNetDataset(root, image_set, decode_to)
         self.classes, self.names, self.min_side = self.images.classes, self.images.names, min_side
         listed = self.listed
-        found, usable = _NO_BOXES, np.zeros(0, bool)
+        found, usable = NO_BOXES, np.zeros(0, bool)
         if self.labelled:
-            found = _read_boxes(root, image_set, self.images, listed, boxes_from)
-            found, usable = _mend(found, self.images.labels, listed, min_side, f"{root}, {image_set}")
+            found = read_boxes(root, image_set, self.images, listed, boxes_from)
+            found, usable = mend_boxes(found, self.images.labels, listed, min_side, f"{root}, {image_set}")
             if not usable.any():
                 raise UserError(f"{root}: no image of '{image_set}' has a box of its class, which localization needs")
+        # (width, height) of each listed image as annotated, 0 where no box says
+        self._annotated = np.zeros((len(listed), 2), np.int64)
+        self._annotated[found.image] = np.where(np.isfinite(found.sizes), found.sizes, 0)
         own = np.bincount(found.image[usable], minlength=len(listed)) > 0
         self.lines = np.flatnonzero(own | (not with_boxes))
         place = np.full(len(listed), -1)
@@ -109,15 +113,40 @@ class LocalizationDataset:
         """Decode image `index`.
 
         Raises:
-            UserError: the image is missing or unreadable.
+            UserError: the image is missing or unreadable, or its size is not the annotation's.
         """
         image, label = self.images[int(self.lines[index])]
         height, width = image.shape[:2]
         size = height, width
         if self.images.decode_to is not None:
             size = image_size(self.images.root / self.image_id(index))
+        self._check_size(index, size)
         boxes = self.boxes_in(index, size) * np.tile([width / size[1], height / size[0]], 2)
         return LocalizedImage(image, label, boxes.astype(np.float32), size)
+
+    def _check_size(self, index: int, size: tuple[int, int]) -> None:
+        """Refuse an image that was annotated at another size, most often before its EXIF rotation."""
+        path, (width, height) = self.images.root / self.image_id(index), self._annotated[self.lines[index]].tolist()
+        if width and (height, width) != size:
+            raise wrong_size(path, size, (height, width))
+        # The CSV has no sizes, but boxes that only fit the image on its side.
+        right, bottom = self.boxes_of(index)[:, 2:].max(0, initial=0).tolist()
+        beyond = right > size[1] + 1 or bottom > size[0] + 1
+        if not width and beyond and right <= size[0] + 1 and bottom <= size[1] + 1 and is_turned(path):
+            raise UserError(
+                f"{path}: its boxes extend to {right:g}, {bottom:g}, beyond the {size[1]}x{size[0]} image but not "
+                "before its EXIF rotation; rotate the image as it was annotated, or correct the boxes"
+            )
+
+    def subset(self, indices: np.ndarray) -> LocalizationDataset:
+        """The data set of the images `indices`, int64 [n], in this order."""
+        part = copy.copy(self)
+        part.lines, part.labels = self.lines[indices], self.labels[indices]
+        boxes = [self.boxes_of(index) for index in indices.tolist()]
+        part._boxes = np.concatenate([np.zeros((0, 4)), *boxes])
+        part._image = np.repeat(np.arange(len(indices)), [len(own) for own in boxes])
+        part._offsets = np.searchsorted(part._image, np.arange(len(indices) + 1))
+        return part
 
     def image_id(self, index: int) -> str:
         """The image's path below the root."""
@@ -126,12 +155,12 @@ class LocalizationDataset:
     @property
     def listed(self) -> list[str]:
         """The ids of all images of the list, such as ILSVRC2012_val_00000001."""
-        return [_id(path) for path in self.images.paths.tolist()]
+        return [image_name(path) for path in self.images.paths.tolist()]
 
     @property
     def ids(self) -> list[str]:
         """The ids of the images of this data set, N: their names in ILSVRC's and Kaggle's files."""
-        return [_id(path) for path in self.images.paths[self.lines].tolist()]
+        return [image_name(path) for path in self.images.paths[self.lines].tolist()]
 
     def boxes_of(self, index: int) -> np.ndarray:
         """The boxes of one image in `truth()`, float64 [G, 4]."""
@@ -150,7 +179,7 @@ class LocalizationDataset:
             float64 [G, 4], in pixels of the file.
         """
         boxes = self.boxes_of(index).clip(0, [size[1], size[0], size[1], size[0]])
-        usable: np.ndarray = boxes[(_thickness(boxes) >= self.min_side) & (_thickness(boxes) > 0)]
+        usable: np.ndarray = boxes[(thickness(boxes) >= self.min_side) & (thickness(boxes) > 0)]
         return usable
 
     @property
@@ -167,114 +196,3 @@ class LocalizationDataset:
         if not self.labelled:
             raise UserError(f"{self.images.root}: classes and boxes of 'test' are not public; use val")
         return LocalizationTruth(self.labels, self._boxes, self._image)
-
-
-class _Boxes(NamedTuple):
-    """M boxes as read, in the order of the list."""
-
-    image: np.ndarray  # int64 [M], position in the list, ascending
-    labels: np.ndarray  # int64 [M]
-    boxes: np.ndarray  # float64 [M, 4], continuous
-    sizes: np.ndarray  # float64 [M, 2], image (width, height) in the xml, 0 if missing; infinite in the CSV
-
-
-_NO_BOXES = _Boxes(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros((0, 2)))
-
-
-def _read_boxes(root: Path, image_set: str, images: ImageNetDataset, ids: list[str], boxes_from: str | None) -> _Boxes:
-    solution, xmls = root / f"LOC_{image_set}_solution.csv", root / "ILSVRC/Annotations/CLS-LOC" / image_set
-    train = image_set == "train"
-    if boxes_from not in (None, "csv", "xml"):
-        raise UserError(f"boxes_from is 'csv', 'xml' or None, not {boxes_from!r}")
-    if boxes_from is None:
-        boxes_from = "csv" if (solution.is_file() if train else not xmls.is_dir()) else "xml"
-    with_boxes = root / "ILSVRC/ImageSets/CLS-LOC" / ("train_loc.txt" if train else f"{image_set}.txt")
-    if boxes_from == "csv":
-        return _from_solution(solution, images.classes, ids, with_boxes)
-    if not train:  # val's labels were read from the CSV: check that it belongs to this list
-        _from_solution(solution, images.classes, ids, with_boxes)
-    if not with_boxes.is_file():
-        raise UserError(f"{with_boxes}: no such list of the images with boxes; unpack ImageSets or add {solution.name}")
-    below = f"ILSVRC/Data/CLS-LOC/{image_set}/"
-    place = {path.removeprefix(below).removesuffix(".JPEG"): i for i, path in enumerate(images.paths.tolist())}
-    return _from_xml(xmls, images.classes, place, with_boxes)
-
-
-def _from_solution(path: Path, classes: tuple[str, ...], ids: list[str], with_boxes: Path) -> _Boxes:
-    rows = read_solution(path, classes)
-    place = {image_id: i for i, image_id in enumerate(ids)}
-    if len(place) < len(ids):
-        raise UserError(f"{path}: images in several folders have the same name; use the xml files")
-    unlisted = next((image_id for image_id in rows.ids if image_id not in place), None)
-    if unlisted is not None:
-        raise UserError(
-            f"{path}: has a row for image '{unlisted}', which the list in {with_boxes.parent} does not have; {_SAME}"
-        )
-    absent = {_id(name) for name in _names(with_boxes)} - set(rows.ids) if with_boxes.is_file() else set()
-    if absent:
-        raise UserError(f"{path}: has no row for image '{min(absent)}', which {with_boxes} lists; {_SAME}")
-    image = np.array([place[image_id] for image_id in rows.ids], np.int64)[rows.row]
-    return _sorted(_Boxes(image, rows.labels, rows.boxes, np.full((len(image), 2), np.inf)))
-
-
-def _from_xml(folder: Path, classes: tuple[str, ...], place: dict[str, int], with_boxes: Path) -> _Boxes:
-    image, labels, boxes, sizes = [], [], [np.zeros((0, 4))], []
-    for name in _names(with_boxes):
-        xml = folder / f"{name}.xml"
-        if name not in place:
-            raise UserError(f"{with_boxes}: image '{name}' is not in the list of all images; {_SAME}")
-        if not xml.is_file():
-            raise UserError(f"{xml}: no such annotation, but {with_boxes} lists its image; restore it")
-        found = read_annotation(xml, classes)  # <filename> is not used: it lacks the suffix, or names another file
-        image += [place[name]] * len(found)
-        labels += found.labels.tolist()
-        boxes.append(found.boxes + _FROM_VOC)
-        sizes += [found.size[::-1]] * len(found)
-    known = np.array(sizes, np.float64).reshape(-1, 2)
-    return _sorted(_Boxes(np.array(image, np.int64), np.array(labels, np.int64), np.concatenate(boxes), known))
-
-
-def _sorted(found: _Boxes) -> _Boxes:
-    order = np.argsort(found.image, kind="stable")
-    return _Boxes(*(column[order] for column in found))
-
-
-def _mend(found: _Boxes, labels: np.ndarray, ids: list[str], min_side: float, where: str) -> tuple[_Boxes, np.ndarray]:
-    """The boxes with area and their image's class, and which of them training uses, bool [M]; warns of defects."""
-    limits = np.where(found.sizes > 0, found.sizes, np.inf)
-    clipped = found.boxes.clip(0, np.tile(limits, 2))
-    other = found.labels != labels[found.image]
-    empty = ~other & (_thickness(found.boxes) <= 0)
-    kept = ~(other | empty)
-    outside = kept & (_thickness(clipped) <= 0)
-    thin = kept & ~outside & (_thickness(clipped) < min_side)
-    usable = kept & ~outside & ~thin
-    flaws = {
-        "of another class than their image's, removed": other,
-        "without area, removed": empty,
-        "outside their image, not used": outside,
-        f"thinner than {min_side:g} pixels, not used": thin,
-        "extending beyond their image, clipped": usable & (clipped != found.boxes).any(1),
-        "of an xml without the image's size, which is read from the image": (found.sizes == 0).any(1),
-    }
-    counted = [
-        f"{flaw.sum()} {what} (first: {ids[found.image[flaw.argmax()]]})" for what, flaw in flaws.items() if flaw.any()
-    ]
-    if counted:
-        logger.warning("%s: of %d boxes %s", where, len(found.boxes), "; ".join(counted))
-    return _Boxes(*(column[kept] for column in found)), usable[kept]
-
-
-def _thickness(boxes: np.ndarray) -> np.ndarray:
-    """The shorter side of each box, [M]; zero or negative if a box has no area."""
-    sides: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).min(1)
-    return sides
-
-
-def _id(path: str) -> str:
-    """The image's id in ILSVRC's and Kaggle's files: the last part of its path without .JPEG."""
-    return path.rsplit("/", 1)[-1].removesuffix(".JPEG")
-
-
-def _names(path: Path) -> list[str]:
-    return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]

@@ -16,15 +16,17 @@ exactly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
-from resdet.data.text_files import finite_number, read_text, shortest
+from resdet.data.text_files import finite_number, quoted, read_lines, read_text, shortest, split_lines, whole_number
 from resdet.errors import UserError
 from resdet.metrics.localization_error import MOST_GUESSES, NO_GUESS, Guesses, LocalizationTruth
+from resdet.whole_files import whole_file
 
 _HEADER = "ImageId,PredictionString"
 _TO_CONTINUOUS = np.array([0.0, 0.0, 1.0, 1.0])
@@ -68,7 +70,7 @@ def read_solution(path: str | Path, classes: Sequence[str]) -> SolutionRows:
     rows, labels, boxes = [], [], []
     for where, image_id, groups in _kaggle_rows(Path(path), classes):
         if not groups:
-            raise UserError(f"{where}: image '{image_id}' has no 'class xmin ymin xmax ymax'; restore its row")
+            raise UserError(f"{where}: image {quoted(image_id)} has no 'class xmin ymin xmax ymax'; restore its row")
         rows += [len(ids)] * len(groups)
         labels += [label for label, _ in groups]
         boxes += [box for _, box in groups]
@@ -133,11 +135,15 @@ def read_kaggle(path: str | Path, ids: Sequence[str], classes: Sequence[str]) ->
     found: list[Sequence[_Group] | None] = [None] * len(ids)
     for where, image_id, groups in _kaggle_rows(Path(path), classes):
         if image_id not in place:
-            raise UserError(f"{where}: image '{image_id}' is not in the list; evaluate on the set that was predicted")
+            raise UserError(
+                f"{where}: image {quoted(image_id)} is not in the list; evaluate on the set that was predicted"
+            )
         found[place[image_id]] = _at_most_five(groups, where)
     absent = next((image_id for image_id, groups in zip(ids, found, strict=True) if groups is None), None)
     if absent is not None:
-        raise UserError(f"{path}: has no row for image '{absent}'; write one per image, empty if there is no guess")
+        raise UserError(
+            f"{path}: has no row for image {quoted(absent)}; write one per image, empty if there is no guess"
+        )
     return _to_guesses([groups or [] for groups in found])
 
 
@@ -173,7 +179,7 @@ def read_ilsvrc(path: str | Path, images: int, class_ids: np.ndarray) -> Guesses
     """
     path = Path(path)
     label_of = {str(number): label for label, number in enumerate(class_ids.tolist())} | {_NO_CLASS: NO_GUESS}
-    lines = read_text(path).splitlines()
+    lines = split_lines(read_text(path))
     if len(lines) != images:
         raise UserError(f"{path}: {len(lines)} lines for {images} images; write one for each, in the list's order")
     found = []
@@ -199,14 +205,11 @@ def read_excluded(path: str | Path, ids: Sequence[str]) -> np.ndarray:
     """
     path, excluded = Path(path), np.zeros(len(ids), bool)
     place = {image_id: i for i, image_id in enumerate(ids)}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        word = line.strip()
-        if not word:
-            continue
-        index = place.get(word, int(word) - 1 if word.isdecimal() else -1)
+    for where, word in read_lines(path):
+        index = place.get(word, (whole_number(word) or 0) - 1)
         if not 0 <= index < len(ids):
             raise UserError(
-                f"{path}:{number}: '{word}' is neither a number from 1 to {len(ids)} nor an image of the "
+                f"{where}: {quoted(word)} is neither a number from 1 to {len(ids)} nor an image of the "
                 "list; use the exclusions of this image set"
             )
         excluded[index] = True
@@ -216,7 +219,7 @@ def read_excluded(path: str | Path, ids: Sequence[str]) -> np.ndarray:
 def _kaggle_rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, list[_Group]]]:
     """`path:line`, image id and groups of each row."""
     label_of = {name: label for label, name in enumerate(classes)}
-    lines = read_text(path).splitlines()
+    lines = split_lines(read_text(path))
     if not lines or lines[0].replace('"', "").strip() != _HEADER:
         raise UserError(f"{path}: the first line is not '{_HEADER}'; use the published format")
     seen: set[str] = set()
@@ -227,9 +230,9 @@ def _kaggle_rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[str, str,
         cells = line.replace('"', "").rpartition(",")  # the last comma: predictions contain none
         image_id = cells[0].strip()
         if not image_id:
-            raise UserError(f"{where}: {line.strip()[:60]!r} is not '{_HEADER}'; write the row again")
+            raise UserError(f"{where}: {quoted(line.strip())} is not '{_HEADER}'; write the row again")
         if image_id in seen:
-            raise UserError(f"{where}: image '{image_id}' has two rows; keep one")
+            raise UserError(f"{where}: image {quoted(image_id)} has two rows; keep one")
         seen.add(image_id)
         yield where, image_id, _parse(cells[2], label_of, where)
 
@@ -245,7 +248,7 @@ def _parse(text: str, label_of: Mapping[str, int], where: str) -> list[_Group]:
         name, *numbers = words[start : start + 5]
         if name not in label_of:
             raise UserError(
-                f"{where}: class '{name}' is not one of the {len(label_of.keys() - {_NO_CLASS})} known; "
+                f"{where}: class {quoted(name)} is not one of the {len(label_of.keys() - {_NO_CLASS})} known; "
                 "the two must have the same classes"
             )
         groups.append((label_of[name], [finite_number(word, where, _REMEDY) for word in numbers]))
@@ -275,8 +278,10 @@ def _written(guesses: Guesses) -> Iterator[list[tuple[int, str]]]:
         yield [(label, " ".join(map(shortest, box))) for label, box in made if label != NO_GUESS]
 
 
-def _create(path: Path) -> TextIO:
+@contextmanager
+def _create(path: Path) -> Iterator[TextIO]:
     try:
-        return path.open("w", encoding="utf-8", newline="")
+        with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

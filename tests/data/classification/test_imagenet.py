@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,11 +99,58 @@ def test_folders_without_classes_or_images_are_named(tmp_path: Path) -> None:
         ImageNetDataset(tmp_path, "train")
 
 
-def test_a_listed_image_that_is_missing_is_named_when_it_is_read(tmp_path: Path) -> None:
+def test_a_listed_image_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     root = cls_loc(tmp_path)
     (root / "ILSVRC/Data/CLS-LOC/val/val_1.JPEG").unlink()
     with pytest.raises(UserError, match=r"val_1\.JPEG: no such image"):
-        ImageNetDataset(root, "val")[0]
+        ImageNetDataset(root, "val")
+
+
+def test_a_set_may_lack_classes_that_are_given(class_folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(class_folders, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set/val/dark")
+    classes = ["dark", "light", "night"]
+    train, val = (ImageNetDataset(tmp_path / "set", name, classes=classes) for name in ("train", "val"))
+    assert train.classes == val.classes == ("dark", "light", "night")
+    assert (train.labels.tolist(), val.labels.tolist()) == ([0] * 8 + [1] * 8, [1] * 4)
+    with pytest.raises(UserError, match=r"train/dark is not one of `classes`"):
+        ImageNetDataset(tmp_path / "set", "train", classes=["light"])
+
+
+def test_classes_choose_the_order_of_synsets(tmp_path: Path) -> None:
+    root = cls_loc(tmp_path)
+    val = ImageNetDataset(root, "val", classes=["n00", "n01"])
+    assert (val.names, val.labels.tolist()) == (("fish", "tench, Tinca"), [0, 1])
+    with pytest.raises(UserError, match=r"has no class 'n0' \(did you mean"):
+        ImageNetDataset(root, "val", classes=["n0"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("LOC_synset_mapping.txt", b"n01 t\xe4nch\nn00 fish\n", r"mapping.txt: not a UTF-8 text file \(line 1\)"),
+        ("LOC_synset_mapping.txt", b"n01 a\nn01 b\n", "'n01' is there twice"),
+        ("LOC_synset_mapping.txt", b"\n", "has no line"),
+        ("ILSVRC/ImageSets/CLS-LOC/val.txt", b"val_\xff 1\n", r"val.txt: not a UTF-8 text file"),
+        ("ILSVRC/ImageSets/CLS-LOC/val.txt", b"\n", "no image in this list"),
+        ("ILSVRC/ImageSets/CLS-LOC/val.txt", b"../val_1 1\n", r"val.txt:1: '../val_1' is not below"),
+        ("LOC_val_solution.csv", b'ImageId,PredictionString\nval_1,"n00', "no row .*'val_2'"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\nval_1\n", r"solution.csv:2: image 'val_1' has no class"),
+    ],
+)
+def test_a_damaged_file_of_cls_loc_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    root = cls_loc(tmp_path)
+    (root / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        ImageNetDataset(root, "val")
+
+
+def test_images_that_a_list_names_twice_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = cls_loc(tmp_path)
+    (root / "ILSVRC/ImageSets/CLS-LOC/val.txt").write_text("val_1 1\nval_2 2\nval_1 3\n")
+    with caplog.at_level("WARNING", "resdet"):
+        assert len(ImageNetDataset(root, "val")) == 3
+    assert "1 images are listed twice (first: val_1)" in caplog.text
 
 
 def test_large_photographs_are_decoded_to_a_fraction(tmp_path: Path) -> None:

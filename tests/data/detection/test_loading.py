@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from itertools import islice
 from pathlib import Path
 
@@ -97,13 +98,15 @@ def test_workers_share_the_annotations_and_their_memory_stays_flat(tmp_path: Pat
     assert size > 20e6
     dataset = DetectionDataset(("a",), table)
     sampler = TrainSampler(len(dataset), images=20, seed=0)
+    others = multiprocessing.active_children()
     loader = iter(detection_loader(dataset, [Resizer(4, 4)], sampler, None, workers=2))
 
     def private() -> float:
         """Bytes that the workers do not share with this process."""
         return sum(
             1024 * int(line.split()[1])
-            for worker in loader._workers  # type: ignore[attr-defined]
+            for worker in multiprocessing.active_children()
+            if worker not in others
             for line in Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
             if line.startswith("Private_Dirty")
         )

@@ -151,7 +151,8 @@ def test_parts_of_coco_know_their_numbers(tmp_path: Path) -> None:
         "annotations": [{"id": 1, "image_id": 30, "category_id": 7, "bbox": [1, 2, 10, 20]}],
     }
     (tmp_path / "annotations/instances_val.json").write_text(json.dumps(content))
-    cv2.imwrite(str(tmp_path / "val/3.png"), np.zeros((30, 40, 3), np.uint8))
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f"val/{i}.png"), np.zeros((30, 40, 3), np.uint8))
     dataset = COCODataset(tmp_path, ["val"])
     part = SplitPart(dataset, "train", 0.5)
     assert part.image_numbers.tolist() == [int(i) for i in part.table.ids]  # type: ignore[attr-defined]

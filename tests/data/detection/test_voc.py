@@ -12,7 +12,8 @@ import pytest
 
 from helpers.voc import SIZE_XML, object_xml, read_one, write_image, write_voc_xml
 from resdet.data.detection.annotations import Annotation, AnnotationTable
-from resdet.data.detection.voc import VOC_CLASSES, VOCDataset, read_image_set
+from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
+from resdet.data.detection.voc_files import read_image_set
 from resdet.data.detection.voc_xml import read_annotation
 from resdet.data.images import image_size, read_image
 from resdet.errors import UserError

@@ -95,3 +95,12 @@ def test_fruit_annotations_are_written_with_the_numbers_they_were_read_with(frui
         classes = ("apple", "banana", "orange")
         write_annotation(tmp_path / "again.xml", read_annotation(path, classes), classes)
         assert _numbers(tmp_path / "again.xml") == _numbers(path)
+
+
+def test_classes_and_ids_with_any_characters_are_written_and_read_back(tmp_path: Path) -> None:
+    classes, ids = ("w/o helmet", "100%", "w%2Fo helmet", "a\\b"), ["img 1", "sub/img (2)", "img"]
+    written = FlatDetections(np.arange(4) % 3, np.arange(4), np.full(4, 0.5), np.tile([1.0, 2, 30, 40], (4, 1)))
+    write_comp4(tmp_path / "results", "test", classes, ids, written)
+    assert sorted(p.name for p in (tmp_path / "results").iterdir())[-1] == "comp4_det_test_w%2Fo helmet.txt"
+    found = read_comp4(tmp_path / "results", "test", classes, ids)
+    assert (found.image.tolist(), found.label.tolist()) == ([0, 1, 2, 0], [0, 1, 2, 3])

@@ -141,9 +141,9 @@ def test_class_names_come_from_classes_txt_or_else_from_data_yaml(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("classes.txt", "cat\n\ndog\n", "names of classes are missing, empty or repeated"),
-        ("classes.txt", "cat\ncat\n", "missing, empty or repeated"),
-        ("classes.txt", "\n", "missing, empty or repeated"),
+        ("classes.txt", "cat\n\ndog\n", "a class has an empty name"),
+        ("classes.txt", "cat\ncat\n", "the class 'cat' is there twice"),
+        ("classes.txt", "\n", "names no class"),
         ("data.yaml", "names: {0: cat, 2: dog}", "has no 'names' as a list or as '0: name'"),
         ("data.yaml", "nc: 2", "has no 'names'"),
         ("data.yaml", "- cat", "has no 'names'"),
@@ -199,8 +199,8 @@ def test_a_list_names_the_images_of_a_set(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "some.txt: no image in this image set"),
-        ("/elsewhere/a.png", "some.txt: /elsewhere/a.png is not below"),
-        ("images/../../a.png", "some.txt: images/../../a.png is not below"),
+        ("/elsewhere/a.png", "some.txt:1: '/elsewhere/a.png' is not below"),
+        ("images/../../a.png", "some.txt:1: 'images/../../a.png' is not below"),
         ("images/train/z.png", "z.png: no such image"),
         ("images/train/a.png\nimages/train/a.png", "'train/a' is in the chosen sets twice"),
     ],
@@ -231,3 +231,46 @@ def test_missing_and_broken_files_are_named(
     with pytest.raises(UserError, match=message) as caught:
         YOLODataset(root, image_set, NAMES)
     assert "\n" not in str(caught.value)
+
+
+# As tools write it ----------------------------------------------------------------------------------------------------
+
+
+def test_a_list_may_have_absolute_paths_below_a_relative_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_set(tmp_path / "data", {"a": "0 .5 .5 .5 .5", "b": "1 .5 .5 .5 .5"})
+    (root / "some.txt").write_text(f"{root}/images/train/b.png\n/gone/elsewhere/data/images/train/a.png\n")
+    monkeypatch.chdir(tmp_path)
+    dataset = YOLODataset("data", "some.txt", NAMES)
+    assert dataset.table.ids.tolist() == ["train/b", "train/a"]  # the second path is of another computer
+    assert dataset.table.labels.tolist() == [1, 0]
+
+
+def test_a_list_may_have_backslashes_and_darknets_folder(tmp_path: Path) -> None:
+    root = write_set(tmp_path, {"a": "0 .5 .5 .5 .5"})
+    write_image(root / "obj_train_data/b c.png")
+    write_label(root / "obj_train_data/b c.txt", "2 .5 .5 .5 .5")
+    (root / "some.txt").write_text("images\\train\\a.png\ndata/obj_train_data/b c.png\n")
+    assert YOLODataset(root, "some.txt", NAMES).table.ids.tolist() == ["train/a", "obj_train_data/b c"]
+
+
+def test_txt_files_may_be_beside_the_images(tmp_path: Path) -> None:
+    write_image(tmp_path / "train/a.jpg")
+    write_label(tmp_path / "train/a.txt", "2 .5 .5 .5 .5")
+    assert YOLODataset(tmp_path, "train", NAMES).table.labels.tolist() == [2]
+
+
+def test_txt_files_without_image_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_set(tmp_path, {"a": "0 .5 .5 .5 .5"})
+    write_label(root / "labels/train/b.txt", "0 .5 .5 .5 .5")
+    with caplog.at_level("WARNING", "resdet"):
+        assert len(YOLODataset(root, "train", NAMES)) == 1
+    assert "1 txt files have no image (first: " in caplog.text
+
+
+def test_names_may_have_numbers_as_text_for_keys(tmp_path: Path) -> None:
+    root = write_set(tmp_path, {"a": "1 .5 .5 .5 .5"})
+    (root / "data.yaml").write_text("names: {'1': dog, '0': cat}\n")
+    assert YOLODataset(root, "train").classes == ("cat", "dog")
+    (root / "data.yaml").write_text("names: {true: dog, 0: cat}\n")
+    with pytest.raises(UserError, match="has no 'names'"):
+        YOLODataset(root, "train")

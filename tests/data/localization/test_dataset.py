@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.cls_loc import FISH, OTHER, SHARK, VAL, Layout
 from helpers.paths import DATA
@@ -177,3 +178,40 @@ def test_tiny_imagenet_is_read_completely_and_the_whole_image_box_is_right_for_h
     assert val[0].image.shape == (64, 64, 3)
     whole = Guesses(truth.labels[:, None], np.tile([0, 0, 64, 64], (2500, 1, 1)))
     assert localization_error(whole, truth).localization == pytest.approx(48.88)
+
+
+# Sizes ----------------------------------------------------------------------------------------------------------------
+
+
+def turn(layout: Layout, name: str) -> None:
+    """Give a photo of val the EXIF orientation 6: it is read as 40x60 where it was 60x40."""
+    path = layout.root / f"ILSVRC/Data/CLS-LOC/val/{name}.JPEG"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+
+
+def test_an_image_of_another_size_than_annotated_is_an_error(layout: Layout) -> None:
+    layout.image("val", f"{VAL}7", [(FISH, 1, 1, 30, 30)])
+    val = LocalizationDataset(layout.close(), "val", boxes_from="xml")
+    index = val.ids.index(f"{VAL}7")
+    assert val[index].size == (40, 60)
+    turn(layout, f"{VAL}7")
+    for decode_to in (None, 20):
+        val = LocalizationDataset(layout.root, "val", decode_to, boxes_from="xml")
+        with pytest.raises(UserError, match=rf"{VAL}7.JPEG: the image is 40x60 but its annotation says 60x40"):
+            val[index]
+
+
+def test_boxes_without_a_size_that_only_fit_before_the_exif_rotation_are_an_error(layout: Layout) -> None:
+    layout.image("val", f"{VAL}7", [(FISH, 1, 1, 55, 30)])
+    layout.image("val", f"{VAL}8", [(FISH, 1, 1, 30, 30)])
+    layout.image("val", f"{VAL}9", [(FISH, 1, 1, 70, 30)])  # beyond the image, which is not turned: clipped
+    val = LocalizationDataset(layout.close(), "val", boxes_from="csv")
+    for name in (7, 8):
+        turn(layout, f"{VAL}{name}")
+    with pytest.raises(UserError, match=rf"{VAL}7.JPEG: its boxes extend to 56, 31, beyond the 40x60 image"):
+        val[val.ids.index(f"{VAL}7")]
+    assert val[val.ids.index(f"{VAL}8")].size == (60, 40)
+    assert val[val.ids.index(f"{VAL}9")].boxes.tolist() == [[1, 1, 60, 31]]

@@ -95,7 +95,7 @@ def test_a_batch_has_the_crops_and_targets_of_its_draws(workers: int, coloured: 
     assert batch.labels.tolist() == [train.labels[draw.index] for draw in draws]
     assert 8 <= sum(draw.flip for draw in draws) <= 24
     for draw, crop in zip(draws, batch.images, strict=True):
-        expected = warped_crop(train[draw.index].image, np.array(draw.box), SIZE)
+        expected = warped_crop(train[draw.index].image, np.array(draw.box), SIZE, context=16)
         expected = expected[:, ::-1] if draw.flip else expected
         assert torch.equal(crop, torch.from_numpy(expected.copy()).permute(2, 0, 1))
 

@@ -1,0 +1,184 @@
+"""Where a VOC data set's images, annotations and lists are, and the ids of an image set.
+
+    files = find_voc_files(Path("data/VOCdevkit"), "2007")
+    ids = files.ids("trainval")
+
+The devkit's layout is ROOT/VOC<year>/{Annotations,JPEGImages,ImageSets/Main}. Tools also write these three folders
+into the root itself (CVAT), photographs beside their xml files (Roboflow), or images/ and annotations/ without a list
+(labelImg's users); there the image set `EVERY` has all xml files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+
+from resdet.data.detection.voc_xml import REMEDY
+from resdet.data.image_files import IMAGE_SUFFIXES, images_by_name, is_hidden, resolve_image
+from resdet.data.text_files import is_file, is_folder, quoted, quoted_path, read_lines
+from resdet.errors import UserError
+
+EVERY = "*"  # the image set of all xml files
+
+_FLAGS = ("-1", "0", "1")
+_ABSENT = "-1"  # second column of the per-class image sets: the class is not in the image
+_IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
+# Other names of these folders, where there is no list of images.
+_OTHER_IMAGES = ("images", "Images", "img", "imgs")
+_OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation")
+
+logger = logging.getLogger("resdet")
+
+
+@dataclass(frozen=True)
+class VOCFiles:
+    """The folders of one year."""
+
+    images: Path
+    annotations: Path
+    lists: Path
+
+    @cached_property
+    def image_of(self) -> dict[str, Path]:
+        """Image files by id, which is the path below the folder of images without suffix.
+
+        The annotations' <filename> is not used: in practice it may lack the suffix or name another file.
+        """
+        return images_by_name(self.images)
+
+    def xml_of(self, image_id: str) -> Path:
+        """The annotation of an image."""
+        return self.annotations / f"{image_id}.xml"
+
+    def list_of(self, image_set: str) -> Path:
+        """The file or folder that says which images belong to an image set."""
+        return self.annotations if image_set == EVERY else self.lists / f"{image_set}.txt"
+
+    def ids(self, image_set: str) -> list[str]:
+        """The ids of an image set, in the order of its list.
+
+        Raises:
+            UserError: the list is missing, lists no image, or has a line that is no id.
+        """
+        if image_set == EVERY:
+            return self._annotated()
+        path = self.list_of(image_set)
+        image_of = self.image_of
+        ids = read_image_set(path, lambda name: name in image_of or is_file(self.xml_of(name)))
+        for image_id in ids:
+            resolve_image(self.images, image_id, str(path))
+        return ids
+
+    def image(self, image_id: str, image_set: str) -> Path:
+        """The image file of an id.
+
+        Raises:
+            UserError: there is none.
+        """
+        if image_id not in self.image_of:
+            path, source = quoted_path(self.images / f"{image_id}.jpg"), self.list_of(image_set)
+            raise UserError(
+                f"{path}: no such image, but it is listed in {source}; restore it, or take it from the list"
+            )
+        return self.image_of[image_id]
+
+    def _annotated(self) -> list[str]:
+        xmls = [path.relative_to(self.annotations) for path in sorted(self.annotations.rglob("*.[xX][mM][lL]"))]
+        ids = [path.with_suffix("").as_posix() for path in xmls if not is_hidden(path)]
+        if not ids:
+            raise UserError(f"{self.annotations}: no xml file there; put the annotations there")
+        bare = sorted(set(self.image_of) - set(ids))
+        if bare:
+            logger.warning(
+                "%s: %d of %d images have no xml file and were left out (first: %s)",
+                *(self.annotations, len(bare), len(self.image_of), bare[0]),
+            )
+        return ids
+
+
+def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
+    """Find the folders of one year.
+
+    Args:
+        root: the folder that holds VOC2007, VOC2012, ...
+        year: what follows "VOC" in a folder's name, or the name of a folder; "" for the root itself.
+        image_set: `EVERY` also finds folders of other names than the devkit's.
+
+    Raises:
+        UserError: a folder is missing.
+    """
+    folders = [root / f"VOC{year}", root / year]
+    folder = next((folder for folder in folders if is_folder(folder)), None)
+    if folder is None:
+        raise UserError(
+            f"{folders[0]}: no such folder; the root must hold VOC{year}/{{{_ANNOTATIONS},{_IMAGES},ImageSets}}"
+        )
+    images, annotations = folder / _IMAGES, folder / _ANNOTATIONS
+    if image_set == EVERY:
+        images = _first_folder(folder, (_IMAGES, *_OTHER_IMAGES))
+        annotations = _first_folder(folder, (_ANNOTATIONS, *_OTHER_ANNOTATIONS))
+    return VOCFiles(images, annotations, folder / "ImageSets" / "Main")
+
+
+def read_image_set(path: str | Path, is_known: Callable[[str], bool] | None = None) -> list[str]:
+    """Read the image ids of an image set, one per line.
+
+    The per-class files have a second column ("000012 -1"): images with -1, which lack the class, are left out; images
+    with 0, where all objects of the class are difficult, are kept. A line that is an id as a whole is taken as one:
+    "img 1" is the image "img 1" if there is such an image or annotation.
+
+    Args:
+        path: the list.
+        is_known: whether there is an image or annotation of this id; ids may then have blanks, backslashes or the
+            suffix of the image. None: the second column is recognized by its form alone.
+
+    Raises:
+        UserError: the file is missing or lists no image, or a line has another form.
+    """
+    lines = list(read_lines(path, REMEDY))
+    flagged = all(_has_flag(line) for _, line in lines)
+    ids = [image_id for where, line in lines for image_id in _ids_of(line, where, is_known, flagged)]
+    if not ids:
+        raise UserError(f"{path}: no image in this image set; list one id per line, without suffix")
+    return ids
+
+
+def _ids_of(line: str, where: str, is_known: Callable[[str], bool] | None, flagged: bool) -> list[str]:
+    """The image's id, or nothing where the line says that it lacks the class."""
+    if is_known is not None:
+        found = next((name for name in _spellings(line) if is_known(name)), None)
+        if found is not None:
+            return [found]
+        if not flagged:
+            return [line.replace("\\", "/")]  # without an image, which is told with the name of the file
+    if len(line.split()) > 1 and not _has_flag(line):
+        raise UserError(f"{where}: {quoted(line)} is not 'id' or 'id -1|0|1'; there is no image of this name")
+    head, flag = line.rsplit(maxsplit=1) if _has_flag(line) else (line, "")
+    if flag == _ABSENT:
+        return []
+    return [next((name for name in _spellings(head) if is_known is not None and is_known(name)), head)]
+
+
+def _has_flag(line: str) -> bool:
+    words = line.split()
+    return len(words) == 2 and words[1] in _FLAGS
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """An id as tools write it, and what it then means: with backslashes, suffix, or the folder of images before it."""
+    yield text
+    plain = PurePath(text.replace("\\", "/"))
+    if _IMAGES in plain.parts:
+        last = len(plain.parts) - plain.parts[::-1].index(_IMAGES)
+        plain = PurePath(*plain.parts[last:])
+    yield plain.as_posix()
+    if plain.suffix.lower() in (*IMAGE_SUFFIXES, ".xml"):
+        yield plain.with_suffix("").as_posix()
+
+
+def _first_folder(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of these folders that exists in `folder`; `folder` itself if none does."""
+    return next((folder / name for name in names if is_folder(folder / name)), folder)

@@ -1,0 +1,187 @@
+"""Image files of a data set: which files are images, and the file that an annotation means. Every reader asks here.
+
+find_images(Path("photos"))                               # below it, sorted, without hidden files
+resolve_image(Path("photos"), r"sub\1.jpg", "labels.json: image 7")         # photos/sub/1.jpg
+require_images(paths, "labels.json")                      # all of them, before the first step of a training
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath, PureWindowsPath
+
+from resdet.data.text_files import is_folder, quoted, quoted_path
+from resdet.errors import UserError
+
+# What OpenCV decodes, compared in lower case; of several files with one name the first of these suffixes is taken.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2"),
+    *(".jpe", ".jfif", ".mpo", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+# Pictures that are not read. They are told rather than passed over, because somebody may count on them.
+OTHER_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".tga", ".pcx")
+# Written by operating systems and tools into folders of photographs; names that begin with a dot are hidden as well:
+# macOS's ._photo.jpg, .DS_Store, .ipynb_checkpoints.
+HIDDEN_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information")
+
+logger = logging.getLogger("resdet")
+
+
+def suffixes_in_words() -> str:
+    """The suffixes of images that people have, for messages."""
+    return ", ".join(IMAGE_SUFFIXES[:9])
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a part of this path, given below the data set's folder, is no data: a hidden file or folder."""
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part.lower() in HIDDEN_NAMES for part in path.parts
+    )
+
+
+def is_image_name(path: PurePath) -> bool:
+    """Whether a file of this name, given below the data set's folder, is taken as an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The images in a folder and its subfolders, sorted by their paths; one warning counts the pictures left out.
+
+    Raises:
+        UserError: there is no such folder, or it cannot be read.
+    """
+    images, others = [], []
+    for path in _walk(folder):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            images.append(path)
+        elif path.suffix.lower() in OTHER_SUFFIXES:
+            others.append(path)
+    tell_left_out(folder, others)
+    return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def find_folders(folder: Path) -> list[Path]:
+    """The folders directly in a folder, sorted, without the hidden ones; classes of an image-folder data set."""
+    if not is_folder(folder):
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(PurePath(path.name)))
+
+
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """The images of `find_images` by their paths below the folder, without suffix and with forward slashes.
+
+    Of several files with one name the first suffix of `IMAGE_SUFFIXES` is taken, and one warning counts the others.
+    """
+    found: dict[str, Path] = {}
+    repeated = []
+    for path in sorted(find_images(folder), key=lambda path: (IMAGE_SUFFIXES.index(path.suffix.lower()), str(path))):
+        first = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        if first is not path:
+            repeated.append(path)
+    if repeated:
+        logger.warning(
+            "%s: %d images differ from another only in their suffix and were left out (first: %s)",
+            *(folder, len(repeated), repeated[0].name),
+        )
+    return found
+
+
+def resolve_image(folder: Path, name: str, where: str) -> Path:
+    """The path of an image that an annotation file names.
+
+    Args:
+        folder: of the images.
+        name: a path below `folder`, with forward slashes or as Windows writes it, or an absolute path. That the file
+            exists is checked by `require_images`.
+        where: file and place, for the message.
+
+    Raises:
+        UserError: the name is empty, cannot be the name of a file, is absolute on another system, or leads out of
+            `folder`.
+    """
+    name = name.strip()
+    if not name or "\0" in name or not _encodable(name):
+        raise UserError(f"{where}: {quoted(name)} cannot be the name of an image; correct it")
+    if os.path.isabs(name):
+        return Path(name)
+    if PureWindowsPath(name).drive and not (folder / name).exists():
+        raise UserError(f"{where}: {quoted(name)} is a path of a Windows computer; write it below {folder}")
+    if "\\" in name and not os.path.exists(folder / name):
+        name = name.replace("\\", "/")
+    path = Path(os.path.normpath(folder / name))
+    if not path.is_relative_to(os.path.normpath(folder)):
+        raise UserError(f"{where}: {quoted(name)} is not below {folder}; name images by their paths below it")
+    return path
+
+
+def require_images(paths: Sequence[str | Path], source: str | Path) -> None:
+    """Check that all images are there, so that a missing one is found before a training and not in the middle of it.
+
+    Folders are listed once, which for large sets is much faster than a look at each file.
+
+    Args:
+        paths: of the images.
+        source: what names them, for the message.
+
+    Raises:
+        UserError: images are missing; the first is named and all are counted.
+    """
+    missing = missing_images(paths)
+    if missing:
+        counted = f" ({len(missing)} of {len(paths)} are missing)" if len(missing) > 1 else ""
+        first = quoted_path(missing[0])
+        raise UserError(
+            f"{first}: no such image, but it is listed in {source}{counted}; restore it, or take it from the list"
+        )
+
+
+def missing_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Those of the paths where there is no file, in their order."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for folder in {os.path.dirname(path) for path in paths}:
+        try:
+            names[folder] = set(os.listdir(folder or "."))
+        except (OSError, ValueError):
+            continue  # no such folder: all its images are missing
+    # A name that the listing lacks may still exist where case does not count.
+    return [Path(p) for p in paths if os.path.basename(p) not in names[os.path.dirname(p)] and not os.path.isfile(p)]
+
+
+def tell_left_out(folder: Path, others: Sequence[Path]) -> None:
+    """Warn of pictures in formats that are not read."""
+    if others:
+        kinds = ", ".join(sorted(Counter(path.suffix.lower() for path in others)))
+        logger.warning(
+            "%s: %d files are pictures that cannot be read (%s) and were left out (first: %s); convert them to .jpg",
+            *(folder, len(others), kinds, others[0].name),
+        )
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder that are not hidden; links to folders are followed, each folder once."""
+    if not is_folder(folder):
+        raise UserError(f"{folder}: no such folder; put the images there")
+    seen: set[str] = set()
+    for directory, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
+        real = os.path.realpath(directory)
+        if real in seen:
+            folders.clear()  # a link to a folder above itself
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not is_hidden(PurePath(name))]
+        yield from (Path(directory, name) for name in sorted(files) if not is_hidden(PurePath(name)))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
+
+
+def _encodable(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True

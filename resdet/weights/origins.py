@@ -1,6 +1,6 @@
 """Which project a file's content comes from, and its tensors under our names with the preprocessing of that project.
 
-    weights = interpret(torch.load("resnet50.pth"), source="resnet50.pth")
+    weights = interpret(content, source="resnet50.pth")       # content: weights/content.py
 
 Here every project's conventions become ours: names, channel order of the input (RGB), batch normalization with
 statistics, convolutions without bias before it.
@@ -8,104 +8,119 @@ statistics, convolutions without bias before it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from resdet.errors import UserError
 from resdet.nets.blocks import StrideOn
 from resdet.weights import names
-from resdet.weights.weights import (
-    AUTHOR,
-    MSRA_PREPROCESSING,
-    TORCHVISION_PREPROCESSING,
-    State,
-    Weights,
-    has_bottlenecks,
-    in_conv_stages,
-    is_weight,
-    projection_blocks,
-)
+from resdet.weights.content import Content, asks_to_run
+from resdet.weights.conventions import Conventions, Origin, conventions_of
+from resdet.weights.find_net import FoundNet, find_net, is_tensor, keys_seen
+from resdet.weights.weights import State, Weights, has_bottlenecks, in_conv_stages, projection_blocks
 from resdet.weights.zero_padding import to_one_side
+
+logger = logging.getLogger("resdet")
 
 _BN_EPS = 1e-5  # the epsilon of every batch normalization, ours and all origins'
 
 
-def interpret(data: Any, source: str) -> Weights:
-    """The weights in the content `data` of a file, recognized by the names of its tensors.
+def interpret(content: Content, source: str, origin: Origin | None = None) -> Weights:
+    """The weights in a file, recognized by the names of its tensors.
 
     Args:
-        data: a state dict of tensors or numpy arrays, bare or under "model", "state_dict" or "blobs".
+        content: of the file: a state dict of tensors or numpy arrays, in whatever wrappers.
         source: the file's name, for messages.
+        origin: whose preprocessing and stride the net has; None: told from the content.
 
     Raises:
         UserError: none of the nets that resdet knows, or one that cannot be used.
     """
+    data = content.data
     if isinstance(data, Mapping) and data.get("format") == "resdet":
-        return _from_resdet(data, source)
-    tensors = _tensors(data)
-    if "conv1_w" in tensors:
-        return _convert(tensors, names.from_caffe2, source, origin="caffe2", bgr=True, pixels=MSRA_PREPROCESSING)
-    if not tensors.keys().isdisjoint({"stem.conv1.weight", "backbone.stem.conv1.weight"}):
-        return _from_detectron2(tensors, source, data)
-    pixels = _exported_preprocessing(data) or TORCHVISION_PREPROCESSING
-    if {"conv1.weight", "layer1.0.conv1.weight", "linear.weight"} <= tensors.keys():
-        weights = _convert(tensors, names.CIFAR.translate, source, origin="cifar", bgr=False, pixels=pixels)
-        return weights if projection_blocks(weights.state) else replace(weights, state=to_one_side(weights.state))
-    if {"features.0.weight", "features.2.weight", "classifier.6.weight"} <= tensors.keys():
+        if origin is not None:
+            raise UserError(f"{source}: holds its own mean and std; leave {origin}: out")
+        return _from_resdet(data, content, source)
+    found = find_net(data)
+    if found is None:
+        raise UserError(
+            f"{source}: not a net that resdet knows ({keys_seen(data)}); give a torchvision ResNet or VGG, an MSRA "
+            "ResNet (R-50.pkl), a detectron2 backbone or C4 detector, a ResNet for CIFAR-10, or a resdet checkpoint"
+        )
+    tensors, objects = content.tensors(found.values, source, found.prefix)
+    rename = _renaming(found, tensors, source)
+    _refuse_objects({name: kind for name, kind in objects.items() if rename(name)}, source)
+    weights = _convert(tensors, rename, source, conventions_of(found, tensors, content, source, origin))
+    weights.leftover += [
+        name
+        for name, value in found.values.items()
+        if isinstance(name, str) and not name.startswith(found.prefix) and is_tensor(value)
+    ]
+    _tell(found, weights)
+    if found.layout == "cifar" and not projection_blocks(weights.state):
+        return replace(weights, state=to_one_side(weights.state))
+    return weights
+
+
+def _renaming(found: FoundNet, tensors: State, source: str) -> Callable[[str], str | None]:
+    """The function from the project's names to ours."""
+    if found.layout == "vgg":
         if not tensors["classifier.6.weight"].isfinite().all():
             raise UserError(
                 f"{source}: has no values for fc, and its convolutions want another preprocessing; take IMAGENET1K_V1"
             )
-        rename = names.torchvision_vgg(19 if "features.34.weight" in tensors else 16).translate
-        return _convert(tensors, rename, source, origin="torchvision", bgr=False, pixels=pixels)
-    if {"conv1.weight", "layer1.0.conv1.weight"} <= tensors.keys():
-        return _convert(tensors, names.TORCHVISION.translate, source, origin="torchvision", bgr=False, pixels=pixels)
-    seen = f"its first tensor is {next(iter(tensors))}" if tensors else "it holds no named tensors"
-    raise UserError(
-        f"{source}: not a net that resdet knows ({seen}); give a torchvision ResNet or VGG, an MSRA ResNet (R-50.pkl), "
-        "a detectron2 backbone or C4 detector, a ResNet for CIFAR-10, or a resdet checkpoint"
-    )
+        return names.torchvision_vgg(19 if "features.34.weight" in tensors else 16).translate
+    return {
+        "caffe2": names.from_caffe2,
+        "detectron2": names.from_detectron2,
+        "cifar": names.CIFAR.translate,
+        "torchvision": names.TORCHVISION.translate,
+    }[found.layout]
 
 
-def _tensors(data: Any) -> State:
-    """The named tensors of a file as float32, out of the usual wrappers, without momentum and step counters."""
-    if not isinstance(data, Mapping):
-        return {}
-    for wrapper in ("model", "state_dict", "blobs"):
-        if isinstance(data.get(wrapper), Mapping):
-            data = data[wrapper]
-            break
-    found = {}
-    for name, value in data.items():
-        if not isinstance(name, str) or not is_weight(name) or not isinstance(value, Tensor | np.ndarray):
-            continue
-        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value.detach()
-        found[name.removeprefix("module.")] = tensor.float()  # "module." is DistributedDataParallel's
-    return found
+def _tell(found: FoundNet, weights: Weights) -> None:
+    """Say which part of a file is used where there is more than one net."""
+    if found.others:
+        nets = ", ".join(f"{prefix}*" for prefix in [found.prefix, *found.others])
+        logger.warning("%s holds several nets (%s); the first is used", weights.source, nets)
+    elif found.prefix.endswith(("backbone.body.", "backbone.bottom_up.")):
+        logger.warning(
+            "%s is a detector with FPN, which resdet does not have; its ResNet (%s*) is used, the other layers are not",
+            weights.source, found.prefix,
+        )  # fmt: skip
 
 
-def _exported_preprocessing(data: Any) -> tuple[Tensor, Tensor] | None:
-    """(mean, std) of a file that tools/export_weights.py wrote; None for files of the other projects themselves."""
-    found = [data.get(name) for name in ("mean", "std")] if isinstance(data, Mapping) and "state_dict" in data else []
-    mean, std = found or (None, None)
-    return (mean, std) if isinstance(mean, Tensor) and isinstance(std, Tensor) else None
+def _refuse_objects(objects: Mapping[str, str], source: str) -> None:
+    """Refuse objects in the place of tensors that the net needs."""
+    if objects:
+        raise UserError(f"{source}: {asks_to_run(next(iter(objects.values())))}")
 
 
-def _from_resdet(data: Mapping[str, Any], source: str) -> Weights:
+def _check_finite(weights: Weights) -> Weights:
+    """Refuse weights that diverged, or whose numbers are damaged."""
+    bad = next((name for name, tensor in weights.state.items() if not tensor.isfinite().all()), None)
+    if bad is not None:
+        raise UserError(f"{weights.source}: {bad} holds NaN or infinite values; take a file that is not damaged")
+    return weights
+
+
+def _from_resdet(data: Mapping[str, Any], content: Content, source: str) -> Weights:
     """Our checkpoints hold the preprocessing as buffers of the net, and `stride_on` if the net has bottlenecks."""
-    state = _tensors(data)
+    model = data.get("model")
+    state, objects = content.tensors(model, source) if isinstance(model, Mapping) else ({}, {})
+    _refuse_objects(objects, source)
     pixels: dict[str, Tensor] = {}
     for name in [name for name in state if name.removeprefix("net.").startswith("preprocess.")]:
         pixels[name.rpartition(".")[2]] = state.pop(name)
     if not state or not {"mean", "std"} <= pixels.keys():
         raise UserError(f"{source}: a resdet checkpoint without a model or its preprocessing; save the run again")
     is_detector = any(name.startswith(("rpn.", "head.")) for name in state)
-    return Weights(
+    weights = Weights(
         state if is_detector else {name.removeprefix("net."): t for name, t in state.items()},  # a classifier's net
         mean=pixels["mean"],
         std=pixels["std"],
@@ -115,44 +130,17 @@ def _from_resdet(data: Mapping[str, Any], source: str) -> Weights:
         source=source,
         classes=tuple(data.get("classes", ())),
     )
+    return _check_finite(weights)
 
 
-def _from_detectron2(tensors: State, source: str, data: Mapping[str, Any]) -> Weights:
-    """detectron2's files are BGR with MSRA's mean, except two kinds.
-
-    Files that detectron2's converter made from torchvision's ResNets say so in "__author__": RGB, torchvision's mean
-    and std. Old detectors hold `pixel_mean` and `pixel_std` in the channel order of their input: ImageNet's mean is
-    largest for red, so the place of the largest value tells RGB from BGR. (Files that we wrote are BGR and hold
-    `stride_on`.) Nets trained with a std have the stride on the 3x3: detectron2's configs pair the two so.
-    """
-    author = data.get("__author__")
-    pixels, bgr = (TORCHVISION_PREPROCESSING, False) if author == "torchvision" else (MSRA_PREPROCESSING, True)
-    if {"pixel_mean", "pixel_std"} <= tensors.keys():
-        mean, std = tensors.pop("pixel_mean").flatten(), tensors.pop("pixel_std").flatten()
-        bgr = author == AUTHOR or bool(mean[0] <= mean[-1])
-        pixels = (mean.flip(0), std.flip(0)) if bgr else (mean, std)
-    weights = _convert(tensors, names.from_detectron2, source, origin="detectron2", bgr=bgr, pixels=pixels)
-    return replace(weights, stride_on=data["stride_on"]) if author == AUTHOR else weights
-
-
-def _convert(
-    tensors: State,
-    rename: Callable[[str], str | None],
-    source: str,
-    *,
-    origin: str,
-    bgr: bool,
-    pixels: tuple[Tensor, Tensor],
-) -> Weights:
+def _convert(tensors: State, rename: Callable[[str], str | None], source: str, conventions: Conventions) -> Weights:
     """Another project's tensors under our names and conventions.
 
     Args:
         tensors: under the project's names.
         rename: our name for the project's name; None where our nets have no such tensor.
         source: the file's name.
-        origin: the project.
-        bgr: whether the net reads BGR: conv1's input channels are flipped then.
-        pixels: mean and std, RGB.
+        conventions: the project's.
     """
     state: State = {}
     leftover = []
@@ -164,25 +152,27 @@ def _convert(
             raise UserError(f"{source}: holds {ours} twice, the second as {name}; save one net per file")
         else:
             state[ours] = tensor
-    if origin == "caffe2":
+    if conventions.origin == "caffe2":
         _complete_affine(state)
     _absorb_biases(state)
-    if bgr:
-        state["conv1.conv.weight"] = state["conv1.conv.weight"].flip(1)
-    mean, std = pixels
+    if conventions.bgr:
+        first = "conv1.conv.weight" if "conv1.conv.weight" in state else "conv1.0.weight"  # a ResNet's or a VGG's
+        state[first] = state[first].flip(1)
+    mean, std = conventions.pixels
     is_detector = any(name.startswith(("rpn.", "head.")) for name in state)
     if is_detector:
         state = {f"net.{name}" if in_conv_stages(name) else name: t for name, t in state.items()}
-    return Weights(
+    weights = Weights(
         state=state,
         mean=mean.clone(),
         std=std.clone(),
-        stride_on=_stride_on(state, std),
-        origin=origin,
+        stride_on=conventions.stride_on or _stride_on(state, std),
+        origin=conventions.origin,
         is_detector=is_detector,
         source=source,
         leftover=leftover,
     )
+    return _check_finite(weights)
 
 
 def _complete_affine(state: State) -> None:

@@ -26,6 +26,9 @@ State = dict[str, Tensor]
 MSRA_PREPROCESSING = (torch.tensor(IMAGENET_MEAN), torch.ones(3))
 TORCHVISION_PREPROCESSING = (torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
 
+# Simonyan and Zisserman's mean; their nets have no std either. Caffe's release reads it as BGR.
+VGG_PREPROCESSING = (torch.tensor((123.68, 116.779, 103.939)), torch.ones(3))
+
 # "__author__" of the detectron2 files that we write: their input is BGR whatever the means are.
 AUTHOR = "resdet"
 
@@ -45,7 +48,7 @@ class Weights:
     mean: Tensor  # float32 [3], or [3, H, W] for a mean image; RGB, 0..255
     std: Tensor  # float32, shape of the mean
     stride_on: StrideOn | None  # which convolution of a bottleneck has the stride; None: no bottlenecks, or unknown
-    origin: str  # "torchvision", "detectron2", "caffe2", "cifar" or "resdet"
+    origin: str  # "torchvision", "caffe" (under torchvision's names), "detectron2", "caffe2", "cifar" or "resdet"
     is_detector: bool
     source: str = "weights"  # the file's name, for messages
     leftover: list[str] = field(default_factory=list)  # names in the file that our nets have no tensor for

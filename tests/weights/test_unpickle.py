@@ -14,8 +14,8 @@ import torchvision
 
 from helpers.weights import REFUSED, Call, caffe2_blobs, dump, own_checkpoint, small_resnet
 from resdet.errors import UserError
+from resdet.weights.content import open_content
 from resdet.weights.read import read_weights
-from resdet.weights.unpickle import read_arrays
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -103,12 +103,14 @@ def test_every_kind_of_number_array_survives(tmp_path: Path) -> None:
         "no axes": np.array(3, np.int64),
         "scalar": np.float32(2.5),
     }
-    for protocol in (2, 3, 4):
+    for protocol in range(6):
         path = dump(caffe2_blobs() | kinds, tmp_path / "R-50.pkl", protocol)
         assert read_weights(path).leftover == list(kinds)
-        read = read_arrays(path)
-        for name, array in kinds.items():
-            np.testing.assert_array_equal(read[name], array, err_msg=name)
+        with open_content(path) as content:
+            for name, array in kinds.items():
+                read = content.tensor(content.data[name])
+                assert read is not None
+                np.testing.assert_array_equal(read, array, err_msg=name)
 
 
 @pytest.mark.parametrize("suffix", ["pkl", "pth"])

@@ -15,6 +15,7 @@ from resdet.errors import UserError
 from resdet.weights.export import has_torchvision_preprocessing, to_cifar, to_detectron2, to_torchvision
 from resdet.weights.read import read_weights
 from resdet.weights.weights import State, Weights
+from resdet.whole_files import whole_file
 
 FORMS: dict[str, Callable[[State], State]] = {"torchvision": to_torchvision, "cifar": to_cifar}
 DETECTRON2 = "detectron2"
@@ -42,7 +43,7 @@ def _write_detectron2(path: Path, weights: Weights) -> None:
     if path.suffix != ".pkl":
         raise UserError(f"{path}: detectron2 takes the channels' order from a .pkl; give --out a name that ends so")
     content = to_detectron2(weights)
-    with path.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         pickle.dump(content, file)
     means, deviations = (content["model"][f"pixel_{name}"].tolist() for name in ("mean", "std"))
     print(f"{path}: {len(content['model']) - 2} tensors under detectron2's names")
@@ -54,14 +55,15 @@ def _write_detectron2(path: Path, weights: Weights) -> None:
 def _write(path: Path, state: State, pixels: State) -> None:
     state = {name: tensor.contiguous() for name, tensor in state.items()}
     if path.suffix != ".safetensors":
-        with path.open("wb") as file:
+        with whole_file(path) as partial, partial.open("wb") as file:
             torch.save({"state_dict": state, **pixels} if pixels else state, file)
         return
     try:
         from safetensors.torch import save_file
     except ImportError:
         raise UserError(f"{path}: writing it needs a package: pip install resdet[safetensors]") from None
-    save_file(state, path, {name: json.dumps(value.tolist()) for name, value in pixels.items()})
+    with whole_file(path) as partial:
+        save_file(state, partial, {name: json.dumps(value.tolist()) for name, value in pixels.items()})
 
 
 def _words(values: Tensor) -> str:

@@ -5,12 +5,20 @@
 Boxes are float (x1, y1, x2, y2) in pixels; ``x2 - x1`` is the width, without "+ 1". Every function takes any leading
 dimensions and computes in float32 or float64: bf16 and fp16 have too few bits for pixel coordinates. Boxes without area
 give 0, never NaN.
+
+A large [..., M, N] result is computed a few rows at a time (`row_parts`): this takes little more memory than the result
+itself, and what lies between stays in a processor's cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
+
+PART = {"cpu": 2**19}  # elements of a pairwise matrix that are computed at a time: several such arrays fit into a cache
+GPU_PART = 2**24
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -26,16 +34,22 @@ def area(boxes: Tensor) -> Tensor:
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of every pair, [..., M, 4] and [..., N, 4] -> [..., M, N] in 0..1; 0 for boxes without area."""
-    shared = _intersection(a, b)
-    return _ratio(shared, area(a)[..., :, None] + area(b)[..., None, :] - shared)
+    return _in_parts(_iou, a, b)
 
 
-def pairwise_coverage(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over the area of `a` (IoA) of every pair, [..., M, 4] and [..., N, 4] -> [..., M, N] in 0..1.
+def pairwise_coverage(regions: Tensor, boxes: Tensor) -> Tensor:
+    """Share of each box's area inside each region (IoA), [..., M, 4] and [..., N, 4] -> [..., M, N] in 0..1.
 
     For crowd regions: one can be far larger than the anchors in it, so that their IoU with it is small.
     """
-    return _ratio(_intersection(a, b), area(a)[..., :, None])
+    return _in_parts(_coverage, regions, boxes)
+
+
+def row_parts(rows: int, row_elements: int, device: torch.device) -> Iterator[slice]:
+    """Slices of `rows` rows of a matrix with `row_elements` per row, each of them at most PART elements, or one row."""
+    size = max(1, PART.get(device.type, GPU_PART) // max(1, row_elements))
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
 
 
 def mirror_within(boxes: Tensor, width: Tensor | int) -> Tensor:
@@ -61,14 +75,40 @@ def clip_boxes(boxes: Tensor, sizes: Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), torch.stack([width, height, width, height], dim=-1))
 
 
+def _iou(a: Tensor, b: Tensor) -> Tensor:
+    shared = _intersection(a, b)
+    return _ratio(shared, (area(a)[..., :, None] + area(b)[..., None, :]).sub_(shared))
+
+
+def _coverage(regions: Tensor, boxes: Tensor) -> Tensor:
+    return _ratio(_intersection(regions, boxes), area(boxes)[..., None, :])
+
+
+def _in_parts(function: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """function(a, b) [..., M, N], a few rows at a time."""
+    a, b = at_least_float32(a), at_least_float32(b)
+    leading: torch.Size = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # type: ignore[no-untyped-call]
+    parts = list(row_parts(a.shape[-2], leading.numel() * b.shape[-2], a.device))
+    if len(parts) < 2:
+        return function(a, b)
+    result = torch.empty(*leading, a.shape[-2], b.shape[-2], dtype=torch.result_type(a, b), device=a.device)
+    for rows in parts:
+        result[..., rows, :] = function(a[..., rows, :], b)
+    return result
+
+
 def _intersection(a: Tensor, b: Tensor) -> Tensor:
-    a, b = at_least_float32(a)[..., :, None, :], at_least_float32(b)[..., None, :, :]
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
-    width, height = sides.clamp(min=0).unbind(-1)
-    return width * height
+    # Each coordinate by itself and contiguous: several times faster on a CPU than pairs of them.
+    ax1, ay1, ax2, ay2 = (x[..., :, None] for x in a.unbind(-1))
+    bx1, by1, bx2, by2 = (x.contiguous()[..., None, :] for x in b.unbind(-1))
+    width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
+    height = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0)
+    return width.mul_(height)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """part / whole; 0, with a finite gradient, where either is not positive."""
+    """part / whole, which is at least as large; 0, with a finite gradient, where either is not positive."""
+    if not part.requires_grad:
+        return part.div_(whole).nan_to_num_(0.0)  # 0 / 0, and what is not finite; three times as fast as below
     usable = (part > 0) & (whole > 0)
     return torch.where(usable, part / torch.where(usable, whole, 1.0), 0.0)

@@ -1,21 +1,24 @@
 """Training targets: match anchors or regions with the ground truth, and sample some of them for the loss.
 
-    ious = pairwise_iou(boxes, anchors)                                        # [N, G, A]
-    labels, index = match(ious, valid, high=0.7, low=0.3, low_quality=True)    # [N, A]
-    labels = ignore_crowds(labels, pairwise_coverage(anchors, crowds).mT, crowd_valid)
+    labels, index, ious = match_boxes(boxes, anchors, valid, high=0.7, low=0.3, low_quality=True)    # [N, A]
+    labels = ignore_crowds(labels, anchors, crowds, crowd_valid)
     chosen = sample(labels, random_keys(seeds, labels.shape[1], stream=0), num=256, positive_fraction=0.5)
 
 Shapes are fixed and nothing waits for the device. "Anchor" stands for any candidate box: the RPN's anchors, the head's
-regions. Random keys come from resdet/draws.py.
+regions. Random keys come from resdet/draws.py. No matrix [N, G, A] is held: a few ground-truth boxes at a time are
+compared with all anchors, so that memory does not grow with G.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from resdet.boxes.geometry import pairwise_coverage, pairwise_iou, row_parts
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
@@ -24,7 +27,8 @@ class Matches(NamedTuple):
     """The label of every anchor, and the ground-truth box that it is matched with."""
 
     labels: Tensor  # int8 [N, A]: 1 positive, 0 negative, -1 ignored
-    gt_index: Tensor  # int64 [N, A], the valid ground-truth box of highest IoU; 0 where there is none
+    gt_index: Tensor  # int64 [N, A], the valid ground-truth box of highest IoU, of equal ones the first; 0 without any
+    iou: Tensor  # float32 [N, A], that IoU; -1 without any
 
 
 @dataclass(frozen=True)
@@ -46,35 +50,63 @@ def match(ious: Tensor, valid: Tensor, high: float, low: float, low_quality: boo
         low_quality: also label positive the anchors with the highest IoU of some ground-truth box, if it is above 0
             (Faster R-CNN, section 3.1.2). Such an anchor is still matched with the box of its own highest IoU, as in
             detectron2.
-
-    Returns:
-        labels int8 [N, A] and gt_index int64 [N, A].
     """
     N, G, A = ious.shape
-    if G == 0:
-        return Matches(ious.new_zeros(N, A, dtype=torch.int8), ious.new_zeros(N, A, dtype=torch.int64))
-    ious = torch.where(valid[:, :, None], ious, -1.0)
-    best, index = ious.max(dim=1)
-    labels = torch.where(best >= high, POSITIVE, torch.where(best < low, NEGATIVE, IGNORED))
-    if low_quality:
-        best_of_object = ious.amax(dim=2, keepdim=True)
-        labels = torch.where(((ious == best_of_object) & (ious > 0)).any(dim=1), POSITIVE, labels)
-    return Matches(labels.to(torch.int8), index)
+    parts = row_parts(G, N * A, ious.device)
+    return _match_parts(
+        ((rows, ious[:, rows]) for rows in parts), ious.new_full((N, A), -1.0), valid, (high, low), low_quality
+    )
 
 
-def ignore_crowds(labels: Tensor, coverage: Tensor, crowd_valid: Tensor, threshold: float = 0.5) -> Tensor:
+def match_boxes(
+    boxes: Tensor,
+    anchors: Tensor,
+    valid: Tensor,
+    high: float,
+    low: float,
+    low_quality: bool,
+    usable: Tensor | None = None,
+) -> Matches:
+    """`match` by the IoU of boxes, whose matrix [N, G, A] is never held.
+
+    Args:
+        boxes: ground truth, [N, G, 4].
+        anchors: [N or 1, A, 4] or [A, 4], in the same pixels.
+        valid, high, low, low_quality: see `match`.
+        usable: bool [N, A]; the others match nothing, and are no object's best. None: all of them.
+    """
+    shape = len(boxes), anchors.shape[-2]
+    if usable is not None:
+        anchors = torch.where(usable[..., None], anchors, 0.0)  # without area: an IoU of 0
+    parts = (
+        (rows, pairwise_iou(boxes[:, rows], anchors))
+        for rows in row_parts(boxes.shape[1], shape[0] * shape[1], boxes.device)
+    )
+    found = _match_parts(parts, torch.full(shape, -1.0, device=boxes.device), valid, (high, low), low_quality)
+    if usable is None:
+        return found
+    return Matches(found.labels, found.gt_index.masked_fill(~usable, 0), found.iou.masked_fill(~usable, -1.0))
+
+
+def ignore_crowds(
+    labels: Tensor, anchors: Tensor, crowds: Tensor, crowd_valid: Tensor, threshold: float = 0.5
+) -> Tensor:
     """Set negatives to ignored where more than `threshold` of their area lies in one crowd region.
 
     Args:
         labels: int8 [N, A].
-        coverage: [N, Gc, A], the share of each anchor's area inside each crowd region (`pairwise_coverage`).
+        anchors: [N, A, 4].
+        crowds: [N, Gc, 4], in the same pixels.
         crowd_valid: bool [N, Gc], False in padding.
         threshold: share of the area.
 
     Returns:
         The changed labels, int8 [N, A].
     """
-    covered = ((coverage > threshold) & crowd_valid[:, :, None]).any(dim=1)
+    covered = torch.zeros_like(labels, dtype=torch.bool)
+    for rows in row_parts(crowds.shape[1], labels.numel(), labels.device):
+        inside = pairwise_coverage(crowds[:, rows], anchors) > threshold
+        covered |= (inside & crowd_valid[:, rows, None]).any(dim=1)
     return torch.where(covered & (labels == NEGATIVE), IGNORED, labels).to(labels.dtype)
 
 
@@ -116,6 +148,39 @@ def repeat_positives(chosen: SampledBoxes, share: int) -> SampledBoxes:
     filled = (slot < share) & (count > 0)  # [N, S]
     index = torch.where(filled, chosen.index.gather(1, slot % count.clamp(min=1)), chosen.index)
     return SampledBoxes(index, chosen.positive | filled, chosen.valid | filled)
+
+
+def _match_parts(
+    parts: Iterable[tuple[slice, Tensor]],
+    best: Tensor,
+    valid: Tensor,
+    thresholds: tuple[float, float],
+    low_quality: bool,
+) -> Matches:
+    """Match a few ground-truth boxes after the other.
+
+    Args:
+        parts: their indices, and their IoU with all anchors, [N, g, A].
+        best: -1, float32 [N, A].
+        valid, low_quality: see `match`.
+        thresholds: high and low.
+    """
+    high, low = thresholds
+    index = torch.zeros_like(best, dtype=torch.int64)
+    best_of_object = torch.zeros_like(best, dtype=torch.bool)
+    for rows, ious in parts:
+        ious = torch.where(valid[:, rows, None], ious, -1.0)
+        highest, own = ious.max(dim=1)
+        if rows.start:
+            better = highest > best  # of equal ones the first stays
+            own = torch.where(better, own + rows.start, index)
+            highest = torch.maximum(highest, best)
+        best, index = highest, own
+        if low_quality:
+            top = ious.amax(dim=2, keepdim=True)
+            best_of_object |= (ious == torch.where(top > 0, top, torch.inf)).any(dim=1)
+    labels = torch.where(best >= high, POSITIVE, torch.where(best < low, NEGATIVE, IGNORED))
+    return Matches(torch.where(best_of_object, POSITIVE, labels).to(torch.int8), index, best)
 
 
 def _ranks(slot: Tensor, chosen: Tensor) -> Tensor:

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from resdet.boxes.coding import decode, encode
-from resdet.boxes.geometry import clip_boxes, pairwise_coverage, pairwise_iou
+from resdet.boxes.geometry import clip_boxes
 from resdet.boxes.losses import head_losses
-from resdet.boxes.targets import IGNORED, ignore_crowds, match, sample
+from resdet.boxes.targets import IGNORED, ignore_crowds, match_boxes, sample
 from resdet.draws import random_keys
+from resdet.ranges import Count, Natural, Share
 from resdet.structures import Batch
 
 STREAM = 1  # random_keys: which regions are sampled
@@ -60,18 +61,18 @@ class HeadSettings:
 
     pooling: str = "align"
     aligned: bool = True
-    samples: int = 0
+    samples: Natural = 0
     context: bool = False
-    bins: int = 14
-    regions: int = 128
-    foreground_fraction: float = 0.25
-    foreground_iou: float = 0.5
-    background_iou: float = 0.0
+    bins: Count = 14
+    regions: Count = 128
+    foreground_fraction: Share = 0.25
+    foreground_iou: Share = 0.5
+    background_iou: Share = 0.0
     delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     beta: float = 1.0
     score_floor: float = 0.05
-    nms_iou: float = 0.3
-    max_detections: int = 100
+    nms_iou: Share = 0.3
+    max_detections: Count = 100
     siblings_std: tuple[float, float] | None = (0.01, 0.001)
 
 
@@ -126,12 +127,12 @@ class RoIHead(nn.Module):
         objects = batch.mask & ~batch.crowd
         boxes = torch.cat([proposals, batch.boxes], 1)
         present = torch.cat([present, objects], 1)
-        ious = pairwise_iou(batch.boxes, boxes)  # [N, G, R + G]
-        labels, index = match(ious, objects, s.foreground_iou, s.foreground_iou, low_quality=False)
-        best = ious.masked_fill(~objects[..., None], 0).amax(1)
+        labels, index, ious = match_boxes(
+            batch.boxes, boxes, objects, s.foreground_iou, s.foreground_iou, low_quality=False
+        )
         if batch.crowded:
-            labels = ignore_crowds(labels, pairwise_coverage(boxes, batch.boxes).mT, batch.mask & batch.crowd)
-        labels = labels.masked_fill(~present | (best < s.background_iou), IGNORED)
+            labels = ignore_crowds(labels, boxes, batch.boxes, batch.mask & batch.crowd)
+        labels = labels.masked_fill(~present | (ious.clamp(min=0) < s.background_iou), IGNORED)
         keys = random_keys(batch.seeds, labels.shape[1], STREAM)
         chosen = sample(labels, keys, s.regions, s.foreground_fraction)
         object_index = index.gather(1, chosen.index)

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from resdet.boxes.anchors import AnchorGenerator, inside_mask
 from resdet.boxes.coding import encode
-from resdet.boxes.geometry import pairwise_coverage, pairwise_iou
 from resdet.boxes.losses import rpn_losses
 from resdet.boxes.proposals import Proposals, select_proposals
-from resdet.boxes.targets import IGNORED, ignore_crowds, match, sample
+from resdet.boxes.targets import IGNORED, ignore_crowds, match_boxes, sample
 from resdet.draws import random_keys
 from resdet.nets.preprocess import inside
+from resdet.ranges import Count, Positive, Share
 from resdet.structures import Batch, Features
 
 STREAM = 0  # random_keys: which anchors are sampled
@@ -56,20 +56,20 @@ class RPNSettings:
         min_size: proposals with a side of at most this many image pixels are dropped.
     """
 
-    hidden: int = 512
-    scales: Sequence[float] = (128, 256, 512)
-    ratios: Sequence[float] = (0.5, 1, 2)
-    positive_iou: float = 0.7
-    negative_iou: float = 0.3
-    anchors_per_image: int = 256
-    positive_fraction: float = 0.5
+    hidden: Count = 512
+    scales: Sequence[Positive] = (128, 256, 512)
+    ratios: Sequence[Positive] = (0.5, 1, 2)
+    positive_iou: Share = 0.7
+    negative_iou: Share = 0.3
+    anchors_per_image: Count = 256
+    positive_fraction: Share = 0.5
     keep_border: bool = False
     beta: float = 1 / 9
-    nms_iou: float = 0.7
-    train_pre_nms: int = 12_000
-    train_post_nms: int = 2_000
-    test_pre_nms: int = 6_000
-    test_post_nms: int = 300
+    nms_iou: Share = 0.7
+    train_pre_nms: Count = 12_000
+    train_post_nms: Count = 2_000
+    test_pre_nms: Count = 6_000
+    test_post_nms: Count = 300
     min_size: float = 0.0
 
 
@@ -159,9 +159,10 @@ class RPN(nn.Module):
         used = outputs.present
         if not s.keep_border:
             used = used & inside_mask(outputs.anchors, features.image_sizes)
-        ious = pairwise_iou(batch.boxes, outputs.anchors).masked_fill(~used[:, None], -1)  # [N, G, A]
-        labels, index = match(ious, batch.mask & ~batch.crowd, s.positive_iou, s.negative_iou, low_quality=True)
+        anchors, objects = outputs.anchors, batch.mask & ~batch.crowd
+        labels, index, _ = match_boxes(
+            batch.boxes, anchors, objects, s.positive_iou, s.negative_iou, low_quality=True, usable=used
+        )
         if batch.crowded:
-            coverage = pairwise_coverage(outputs.anchors, batch.boxes).mT
-            labels = ignore_crowds(labels, coverage, batch.mask & batch.crowd)
+            labels = ignore_crowds(labels, anchors, batch.boxes, batch.mask & batch.crowd)
         return labels.masked_fill(~used, IGNORED), index

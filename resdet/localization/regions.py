@@ -1,6 +1,6 @@
 """RoI-centric sampling for the R-CNN stage (App. C): each region of a batch is drawn from the regions of ALL images.
 
-    labels, objects = label_regions(proposals, valid, boxes, mask)       # once, of the cached proposals [I, R, 4]
+    labels, objects, _ = label_regions(proposals, valid, boxes, mask)    # once, of the cached proposals [I, R, 4]
     pools = RegionPools(labels)
     chosen = sample_regions(pools, draw_seeds(seed, step, torch.arange(256)))
     crops = warp_regions(image, regions, size=224)                       # [3, H, W] -> [B, 3, 224, 224]
@@ -18,8 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from resdet.boxes.geometry import pairwise_iou
-from resdet.boxes.targets import IGNORED, NEGATIVE, POSITIVE, Matches, match
+from resdet.boxes.targets import IGNORED, NEGATIVE, POSITIVE, Matches, match_boxes
 from resdet.draws import random_keys
 from resdet.nets.preprocess import IMAGENET_MEAN
 
@@ -40,10 +39,10 @@ def label_regions(proposals: Tensor, valid: Tensor, boxes: Tensor, mask: Tensor,
         positive_iou: a proposal with at least this IoU to an object is positive, others are negative.
 
     Returns:
-        labels int8 [I, R] (POSITIVE, NEGATIVE, IGNORED), and the index of the best object, int64 [I, R].
+        Labels, the index of the best object, and the IoU with it, [I, R] each.
     """
-    labels, objects = match(pairwise_iou(boxes, proposals), mask, positive_iou, positive_iou, low_quality=False)
-    return Matches(labels.masked_fill(~valid | ~mask.any(1, keepdim=True), IGNORED), objects)
+    found = match_boxes(boxes, proposals, mask, positive_iou, positive_iou, low_quality=False)
+    return found._replace(labels=found.labels.masked_fill(~valid | ~mask.any(1, keepdim=True), IGNORED))
 
 
 class ChosenRegions(NamedTuple):

@@ -17,12 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from resdet.report.canvas import FONT, Colour, Image, class_colour, font_of, shorten, text_colour
+from resdet.report.canvas import FONT, PAPER, Colour, Image, class_colour, font_of, shorten, text_colour
 
 Rect = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels, x2 and y2 exclusive
 
 LEGIBLE_SIDE = 500  # pictures with a shorter side below this are enlarged before anything is written on them
 LONGEST_SIDE = 2400  # ... but not beyond this long side
+MOST_CAPTIONS = 100  # boxes with a label; more would cover the picture, and placing them takes time with their square
 
 
 def draw_detections(
@@ -36,6 +37,8 @@ def draw_detections(
     scale: int | None = None,
 ) -> Image:
     """Draw boxes with their classes and scores, the best score on top.
+
+    Of more than MOST_CAPTIONS boxes those with the best scores are labelled, and the picture says so.
 
     Args:
         image: uint8 [H, W, 3], RGB.
@@ -72,6 +75,8 @@ def draw_truth(
     scale: int | None = None,
 ) -> Image:
     """Draw annotated objects: dashed boxes with their classes.
+
+    Of more than MOST_CAPTIONS boxes the first ones are labelled, and the picture says so.
 
     Args:
         image: uint8 [H, W, 3], RGB.
@@ -137,8 +142,13 @@ def _draw(
         _outline(blended, rect, colour, line, period)
 
     taken: list[Rect] = []
-    for i, rect, colour in drawn:
-        taken.append(_label(blended, rect, captions[i], colour, taken, text_height=max(9.0, side / 40), line=line))
+    text_height = max(9.0, side / 40)
+    for i, rect, colour in drawn[:MOST_CAPTIONS]:
+        taken.append(_label(blended, rect, captions[i], colour, taken, text_height, line))
+    if len(drawn) > MOST_CAPTIONS:
+        corner = (0, height, 0, height)
+        note = f"{MOST_CAPTIONS} of {len(drawn):,} boxes are labelled"
+        _label(blended, corner, (note, ""), PAPER, (), text_height, line)
     return blended
 
 

@@ -44,10 +44,20 @@ def test_iou_of_degenerate_boxes_is_zero_with_finite_gradient() -> None:
     assert boxes.grad.isfinite().all()
 
 
-def test_coverage_is_the_share_of_the_first_box() -> None:
-    small, crowd = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, -50, 500, 50]])
-    assert pairwise_coverage(small, crowd).item() == 0.5
-    assert pairwise_coverage(DEGENERATE, crowd).tolist() == [[0]] * 4
+def test_coverage_is_the_share_of_the_box_in_the_region() -> None:
+    crowd, small = torch.tensor([[5.0, -50, 500, 50]]), torch.tensor([[0.0, 0, 10, 10]])
+    assert pairwise_coverage(crowd, small).item() == 0.5
+    assert pairwise_coverage(crowd, DEGENERATE).tolist() == [[0] * 4]
+
+
+def test_a_large_matrix_is_computed_in_parts_with_the_same_bits() -> None:
+    a, b = random_boxes(2, 40), random_boxes(2, 30_000, seed=1)
+    together = pairwise_iou(a, b)
+    assert torch.equal(together, torch.cat([pairwise_iou(a[:, i : i + 1], b) for i in range(40)], 1))
+    a.requires_grad_()
+    pairwise_iou(a, b).sum().backward()
+    assert a.grad is not None
+    assert a.grad.abs().sum() > 0
 
 
 def test_clip_uses_the_size_of_each_image() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from resdet.boxes.geometry import pairwise_coverage
-from resdet.boxes.targets import SampledBoxes, ignore_crowds, match, repeat_positives, sample
+from resdet.boxes.geometry import pairwise_iou, row_parts
+from resdet.boxes.targets import SampledBoxes, ignore_crowds, match, match_boxes, repeat_positives, sample
 from resdet.draws import random_keys
 
 
@@ -55,19 +58,73 @@ def test_equal_thresholds_ignore_no_anchor() -> None:
     assert match(torch.tensor([[[0.5, 0.49]]]), mask, 0.5, 0.5, False).labels.tolist() == [[1, 0]]
 
 
+def random_boxes(n: int, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Boxes with whole-numbered corners in a small image, so that many IoUs tie."""
+    corners = torch.randint(0, 40, (n, count, 2), generator=generator).float()
+    return torch.cat([corners, corners + torch.randint(0, 30, (n, count, 2), generator=generator)], 2)
+
+
+def match_at_once(
+    boxes: torch.Tensor, anchors: torch.Tensor, valid: torch.Tensor, usable: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Faster R-CNN's rule on the whole matrix [N, G, A]."""
+    ious = pairwise_iou(boxes, anchors)
+    ious = torch.where(valid[:, :, None] & usable[:, None], ious, -1.0)
+    best, index = ious.max(1)
+    labels = (best >= 0.7).int() - ((best >= 0.3) & (best < 0.7)).int()
+    of_object = ((ious == ious.amax(2, keepdim=True)) & (ious > 0)).any(1)
+    return torch.where(of_object, 1, labels), index, best
+
+
+def test_matching_in_parts_has_the_bits_of_matching_at_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    boxes, anchors = random_boxes(2, 60, generator), random_boxes(2, 20_000, generator)
+    boxes[:, 40:] = boxes[:, :20]  # ties between objects of different parts
+    valid = torch.rand(2, 60, generator=generator) > 0.3
+    usable = torch.rand(2, 20_000, generator=generator) > 0.3
+    assert len(list(row_parts(60, 2 * 20_000, boxes.device))) > 2
+    labels, index, best = match_at_once(boxes, anchors, valid, usable)
+    found = match_boxes(boxes, anchors, valid, 0.7, 0.3, True, usable)
+    assert torch.equal(found.labels[usable].int(), labels[usable])
+    assert torch.equal(found.gt_index, index)
+    assert torch.equal(found.iou, best)
+
+
+def test_the_memory_of_matching_does_not_grow_with_the_objects() -> None:
+    """2,000 boxes and 9,000 anchors: the matrix of their IoUs alone would take 72 MB."""
+    script = """
+import resource, torch
+from resdet.boxes.targets import ignore_crowds, match_boxes
+torch.set_num_threads(1)
+anchors, boxes = torch.rand(1, 9_000, 4) * 500, torch.rand(1, 2_000, 4) * 500
+anchors[..., 2:] += anchors[..., :2]
+boxes[..., 2:] = boxes[..., :2] + 12
+flags = torch.ones(1, 2_000, dtype=torch.bool)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+match_boxes(boxes[:, :8], anchors, flags[:, :8], 0.7, 0.3, True)
+before = peak()
+labels = match_boxes(boxes, anchors, flags, 0.7, 0.3, True).labels
+ignore_crowds(labels, anchors, boxes, flags)
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50  # MB
+
+
 def test_crowds_ignore_only_negatives() -> None:
     anchors = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60]]])
     crowds = torch.tensor([[[0.0, 0, 100, 8], [0, 0, 100, 100]]])
-    coverage = pairwise_coverage(anchors, crowds).mT
     labels = torch.tensor([[0, 1, 0]], dtype=torch.int8)
-    ignored = ignore_crowds(labels, coverage, torch.tensor([[True, False]]))
+    ignored = ignore_crowds(labels, anchors, crowds, torch.tensor([[True, False]]))
     assert ignored.tolist() == [[-1, 1, 0]]
     assert ignored.dtype == torch.int8
 
 
 def test_crowd_boxes_may_be_empty() -> None:
     labels = torch.tensor([[0, 1]], dtype=torch.int8)
-    assert torch.equal(ignore_crowds(labels, torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.bool)), labels)
+    assert torch.equal(
+        ignore_crowds(labels, torch.zeros(1, 2, 4), torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.bool)), labels
+    )
 
 
 def random_labels(n: int = 4, anchors: int = 2000) -> torch.Tensor:

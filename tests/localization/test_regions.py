@@ -19,7 +19,7 @@ def test_a_region_is_positive_from_an_iou_of_a_half_on() -> None:
     mask = torch.tensor([[True, True], [True, False], [False, False]])
     proposals = torch.tensor([[[0.0, 0, 10, 5], [0, 0, 10, 4.9], [50, 51, 60, 60], [0, 0, 10, 10]]]).expand(3, -1, -1)
     valid = torch.tensor([True, True, True, False]).expand(3, -1)
-    labels, objects = label_regions(proposals, valid, boxes, mask)
+    labels, objects, _ = label_regions(proposals, valid, boxes, mask)
     assert labels.tolist() == [[1, 0, 1, -1], [1, 0, 0, -1], [-1, -1, -1, -1]]
     assert objects[0].tolist() == [0, 0, 1, 0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -21,6 +22,10 @@ def test_no_thread_of_the_bar_outlives_an_error_in_its_loop() -> None:
     with pytest.raises(ValueError, match="stop") as caught:
         stop_at_two()
     assert caught.tb is not None  # the traceback still refers to the loop
+    for _ in range(100):  # rich does not wait for its thread
+        if threading.active_count() == before:
+            break
+        time.sleep(0.05)
     assert threading.active_count() == before
 
 

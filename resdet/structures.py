@@ -9,9 +9,9 @@ Shapes: N images, G ground-truth slots (padded to the image with the most object
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -165,7 +165,18 @@ class Features:
 
 @dataclass
 class Detections:
-    """A detector's output for one image: boxes in the image's own pixels, by descending score."""
+    """A detector's output for one image: boxes in the image's own pixels, by descending score.
+
+    What `load_detector(...)(image)` gives is more: it knows the classes' names and the image's size, so that it is
+    indexed, sliced and iterated, and has to_dict, to_coco, to_voc, to_yolo, to_supervision and to_pandas
+    (recipes/detection/result.py).
+
+    >>> sure = detections.above(0.9)
+    >>> len(sure) <= len(detections), sure.boxes.shape[1]
+    (True, 4)
+    >>> len(detections[:10].to_coco()) == len([found.name for found in detections[:10]])
+    True
+    """
 
     boxes: Tensor  # float32 [D, 4]
     scores: Tensor  # float32 [D]
@@ -174,11 +185,14 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def above(self, threshold: float) -> Detections:
-        """Return the detections with a score of at least `threshold`."""
-        keep = self.scores >= threshold
-        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep])
+    def chosen(self, index: slice | Tensor | Sequence[int]) -> Self:
+        """The detections at a slice, an index or mask tensor, or a list of indices, in that order."""
+        return replace(self, boxes=self.boxes[index], scores=self.scores[index], labels=self.labels[index])
 
-    def cpu(self) -> Detections:
+    def above(self, threshold: float) -> Self:
+        """Return the detections with a score of at least `threshold`."""
+        return self.chosen(self.scores >= threshold)
+
+    def cpu(self) -> Self:
         """Copy to the CPU."""
-        return Detections(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu())
+        return replace(self, boxes=self.boxes.cpu(), scores=self.scores.cpu(), labels=self.labels.cpu())

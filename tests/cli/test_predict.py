@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -12,7 +17,12 @@ import torch
 
 import resdet
 from helpers.commands import ON_CPU, error_line, predict
+from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.voc import VOCDataset
+from resdet.data.detection.yolo import YOLODataset
 from resdet.data.images import read_image
+from resdet.engine.checkpoint import save_checkpoint
 
 
 def predictions(out: Path) -> list[dict]:
@@ -26,7 +36,7 @@ def predictions(out: Path) -> list[dict]:
 
 
 def test_predict_draws_and_writes_the_detections_of_an_image(
-    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(det_config), str(checkpoint), str(photos / "wide.png"), "--out", str(tmp_path / "out"), *ON_CPU]
     predict([*arguments, "--threshold", "0.05"])
@@ -37,8 +47,13 @@ def test_predict_draws_and_writes_the_detections_of_an_image(
     assert boxes.min() >= 0
     assert (boxes <= [90, 60, 90, 60]).all()
     assert read_image(tmp_path / "out" / "wide.png").size
-    predict([*arguments, "--threshold", "1.01"])
+    best, drawn = record["scores"][0], (tmp_path / "out" / "wide.png").read_bytes()
+    capsys.readouterr()
+    predict([*arguments, "--threshold", "1.01", "--overwrite"])
     assert predictions(tmp_path / "out")[0]["boxes"] == []
+    assert predictions(tmp_path / "out")[0]["best_score"] == best
+    assert f"nothing with a score of 1.01 or more in 1 of them; the best has {best:.2f}" in capsys.readouterr().out
+    assert (tmp_path / "out" / "wide.png").read_bytes() != drawn
 
 
 def test_predict_never_overwrites_its_source(
@@ -88,6 +103,147 @@ def test_predict_names_missing_and_empty_sources(
     assert "clip.mp4: OpenCV cannot open this video" in error
 
 
+def test_an_unreadable_image_is_named_and_left_out_and_hidden_files_are_no_images(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"not an image")
+    (photos / "._wide.png").write_bytes(b"macOS writes this")
+    with pytest.raises(SystemExit) as caught:
+        predict([str(det_config), str(checkpoint), str(photos), "--out", str(tmp_path / "out"), *ON_CPU])
+    assert "1 of 3 images could not be read" in str(caught.value.code)  # printed by Python, exit code 1
+    assert [Path(r["file"]).name for r in predictions(tmp_path / "out")] == ["tall.jpg", "wide.png"]
+    (bad,) = json.loads((tmp_path / "out" / "detections.json").read_text())["unreadable"]
+    assert bad["file"] == str(photos / "broken.jpg")
+    assert "not an image" in bad["reason"]
+    lines = (tmp_path / "out" / "detections.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == predictions(tmp_path / "out")
+
+
+def test_predict_takes_several_inputs_and_patterns_and_keeps_images_of_one_name_apart(
+    checkpoint: Path, det_config: Path, photos: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photos / "wide.png", tmp_path / folder / "a.png")
+        shutil.copy(photos / "wide.png", tmp_path / folder / "a.bmp")
+    inputs = [tmp_path / "one", tmp_path / "two" / "*.png", photos / "deep" / "tall.jpg", tmp_path / "one" / "a.png"]
+    predict([str(det_config), str(checkpoint), *map(str, inputs), "--out", str(tmp_path / "out"), *ON_CPU])
+    assert len(predictions(tmp_path / "out")) == 4
+    drawn = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*") if p.suffix != ".json"}
+    assert drawn == {"a.png", "a.bmp", "two/a.png", "tall.jpg", "detections.jsonl"}
+
+
+def test_predict_goes_on_with_what_is_missing(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    arguments = [str(det_config), str(checkpoint), str(photos), "--out", str(out), *ON_CPU]
+    predict(arguments)
+    whole, lines = (out / "detections.json").read_text(), (out / "detections.jsonl").read_text()
+    kept = (out / "deep" / "tall.jpg").stat().st_mtime_ns
+    # As after a crash: the second line is cut, the file of all is not there.
+    (out / "detections.jsonl").write_text(lines[: len(lines) - 9])
+    (out / "detections.json").unlink()
+    (out / "wide.png").unlink()
+    caplog.clear()
+    predict(arguments)
+    assert "1 of 2 images are done" in caplog.text
+    assert (out / "detections.json").read_text() == whole
+    assert (out / "detections.jsonl").read_text() == lines
+    assert (out / "wide.png").is_file()
+    assert (out / "deep" / "tall.jpg").stat().st_mtime_ns == kept
+    shutil.copy(photos / "deep" / "tall.jpg", photos / "wide.png")  # another image of the same name
+    predict(arguments)
+    assert predictions(out)[1]["size"] == [90, 50]
+
+
+def test_images_of_an_earlier_command_stay_until_their_picture_is_replaced(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    def files() -> list[str]:
+        return [json.loads(line)["file"] for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+
+    (tmp_path / "other").mkdir()
+    shutil.copy(photos / "wide.png", tmp_path / "other" / "wide.png")
+    start, out = [str(det_config), str(checkpoint)], ["--out", str(tmp_path / "out"), *ON_CPU]
+    predict([*start, str(photos), *out])
+    predict([*start, str(tmp_path / "other"), *out])
+    assert [Path(r["file"]) for r in predictions(tmp_path / "out")] == [tmp_path / "other" / "wide.png"]
+    assert files() == [str(photos / "deep" / "tall.jpg"), str(tmp_path / "other" / "wide.png")]
+
+
+def test_predict_refuses_to_mix_detections_of_other_weights_or_settings(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "out"), *ON_CPU]
+    predict([str(det_config), str(checkpoint), str(photos), *out])
+    error = error_line(predict, [det_config, checkpoint, photos, *out, "--threshold", "0.3"], capsys)
+    assert "holds detections of --threshold 0.5; choose another folder with --out, or add --overwrite" in error
+    state = torch.load(checkpoint, weights_only=True)
+    state["model"]["head.scores.bias"] += 1
+    save_checkpoint(tmp_path / "other.pth", {"model": state["model"], "classes": ["apple", "pear"]})
+    error = error_line(predict, [det_config, tmp_path / "other.pth", photos, *out], capsys)
+    assert "holds detections of other weights" in error
+    assert len(predictions(tmp_path / "out")) == 2
+    predict([str(det_config), str(tmp_path / "other.pth"), str(photos), *out, "--overwrite"])
+
+
+def test_ctrl_c_loses_nothing_that_is_done(det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    """SIGINT after the first line; the same command then makes the file that an undisturbed one makes."""
+    for i in range(40):
+        shutil.copy(photos / "wide.png", photos / f"{i:02d}.png")
+    command = [sys.executable, "-m", "resdet", "predict", str(det_config), str(checkpoint), str(photos), *ON_CPU]
+    out = tmp_path / "out"
+    running = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    lines = out / "detections.jsonl"
+    try:
+        until = time.monotonic() + 120
+        while not (lines.exists() and lines.read_text().count("\n") > 2):
+            assert running.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        error = running.communicate(timeout=120)[1]
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert "of 42 images are done; the same command goes on" in error
+    before = lines.read_text()
+    assert 2 < before.count("\n") < 42
+    predict([*command[4:], "--out", str(out)])
+    assert lines.read_text().startswith(before)
+    assert len(predictions(out)) == 42
+
+
+@pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
+def test_saved_annotations_are_read_back(
+    form: str, det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "deep" / "tall.jpg", photos / "wide.jpg")  # beside wide.png
+    out = tmp_path / "out"
+    arguments = [str(det_config), str(checkpoint), str(photos), "--out", str(out), *ON_CPU, "--threshold", "0.05"]
+    predict([*arguments, "--save-annotations", form])
+    classes = ("apple", "pear")
+    dataset: DetectionDataset
+    if form == "voc":
+        dataset = VOCDataset(out / "voc", [("", "all")], classes=classes)
+    elif form == "coco":
+        dataset = COCODataset(out / "coco", [("images", "annotations.json")])
+    else:
+        dataset = YOLODataset(out / "yolo", ".")
+    assert tuple(dataset.classes) == classes
+    found = {Path(record["file"]): record for record in predictions(out)}
+    expected = [found[photos / name] for name in ("deep/tall.jpg", "wide.jpg", "wide.png")]
+    samples = sorted((dataset[i] for i in range(3)), key=lambda sample: sample.image_id)
+    for sample, record in zip(samples, expected, strict=True):
+        assert torch.equal(sample.image, torch.from_numpy(read_image(record["file"])))
+        wide = [i for i, (x1, y1, x2, y2) in enumerate(record["boxes"]) if min(x2 - x1, y2 - y1) > 2]
+        assert len(sample.boxes) >= len(wide) > 0
+        for i in wide:
+            near = (sample.boxes - torch.tensor(record["boxes"][i])).abs().amax(1) <= (1 if form == "voc" else 0.01)
+            assert record["labels"][i] in sample.labels[near].tolist()
+
+
 def test_the_python_interface_detects_in_three_lines(det_config: Path, checkpoint: Path, photos: Path) -> None:
     detector = resdet.load_detector(det_config, checkpoint, device="cpu", precision="fp32")
     detections = detector(photos / "wide.png")
@@ -101,5 +257,3 @@ def test_the_python_interface_detects_in_three_lines(det_config: Path, checkpoin
         assert torch.equal(detector(same).boxes, detections.boxes)
     together = detector.detect([photos / "deep" / "tall.jpg", pixels])  # one is padded beside the other
     torch.testing.assert_close(together[1].boxes, detections.boxes, rtol=1e-3, atol=1e-2)
-    with pytest.raises(resdet.errors.UserError, match=r"expected uint8 \[H, W, 3\]"):
-        detector(pixels.astype(np.float32))

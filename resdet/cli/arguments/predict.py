@@ -1,4 +1,8 @@
-"""Detect objects in an image, a folder of images or a video: writes drawn pictures and detections.json."""
+"""Detect objects in images, folders of images or a video: writes drawn pictures, detections.jsonl and detections.json.
+
+An image that cannot be read is named and left out; the exit code is then 1. An interrupted command goes on where it was
+if it is given again.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,34 @@ from pathlib import Path
 
 from resdet.cli.arguments.shared import (
     add_config,
+    add_config_options,
     add_device,
     add_improvements,
     add_output_folder,
     add_precision,
 )
 
+ANNOTATION_FORMATS = ("voc", "coco", "yolo")  # data/detection/writing.FORMATS
+
 EXAMPLES = """
-  resdet predict voc07_r101 runs/voc07_r101/last.pth photos/ --out drawn
+  resdet predict runs/mine/last.pth photos/ --out drawn
+  resdet predict runs/mine/last.pth photos/ "more/*.jpg" --save-annotations yolo --threshold 0.3
+  resdet predict voc07_r101 runs/voc07_r101/last.pth photos/
   resdet predict detectron2_r50_c4 model_final_f97cb7.pkl street.mp4 --threshold 0.7
+  resdet predict detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x photos/      downloads the detector
   resdet predict voc07_r101 F photos/ --ensemble G H --refine --compare
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of predict."""
-    add_config(parser)
+    add_config(parser, checkpoint=True)
     parser.add_argument(
-        "checkpoint", type=Path, help="weights of CONFIG's detector, of resdet or of a detectron2 C4 model"
+        "checkpoint",
+        type=Path,
+        nargs="?",
+        help="weights of CONFIG's detector, of resdet or of a detectron2 C4 model; left out if a checkpoint takes the "
+        "place of CONFIG",
     )
     parser.add_argument(
         "--ensemble",
@@ -34,8 +48,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="weights of further detectors of an ensemble; put this option after SOURCE",
     )
-    parser.add_argument("source", type=Path, help="an image, a folder of images, or a video")
+    parser.add_argument(
+        "source",
+        nargs="+",
+        help='images, folders of images, patterns in quotes such as "photos/*.jpg", or one video',
+    )
     add_output_folder(parser, "predictions", "folder for the pictures and detections.json")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew even if DIR holds detections; otherwise those of the same weights and settings are kept, and "
+        "others are refused",
+    )
+    parser.add_argument(
+        "--save-annotations",
+        choices=ANNOTATION_FORMATS,
+        help="also write the detections as a data set of this form to DIR/voc, DIR/coco or DIR/yolo, to be corrected "
+        "in a labelling tool and trained on (not of videos)",
+    )
     parser.add_argument(
         "--threshold",
         type=float,
@@ -51,3 +81,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw the detections without improvements and ensemble on the left of each image (not in videos)",
     )
     add_improvements(parser)
+    add_config_options(parser)

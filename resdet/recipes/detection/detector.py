@@ -1,35 +1,31 @@
 """A trained detector as a function of images.
 
-detector = load_detector("configs/voc07_r50.py", "runs/voc07_r50/best.pth")
+detector = load_detector("runs/voc07_r50/best.pth")
 detections = detector("photo.jpg")          # .boxes [N, 4], .scores [N], .labels [N], in the photo's pixels
 detector.classes[detections.labels[0]]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, overload
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from resdet.data.detection.loading import collate_detection, collate_pyramid, resize_sample
-from resdet.data.images import read_image
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference, InferenceSettings
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.precision import Precision, fast_precision, precision_context
-from resdet.errors import UserError
 from resdet.recipes.detection.inference import prepare, sizes_of
 from resdet.recipes.detection.load import read_detectors
-from resdet.recipes.sections import load_config
-from resdet.structures import Batch, Detections, Pyramid, Sample
-
-Readable = str | Path | npt.NDArray[np.uint8] | Tensor  # a file, or uint8 [H, W, 3] RGB
+from resdet.recipes.detection.readable import Pixels, Readable, to_pixels
+from resdet.recipes.detection.result import ImageDetections
+from resdet.recipes.trained import given_nets
+from resdet.structures import Batch, Pyramid, Sample
 
 
 class Detector:
@@ -58,32 +54,50 @@ class Detector:
         self.sizes = sizes_of(self.inference.settings, resizer)
         self.classes, self.device, self.precision = list(classes), device, precision
 
-    def __call__(self, image: Readable) -> Detections:
-        """Detect in one image: a file, or uint8 [H, W, 3] RGB. Returns boxes in its pixels, on the CPU."""
-        return self.detect([image])[0]
+    @overload
+    def __call__(self, image: Readable) -> ImageDetections: ...
 
-    def detect(self, images: Iterable[Readable]) -> list[Detections]:
-        """Detect in a batch of images of any sizes.
+    @overload
+    def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[ImageDetections]: ...
+
+    def __call__(self, image: Any) -> ImageDetections | list[ImageDetections]:
+        """Detect in one image, or in each of a list, one after the other.
 
         Args:
-            images: files, or uint8 [H, W, 3] RGB.
+            image: a file, its bytes, an array, a tensor or an image of Pillow (`to_pixels` says which); or a list.
 
         Returns:
-            For each image boxes in its pixels, scores and labels, on the CPU.
+            Boxes in the image's own pixels, on the CPU; of a list, a list.
 
         Raises:
-            UserError: a file cannot be read, or an array has another type or shape.
+            UserError: a file cannot be read, a URL is given, or an array has another type or shape.
         """
-        samples = []
-        for i, image in enumerate(images):
-            pixels = read_image(image) if isinstance(image, str | Path) else np.ascontiguousarray(image)
-            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-                raise UserError(f"image {i}: expected uint8 [H, W, 3] RGB, got {pixels.dtype} {list(pixels.shape)}")
-            samples.append(_sample(pixels, str(i)))
-        if not samples:
+        if isinstance(image, list | tuple):
+            return [found for one in image for found in self.detect([one])]
+        return self.detect([image])[0]
+
+    def detect(self, images: Iterable[Readable]) -> list[ImageDetections]:
+        """Detect in a batch of images of any sizes, computed together.
+
+        Args:
+            images: as `__call__` takes them.
+
+        Returns:
+            For each image boxes in its own pixels, scores and labels, on the CPU.
+
+        Raises:
+            UserError: a file cannot be read, a URL is given, or an array has another type or shape.
+        """
+        pixels = [to_pixels(image, f"image {i}") for i, image in enumerate(images)]
+        if not pixels:
             return []
+        samples = [_sample(own, str(i)) for i, own in enumerate(pixels)]
         with precision_context(self.precision, self.device):
-            return [d.cpu() for d in self.inference.detect(self._collate(samples).to(self.device))]
+            found = [d.cpu() for d in self.inference.detect(self._collate(samples).to(self.device))]
+        return [
+            ImageDetections(d.boxes, d.scores, d.labels, self.classes, (own.shape[0], own.shape[1]))
+            for d, own in zip(found, pixels, strict=True)
+        ]
 
     def _collate(self, samples: Sequence[Sample]) -> Batch | Pyramid:
         if isinstance(self.sizes, Resizer):
@@ -93,31 +107,59 @@ class Detector:
 
 def load_detector(
     config: str | Path | Config,
-    checkpoint: str | Path | Sequence[str | Path],
+    checkpoint: str | Path | Sequence[str | Path] = (),
     device: str = "auto",
     precision: Precision | None = None,
     testing: InferenceSettings | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Detector:
     """Load a trained detector.
 
+    >>> detector = resdet.load_detector("runs/mine/last.pth", device="cpu")
+    >>> detections = detector("photo.jpg")
+    >>> detections.boxes.shape[1], detector.classes
+    (4, ['apple', 'pear'])
+
     Args:
-        config: a config, its file, or the name of one that comes with resdet.
-        checkpoint: one of ours, or a detectron2 C4 model; several are an ensemble.
+        config: a checkpoint of resdet, which keeps the config of its training; the name of a published detector
+            ("detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x", weights/zoo.py), which is downloaded; or a config,
+            its file, or the name of one that comes with resdet.
+        checkpoint: one of ours, or a detectron2 C4 model; several are an ensemble. Beside a checkpoint in the place of
+            `config`: further ones of an ensemble. Model and resizer are those of its training (recipes/trained.py).
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         precision: None: bf16 where the device computes it faster than fp32.
         testing: the improvements of Appendix B; None: the config's section `testing`.
+        options: values of the config to change, also against the training: {"model.head.score_floor": 0.3}.
 
     Raises:
         UserError: a file cannot be read, or a checkpoint does not fit the config.
     """
+    return make_detector(given_nets(config, checkpoint, options), device, precision, testing)
+
+
+def make_detector(
+    nets: Sequence[tuple[Config, Path]],
+    device: str = "auto",
+    precision: Precision | None = None,
+    testing: InferenceSettings | None = None,
+) -> Detector:
+    """Load the detector of a config and a checkpoint, or an ensemble of several pairs (`trained_nets`).
+
+    Args:
+        nets: the first config says how images are resized and, unless `testing` does, how they are tested.
+        device, precision, testing: as `load_detector` takes them.
+
+    Raises:
+        UserError: a checkpoint does not fit its config.
+    """
     chosen = join_processes("none", device)
-    cfg = config if isinstance(config, Config) else load_config(config)
+    models, classes = read_detectors(nets)
+    cfg = nets[0][0]
     require(cfg, "a detector", "model", "data.resizer")
-    models, classes = read_detectors(cfg, [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint)
     testing = testing or build_call(InferenceSettings, cfg.get("testing", {}))
     return Detector(models, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen), testing)
 
 
-def _sample(pixels: npt.NDArray[np.uint8], image_id: str) -> Sample:
+def _sample(pixels: Pixels, image_id: str) -> Sample:
     none = torch.zeros(0, dtype=torch.bool)
     return Sample(torch.from_numpy(pixels), torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), none, none, image_id)

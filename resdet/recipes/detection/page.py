@@ -11,6 +11,7 @@ from torch import nn
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.settings import DetectionData
 from resdet.engine.config import Config
+from resdet.engine.config_text import config_text
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.metrics.flat import FlatDetections
@@ -73,7 +74,7 @@ def write_detector_page(
         ),
         curves=[*curves, ("Precision and recall", figure_svg(precision_recall))],
         pictures=pictures,
-        config_text=cfg.pretty_text,
+        config_text=config_text(cfg),
         environment=environment(run),
     )
     return write_page(run.work_dir / "page.html", page)

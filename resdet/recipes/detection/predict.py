@@ -1,128 +1,215 @@
-"""Detect in files: an image, a folder of images, or a video. Writes drawn pictures and detections.json."""
+"""Detect in files: images, folders, or a video. Writes drawn pictures, detections.jsonl and detections.json.
+
+While the detector computes, the next images are decoded and the last ones are drawn, in threads. An image that cannot
+be read is named, left out and counted. What is done is on disk at once: after an interruption the same call goes on.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
+from resdet.data.detection.writing import AnnotatedImage, write_annotations
 from resdet.data.images import read_image
 from resdet.engine.run import make_folder
-from resdet.errors import UserError
+from resdet.errors import Stopped, UserError
 from resdet.recipes.detection.detector import Detector
+from resdet.recipes.detection.predict_records import Record, Records, settings_of, write_whole
+from resdet.recipes.detection.predict_sources import Source, find_sources, is_video
+from resdet.recipes.detection.readable import Pixels
+from resdet.recipes.detection.result import ImageDetections
+from resdet.recipes.detection.video import predict_video
 from resdet.report.drawing import draw_detections
 from resdet.report.image_files import save_image
 from resdet.report.progress import progress_bar
 from resdet.report.sheets import side_by_side
-from resdet.structures import Detections
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
-Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
+AHEAD = 4  # images that are decoded before they are needed
+THREADS = 2
+
+logger = logging.getLogger("resdet")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def predict_files(detector: Detector, source: Path, out: Path, threshold: float, beside: Detector | None = None) -> int:
-    """Draw the detections in an image, a folder of images or a video, and write them to OUT/detections.json.
+@dataclass(frozen=True)
+class PredictOptions:
+    """What `predict_files` writes.
+
+    Args:
+        threshold: lowest score that is drawn and written.
+        annotations: "voc", "coco" or "yolo": also a data set of this form in OUT/<form>, to be corrected by hand.
+        overwrite: begin anew, whatever OUT holds.
+    """
+
+    threshold: float = 0.5
+    annotations: str | None = None
+    overwrite: bool = False
+
+
+@dataclass
+class PredictResult:
+    """What `predict_files` did.
+
+    Args:
+        images: with detections written, those of an earlier, interrupted call included; or frames.
+        reused: those of the earlier call.
+        unreadable: file and reason of each image that was left out.
+        empty: images without a detection of at least the threshold.
+        best_empty: file and best score among these; None if there is none, or nothing was found at all.
+    """
+
+    images: int
+    reused: int = 0
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    empty: int = 0
+    best_empty: tuple[str, float] | None = None
+
+
+def predict_files(
+    detector: Detector,
+    inputs: Sequence[str | Path],
+    out: Path,
+    options: PredictOptions | None = None,
+    beside: Detector | None = None,
+) -> PredictResult:
+    """Draw the detections in images or a video, and write them to OUT/detections.jsonl and OUT/detections.json.
 
     Args:
         detector: what detects.
-        source: an image, a folder that is searched with its subfolders, or a video.
+        inputs: images, folders that are searched with their subfolders, patterns such as "photos/*.jpg"; or one video.
         out: folder of the results, made if needed; the pictures have the names of the images.
-        threshold: lowest score that is drawn and written.
+        options: None: the defaults.
         beside: another detector whose detections are drawn on the left of each image, for comparison; not in videos.
 
-    Returns:
-        The number of images or frames.
-
     Raises:
-        UserError: there is no image or video, one cannot be read, or a picture would overwrite the source.
+        UserError: there is no image or video, a video cannot be read, a picture would overwrite an image, or `out`
+            holds detections of other weights or settings.
+        Stopped: by Ctrl-C or SIGTERM; what was done is kept.
     """
+    options, texts = options or PredictOptions(), [str(one) for one in inputs]
+    videos = [text for text in texts if is_video(text) and Path(text).exists()]
+    if videos and len(texts) > 1:
+        raise UserError(f"{videos[0]}: give a video alone; several take one command each")
+    if videos:
+        make_folder(out)
+        source = Path(videos[0])
+        records = list(predict_video(detector, source, out / f"{source.stem}.mp4", options.threshold))
+        write_whole(out, {"classes": detector.classes, "images": records})
+        return PredictResult(len(records))
+    sources = find_sources(texts, out)
     make_folder(out)
-    if source.suffix.lower() in VIDEOS:
-        records = list(_video(detector, source, out / f"{source.stem}.mp4", threshold))
-    else:
-        root = source if source.is_dir() else source.parent
-        with progress_bar(_images(source), "detecting") as paths:
-            records = [_image(detector, path, out / path.relative_to(root), threshold, beside) for path in paths]
-    (out / "detections.json").write_text(json.dumps({"classes": detector.classes, "images": records}, indent=1) + "\n")
-    return len(records)
+    settings = settings_of(detector, options.threshold, beside)
+    with Records(out, settings, sources, options.overwrite) as done:
+        return _predict_images(_Drawing(detector, beside, out, options.threshold), done, options)
 
 
-def _images(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGES) if source.is_dir() else []
-    if not found:
-        kinds = ", ".join(sorted(IMAGES | VIDEOS))
-        raise UserError(f"{source}: no image or video there ({kinds})")
-    return found
+def _predict_images(drawing: _Drawing, done: Records, options: PredictOptions) -> PredictResult:
+    count, unreadable = len(done.sources), []
+    reused = count - len(done.missing)
+    if reused:
+        logger.warning("%s: %d of %d images are done (same weights, same settings)", done.out, reused, count)
+    with _stoppable(done), ThreadPoolExecutor(THREADS) as pool, progress_bar(done.missing, "detecting") as shown:
+        decoded = _ahead(pool, _read, shown, AHEAD)
+        try:
+            for record in _ahead(pool, drawing.save, drawing.detect(decoded), 1):
+                if "reason" in record:
+                    unreadable.append(record)
+                else:
+                    done.add(record)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    records = done.finish(classes=drawing.detector.classes, threshold=options.threshold, unreadable=unreadable)
+    if options.annotations:
+        _save_annotations(options.annotations, done, records, drawing.detector.classes)
+    empty = [record for record in records if not record["scores"]]
+    scores = [(record["file"], record["best_score"]) for record in empty if record.get("best_score") is not None]
+    best = max(scores, key=lambda pair: pair[1], default=None)
+    return PredictResult(len(records), reused, unreadable, len(empty), best)
 
 
-def _image(detector: Detector, path: Path, target: Path, threshold: float, beside: Detector | None) -> dict[str, Any]:
-    _keep_source(path, target)
-    pixels = read_image(path)
-    found = detector(pixels).above(threshold)
-    drawn = _draw(detector, pixels, found)
-    if beside is not None:
-        other = _draw(beside, pixels, beside(pixels).above(threshold))
-        drawn = side_by_side(other, drawn, ("plain", "improved"))
-    save_image(target, drawn)
-    return {"file": str(path), "size": list(pixels.shape[:2]), **_plain(found)}
+@dataclass(frozen=True)
+class _Drawing:
+    """Detects in images and draws what was found."""
+
+    detector: Detector
+    beside: Detector | None
+    out: Path
+    threshold: float
+
+    def detect(self, images: Iterable[tuple[Source, Pixels | str]]) -> Iterator[tuple[Source, Any]]:
+        """Yield each source with its pixels and detections (those of `beside` too), or with the reason against it."""
+        for source, pixels in images:
+            if isinstance(pixels, str):
+                yield source, pixels
+                continue
+            other = self.beside(pixels) if self.beside is not None else None
+            yield source, (pixels, self.detector(pixels), other)
+
+    def save(self, item: tuple[Source, Any]) -> Record:
+        """Draw, write the picture, and return the record; of an unreadable image file and reason."""
+        source, content = item
+        if isinstance(content, str):
+            return {"file": str(source.path), "reason": content}
+        pixels, found, other = content
+        drawn = self._draw(pixels, found)
+        if other is not None:
+            drawn = side_by_side(self._draw(pixels, other), drawn, ("plain", "improved"))
+        save_image(self.out / source.name, drawn)
+        shown = found.above(self.threshold)
+        plain = {"boxes": shown.boxes.tolist(), "scores": shown.scores.tolist(), "labels": shown.labels.tolist()}
+        names = {"file": str(source.path), "picture": source.name.as_posix()}
+        record = {**names, "size": list(found.image_size), **plain}
+        if not len(shown):
+            record["best_score"] = float(found.scores[0]) if len(found) else None
+        return record
+
+    def _draw(self, pixels: Pixels, found: ImageDetections) -> Pixels:
+        boxes, labels, scores = found.boxes.numpy(), found.labels.numpy(), found.scores.numpy()
+        return draw_detections(pixels, boxes, labels, scores, self.detector.classes, self.threshold)
 
 
-def _keep_source(source: Path, target: Path) -> None:
-    if source.resolve() == target.resolve():
-        raise UserError(f"--out {target.parent} would overwrite {source}; choose another folder")
-
-
-def _video(detector: Detector, source: Path, target: Path, threshold: float) -> Iterator[dict[str, Any]]:
-    _keep_source(source, target)
-    reader = cv2.VideoCapture(str(source))
-    if not reader.isOpened():
-        raise UserError(f"{source}: OpenCV cannot open this video; convert it to mp4 (H.264)")
-    rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-    writer: cv2.VideoWriter | None = None
+def _read(source: Source) -> tuple[Source, Pixels | str]:
+    """The pixels of an image, or the reason why there are none."""
     try:
-        with progress_bar(_read_frames(reader), "detecting", _frames(reader)) as frames:
-            for number, frame in enumerate(frames):
-                pixels = np.ascontiguousarray(frame[:, :, ::-1])
-                found = detector(pixels).above(threshold)
-                drawn = _draw(detector, pixels, found, scale=1)
-                if writer is None:
-                    size = (drawn.shape[1], drawn.shape[0])
-                    writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-                writer.write(np.ascontiguousarray(drawn[:, :, ::-1]))
-                yield {"frame": number, "second": number / rate, **_plain(found)}
-    finally:
-        reader.release()
-        if writer is not None:
-            writer.release()
+        return source, read_image(source.path)
+    except UserError as error:
+        reason = str(error).removeprefix(f"{source.path}: ")
+        logger.warning("left out: %s", error)
+        return source, reason
 
 
-def _read_frames(reader: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    """All frames, uint8 [H, W, 3], BGR."""
-    while True:
-        ok, frame = reader.read()
-        if not ok:
-            return
-        yield frame
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+    """The results of `function` in order, computed in threads up to `count` items before they are asked for."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
-def _frames(reader: cv2.VideoCapture) -> int | None:
-    """The number of frames as the container states it; None for a stream, which states none."""
-    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-    return count if count > 0 else None
+@contextmanager
+def _stoppable(done: Records) -> Iterator[None]:
+    """Say after a signal what is done and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        how = f"{len(done.of_sources())} of {len(done.sources)} images are done; the same command goes on"
+        stopped = error if isinstance(error, Stopped) else Stopped()
+        raise Stopped(stopped.number, f"{stopped}: {how}") from None
 
 
-def _draw(detector: Detector, pixels: Pixels, found: Detections, scale: int | None = None) -> Pixels:
-    boxes, labels, scores = found.boxes.numpy(), found.labels.numpy(), found.scores.numpy()
-    return draw_detections(pixels, boxes, labels, scores, detector.classes, 0.0, scale=scale)
-
-
-def _plain(found: Detections) -> dict[str, Any]:
-    return {"boxes": found.boxes.tolist(), "scores": found.scores.tolist(), "labels": found.labels.tolist()}
+def _save_annotations(form: str, done: Records, records: Sequence[Record], classes: Sequence[str]) -> None:
+    images = [
+        AnnotatedImage(Path(r["file"]), r["picture"], (r["size"][0], r["size"][1]), r["boxes"], r["labels"])
+        for r in records
+    ]
+    write_annotations(form, images, classes, done.out / form)

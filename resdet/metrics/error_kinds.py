@@ -50,7 +50,8 @@ class DetectionErrors:
     """The kind of every detection and of every object.
 
     Attributes:
-        label: int64 [D], the detections' classes.
+        image: int64 [D], the detections' images.
+        label: int64 [D], their classes.
         score: [D], their scores.
         kind: int64 [D]: HIT; IGNORED (on a difficult object, or beyond `max_detections`); or a row of KINDS.
         repaired: int64 [D], class of the object that a localization or classification error would hit if it were
@@ -58,11 +59,13 @@ class DetectionErrors:
         counts_in_ap: bool [D], False for detections that AP leaves out: on difficult objects, beyond the maximum.
         found: bool [G], objects that a detection hits.
         missed: bool [G], objects that are neither found nor repairable.
+        truth_image: int64 [G].
         truth_label: int64 [G].
         counted: bool [G], False for difficult objects.
         num_classes: K.
     """
 
+    image: Array
     label: Array
     score: Array
     kind: Array
@@ -70,6 +73,7 @@ class DetectionErrors:
     counts_in_ap: Array
     found: Array
     missed: Array
+    truth_image: Array
     truth_label: Array
     counted: Array
     num_classes: int
@@ -99,6 +103,24 @@ class DetectionErrors:
         """mAP gained if objects without a hit were not counted, in 0..1."""
         unfound = self.counted & ~self.found
         return self._mean_ap(*self._points(), self._totals(unfound)) - self.mean_ap()
+
+    def costs_of_images(self, num_images: int) -> Array:
+        """mAP gained if one image's false positives and unfound objects were gone, in 0..1: float [num_images]."""
+        costs = np.zeros(num_images)
+        label, score, hit, image = (values[self.counts_in_ap] for values in self._columns())
+        totals, classes = self._totals(), np.unique(np.concatenate([label, self.truth_label[self.counted]]))
+        unfound = self.counted & ~self.found
+        for k in classes:
+            own, lost = label == k, unfound & (self.truth_label == k)
+            order = np.flatnonzero(own)[np.argsort(-score[own], kind="stable")]
+            before = _ap(hit[order], totals[k])
+            for i in np.union1d(image[order][~hit[order]], self.truth_image[lost]):
+                kept = order[hit[order] | (image[order] != i)]
+                costs[i] += _ap(hit[kept], totals[k] - int((self.truth_image[lost] == i).sum())) - before
+        return costs / max(1, len(classes))
+
+    def _columns(self) -> tuple[Array, Array, Array, Array]:
+        return self.label, self.score, self.kind == HIT, self.image
 
     def _points(self, repair: int | None = None) -> tuple[Array, Array, Array]:
         """Class, score and whether it is a hit, of all detections that count, after one kind was repaired.
@@ -147,9 +169,10 @@ def find_errors(
         if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
             raise ValueError(f"labels must be 0..{num_classes - 1}, found {labels.min()}..{labels.max()}")
     rules, counted = rules or ErrorRules(), ~truth.difficult
+    D, G = len(detections), len(truth)
     errors = DetectionErrors(
-        detections.label, detections.score, np.full(len(detections), IGNORED), np.full(len(detections), -1),
-        np.zeros(len(detections), bool), np.zeros(len(truth), bool), counted.copy(), truth.label, counted, num_classes,
+        detections.image, detections.label, detections.score, np.full(D, IGNORED), np.full(D, -1), np.zeros(D, bool),
+        np.zeros(G, bool), counted.copy(), truth.image, truth.label, counted, num_classes,
     )  # fmt: skip
     rows = np.lexsort((-detections.score, detections.image))
     images = np.unique(detections.image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resdet.metrics.error_kinds import KINDS, MISSED, find_errors
+from resdet.metrics.error_kinds import HIT, KINDS, MISSED, find_errors
 from resdet.metrics.flat import FlatDetections, FlatTruth
 
 tidecv = pytest.importorskip("tidecv", reason="tidecv is not installed: pip install tidecv")
@@ -71,3 +71,20 @@ def test_without_detections_every_object_is_missed() -> None:
     assert errors.counts() == {**dict.fromkeys(KINDS, 0), MISSED: 1}
     assert errors.mean_ap() == 0
     assert errors.costs()[MISSED] == 1
+
+
+@pytest.mark.parametrize("seed", range(0, 10, 2))
+def test_an_images_cost_is_the_gain_without_its_errors(seed: int) -> None:
+    detections, truth = random_set(seed)
+    errors = find_errors(detections, truth, K)
+    costs = errors.costs_of_images(6)
+    assert set(np.unique(np.concatenate([detections.label, truth.label]))) == set(range(K))
+    for image in range(6):
+        right = (detections.image != image) | (errors.kind == HIT)
+        known = (truth.image != image) | errors.found
+        parts = detections.image[right], detections.label[right], detections.score[right], detections.box[right]
+        rest = FlatTruth(truth.image[known], truth.label[known], truth.box[known], truth.difficult[known])
+        gone = set(truth.label) - set(rest.label) | (set(detections.label) - set(parts[1]) - set(rest.label))
+        if not gone:  # a class that vanishes would leave the mean
+            without = find_errors(FlatDetections(*parts), rest, K)
+            assert costs[image] == pytest.approx(without.mean_ap() - errors.mean_ap(), abs=1e-9)

@@ -1,0 +1,32 @@
+"""Show why a detector is wrong: the mAP that each kind of error costs, confusions, precision, recall, the worst images.
+
+The kinds are TIDE's: a wrong class, a badly placed box, both, a duplicate, background, a missed object. The tables are
+printed, and written as JSON and CSV with pictures of the images that cost most, into the folder `errors` beside the
+checkpoint or into --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from resdet.cli.arguments.shared import add_config, add_detector_checkpoints, add_path, add_test_arguments
+
+EXAMPLES = """
+  resdet errors runs/mine/last.pth
+  resdet errors runs/mine/last.pth --score 0.3 --worst 40
+  resdet errors runs/mine/last.pth --against runs/older/last.pth       # costs side by side
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of errors."""
+    add_config(parser, None, checkpoint=True)
+    add_detector_checkpoints(parser)
+    add_path(parser, "--against", "F", "a second detector's checkpoint, to compare with")
+    parser.add_argument(
+        "--score", type=float, default=0.5,
+        help="lowest score that counts for confusions, precision, recall and F1 (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--worst", type=int, default=12, help="pictures of the worst images (default: %(default)s)")
+    add_path(parser, "--out", "DIR", "folder for the tables and pictures (default: errors, beside the checkpoint)")
+    add_test_arguments(parser)

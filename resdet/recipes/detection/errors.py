@@ -1,0 +1,234 @@
+"""Why a detector is wrong: kinds of errors and their cost, confusions, precision and recall, the worst images.
+
+report = find_reasons(detections, dataset, score=0.5)
+print_reasons([report])
+write_reasons(report, dataset, detections, Path("runs/mine/errors"), worst=12)
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resdet.data.detection.annotations import DetectionDataset
+from resdet.metrics.confusion import confusion_matrix
+from resdet.metrics.error_kinds import HIT, IGNORED, KINDS, MISSED, DetectionErrors, find_errors
+from resdet.metrics.flat import Array, FlatDetections, FlatTruth, paired_iou
+from resdet.metrics.precision_recall import ClassResult
+from resdet.metrics.thresholds import suggest_thresholds
+from resdet.metrics.voc_ap import evaluate_voc
+from resdet.recipes.detection.score import truth_of
+from resdet.report.drawing import draw_detections, draw_truth
+from resdet.report.image_files import save_image
+from resdet.report.sheets import side_by_side
+from resdet.report.tables import format_ap, print_table, results_table
+from resdet.whole_files import whole_file
+
+BACKGROUND = "background"
+MOST_CONFUSIONS = 8  # lines printed
+SHOWN = (*KINDS, "right", "ignored")  # captions of detections on the pictures
+COLUMNS = ("ap", "precision", "recall", "f1", "best_score", "best_f1", "objects")
+
+
+@dataclass
+class Reasons:
+    """Errors of one detector on one data set.
+
+    Attributes:
+        name: of the detector, for tables.
+        classes: names, by label.
+        score: detections with a lower score are left out of `confusion`, precision, recall and F1.
+        errors: the kind of every detection at IoU 0.5, whatever its score.
+        confusion: int64 [K + 1, K + 1], true by detected class, the background last.
+        per_class: by class, the values of COLUMNS; AP is VOC's, by area.
+        groups: AP of small, medium, large, crowded and single objects; NaN where there are none.
+        image_costs: float [images], mAP lost by each image.
+    """
+
+    name: str
+    classes: Sequence[str]
+    score: float
+    errors: DetectionErrors
+    confusion: Array
+    per_class: dict[str, dict[str, float]]
+    groups: dict[str, float]
+    image_costs: Array
+
+    def plain(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The report as plain data, for JSON; NaN becomes None.
+
+        Args:
+            ids: of the images.
+        """
+        order = np.argsort(-self.image_costs, kind="stable")
+        worst = {str(ids[i]): self.image_costs[i].item() for i in order if self.image_costs[i] > 0}
+        per_class = {name: {k: _or_none(v) for k, v in row.items()} for name, row in self.per_class.items()}
+        return {
+            "name": self.name, "score": self.score, "mAP50": self.errors.mean_ap(),
+            "costs": self.errors.costs(), "counts": self.errors.counts(),
+            "cost_of_false_positives": self.errors.cost_of_false_positives(),
+            "cost_of_false_negatives": self.errors.cost_of_false_negatives(),
+            "per_class": per_class, "groups": {k: _or_none(v) for k, v in self.groups.items()},
+            "confusion": {"classes": [*self.classes, BACKGROUND], "counts": self.confusion.tolist()},
+            "worst_images": worst,
+        }  # fmt: skip
+
+
+def find_reasons(
+    detections: FlatDetections, dataset: DetectionDataset, score: float = 0.5, name: str = "detector"
+) -> Reasons:
+    """Analyse the detections of a whole data set.
+
+    Args:
+        detections: boxes in original pixels.
+        dataset: the truth; crowds count like difficult objects.
+        score: threshold of the confusion matrix, of precision, recall and F1; in 0..1.
+        name: of the detector.
+    """
+    truth, count = truth_of(dataset), len(dataset.classes)
+    result = evaluate_voc(detections, truth, count)
+    best = suggest_thresholds(result.classes)
+    rows = {}
+    for label, (curve, suggestion) in enumerate(zip(result.classes, best, strict=True)):
+        row = {"ap": curve.ap, **_at(curve, score), "best_score": suggestion.score}
+        row["best_f1"] = np.nan if np.isnan(suggestion.score) else _at(curve, suggestion.score)["f1"]
+        rows[dataset.classes[label]] = row | {"objects": float(curve.num_truth)}
+    crowded = _crowded(truth)
+    groups = dict(result.by_size)
+    for title, others in (("crowded", ~crowded), ("single", crowded)):
+        part = FlatTruth(truth.image, truth.label, truth.box, truth.difficult | others)
+        groups[title] = evaluate_voc(detections, part, count).mean_ap
+    errors = find_errors(detections, truth, count)
+    confusion = confusion_matrix(detections, truth, count, score)
+    return Reasons(
+        name, list(dataset.classes), score, errors, confusion, rows, groups, errors.costs_of_images(len(dataset))
+    )
+
+
+def print_reasons(reports: Sequence[Reasons]) -> None:
+    """Print what the errors cost, side by side for several detectors, and the first one's classes and confusions."""
+    names = [report.name for report in reports]
+    costs, counts = [r.errors.costs() for r in reports], [r.errors.counts() for r in reports]
+    lines = [
+        [kind, *(f"{100 * c[kind]:.1f} ({n[kind]:,})" for c, n in zip(costs, counts, strict=True))]
+        for kind in (*KINDS, MISSED)
+    ]
+    lines.append(["mAP@.5", *(format_ap(report.errors.mean_ap()) for report in reports)])
+    print_table(results_table("mAP that errors cost, in percent (their number)", ["error", *names], lines))
+    first = reports[0]
+    columns = ["class", "AP@.5", "precision", "recall", "F1", "best score", "its F1", "objects"]
+    rows = [
+        [name, *(format_ap(row[c]) for c in COLUMNS[:4]), _number(row["best_score"]), format_ap(row["best_f1"]),
+         f"{row['objects']:.0f}"]
+        for name, row in first.per_class.items()
+    ]  # fmt: skip
+    print_table(results_table(f"{first.name} at a score of {first.score:g}, in percent", columns, rows))
+    print("AP@.5 by group: " + ", ".join(f"{name} {format_ap(ap)}" for name, ap in first.groups.items()))
+    for count, true, found in _confusions(first)[:MOST_CONFUSIONS]:
+        print(f"{count:6,} x {true} detected as {found}")
+
+
+def write_reasons(
+    report: Reasons, dataset: DetectionDataset, detections: FlatDetections, folder: Path, worst: int = 12
+) -> None:
+    """Write errors.json, classes.csv, confusion.csv and pictures of the images that cost most.
+
+    Args:
+        report: of these detections.
+        dataset: the images and the truth.
+        detections: in the whole data set.
+        folder: for the files; it is made.
+        worst: pictures written at most, as worst/RANK_ID.jpg: the truth, and beside it the detections above the
+            report's score, coloured and named by their kind of error.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    (folder / "worst").mkdir(parents=True, exist_ok=True)
+    ids = dataset.table.ids.tolist()
+    _write(folder / "errors.json", json.dumps(report.plain(ids), indent=1))
+    _write(folder / "classes.csv", _csv(["class", *COLUMNS], [[n, *r.values()] for n, r in report.per_class.items()]))
+    names = [*report.classes, BACKGROUND]
+    rows = [[name, *counts] for name, counts in zip(names, report.confusion.tolist(), strict=True)]
+    _write(folder / "confusion.csv", _csv(["true class", *names], rows))
+    order = np.argsort(-report.image_costs, kind="stable")[:worst]
+    for rank, index in enumerate((i for i in order if report.image_costs[i] > 0), 1):
+        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(ids[index]))[:80]
+        save_image(folder / "worst" / f"{rank:02}_{name}.jpg", _picture(report, dataset, detections, int(index)))
+
+
+def _picture(report: Reasons, dataset: DetectionDataset, detections: FlatDetections, index: int) -> Any:
+    sample, rows = dataset[index], detections.image == index
+    image = sample.image.numpy()
+    ignored = (sample.difficult | sample.crowd).numpy()
+    truth = draw_truth(image, sample.boxes.numpy(), sample.labels.numpy(), report.classes, ignored)
+    kind = report.errors.kind[rows]
+    kind = np.where(kind == HIT, SHOWN.index("right"), np.where(kind == IGNORED, SHOWN.index("ignored"), kind))
+    captions = [f"{report.classes[k]}: {SHOWN[s]}" for k, s in zip(detections.label[rows], kind, strict=True)]
+    names = sorted(set(captions), key=lambda text: SHOWN.index(text.rsplit(": ", 1)[1]))
+    labels = np.array([names.index(caption) for caption in captions], np.int64)
+    found = draw_detections(image, detections.box[rows], labels, detections.score[rows], names, report.score)
+    return side_by_side(truth, found, ("ground truth", f"detections from a score of {report.score:g}"))
+
+
+def _at(curve: ClassResult, score: float) -> dict[str, float]:
+    """Precision, recall and F1 of the detections with at least this score; NaN without objects."""
+    if not curve.num_truth:
+        return dict.fromkeys(("precision", "recall", "f1"), float("nan"))
+    last = int((curve.score >= score).sum()) - 1
+    if last < 0:
+        return {"precision": float("nan"), "recall": 0.0, "f1": 0.0}
+    precision, recall = float(curve.precision[last]), float(curve.recall[last])
+    return {
+        "precision": precision, "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
+    }  # fmt: skip
+
+
+def _crowded(truth: FlatTruth) -> Array:
+    """Objects whose box overlaps another of the same class in the image: bool [G]."""
+    crowded = np.zeros(len(truth), bool)
+    for image in np.unique(truth.image):
+        rows = np.flatnonzero(truth.image == image)
+        box = truth.box[rows].astype(np.float64)
+        iou = paired_iou(*np.broadcast_arrays(box[:, None], box[None]))
+        iou[(truth.label[rows][:, None] != truth.label[rows]) | np.eye(len(rows), dtype=bool)] = 0
+        crowded[rows] = (iou > 0).any(1)
+    return crowded
+
+
+def _confusions(report: Reasons) -> list[tuple[int, str, str]]:
+    """(count, true class, detected class) of different classes, none the background, most frequent first."""
+    found = [
+        (int(report.confusion[i, j]), true, other)
+        for i, true in enumerate(report.classes)
+        for j, other in enumerate(report.classes)
+        if i != j and report.confusion[i, j]
+    ]
+    return sorted(found, key=lambda line: -line[0])
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

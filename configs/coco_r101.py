@@ -25,6 +25,6 @@ data.update(
     method="coco",
 )
 optimizer.update(reference_images=8)
-schedule = dict(type=MultiStep, steps=320_000, milestones=(240_000,))
-loop.update(best="")
+schedule = dict(type=MultiStep, steps=320_000, milestones=(240_000,), reference_images=8)
+loop.update(best="", validate_every=20_000, validate_images=5_000)  # on the way; at the end all images
 init_from = "data/weights/R-101.pkl"

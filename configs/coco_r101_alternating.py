@@ -6,12 +6,8 @@ The paper's schedules for eight GPUs: RPN steps of 8 images, Fast R-CNN steps of
 from mmengine.config import read_base
 
 with read_base():
-    from ._base_.alternating import *
+    from ._base_.alternating_coco import *
     from .coco_r101 import *
 
 model["head"].update(regions=64)
 schedule = None
-alternating["rpn"].update(images=8, reference_images=8)
-alternating["rpn"]["schedule"].update(steps=320_000, milestones=(240_000,))
-alternating["head"].update(images=16, reference_images=16)
-alternating["head"]["schedule"].update(steps=320_000, milestones=(240_000,))

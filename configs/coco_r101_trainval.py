@@ -2,7 +2,7 @@
 
 The paper has no figure for this detector alone, only with App. B's improvements
 (coco_r101_trainval_context.py and _multiscale.py). Only COCO's server has the answers of
-test-dev: eval_coco.py --write-results writes its file. Its images are listed in image_info_test-dev2015.json.
+test-dev: --write-results of eval-coco writes its file. Its images are listed in image_info_test-dev2015.json.
 """
 
 from mmengine.config import read_base
@@ -18,3 +18,4 @@ data.update(
         type=COCODataset, root=ROOT, splits=[("test2015", "annotations/image_info_test-dev2015.json")], annotated=False
     ),
 )
+loop.update(validate_every=0)  # there are no answers to compare with

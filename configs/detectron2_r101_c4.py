@@ -8,5 +8,7 @@ with read_base():
     from .detectron2_r50_c4 import *
 
 model["net"].update(depth=101)
-schedule = dict(type=MultiStep, steps=270_000, milestones=(210_000, 250_000), warmup=1000)  # 3x
+schedule = dict(  # 3x
+    type=MultiStep, steps=270_000, milestones=(210_000, 250_000), warmup=1000, reference_images=16
+)
 init_from = "data/weights/R-101.pkl"

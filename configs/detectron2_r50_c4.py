@@ -19,5 +19,5 @@ data.update(
     test=dict(type=COCODataset, root=ROOT, splits=["val2017"]),
     method="coco",
 )
-schedule = dict(type=MultiStep, steps=90_000, milestones=(60_000, 80_000), warmup=1000)  # 1x
+schedule = dict(type=MultiStep, steps=90_000, milestones=(60_000, 80_000), warmup=1000, reference_images=16)  # 1x
 init_from = "data/weights/R-50.pkl"

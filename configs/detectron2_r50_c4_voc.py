@@ -14,6 +14,6 @@ data.update(
     test=dict(type=VOCDataset, root=ROOT, splits=[("2007", "test")]),
     method="11-point",
 )
-schedule = dict(type=MultiStep, steps=18_000, milestones=(12_000, 16_000), warmup=100)
+schedule = dict(type=MultiStep, steps=18_000, milestones=(12_000, 16_000), warmup=100, reference_images=16)
 loop.update(best="")
 init_from = "data/weights/R-50.pkl"

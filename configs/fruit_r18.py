@@ -23,5 +23,5 @@ data.update(
     train=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "trainval")], classes=CLASSES, keep_difficult=False),
     test=dict(type=VOCDataset, root=ROOT, splits=[("fruit", "test")], classes=CLASSES),
 )
-schedule = dict(type=MultiStep, steps=2400, milestones=(1680,), warmup=100)
+schedule = dict(type=MultiStep, steps=2400, milestones=(1680,), warmup=100, reference_images=2)
 loop.update(validate_every=400, checkpoint_every=200)

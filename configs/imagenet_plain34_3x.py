@@ -5,4 +5,4 @@ from mmengine.config import read_base
 with read_base():
     from .imagenet_plain34 import *
 
-schedule.update(steps=1_800_000, patience=15)
+schedule.update(steps=1_800_000, milestones=(450_000, 900_000, 1_350_000))

@@ -1,6 +1,6 @@
 """ResNet-152 on ImageNet: Table 3, 21.43 % top-1 and 5.71 % top-5 error (10-crop).
 
-Table 4, densely at five scales: 19.38, 4.49 (tools/eval_cls.py with --views dense).
+Table 4, densely at five scales: 19.38, 4.49 (--views dense).
 """
 
 from mmengine.config import read_base

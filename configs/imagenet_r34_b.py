@@ -1,6 +1,6 @@
 """ResNet-34 with option B on ImageNet: Table 3, 24.52 % top-1 and 7.46 % top-5 error (10-crop).
 
-Table 4, densely at five scales: 21.84, 5.71 (tools/eval_cls.py with --views dense).
+Table 4, densely at five scales: 21.84, 5.71 (--views dense).
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """ResNet-50 on ImageNet: Table 3, 22.85 % top-1 and 6.71 % top-5 error (10-crop).
 
-Table 4, densely at five scales: 20.74, 5.25 (tools/eval_cls.py with --views dense).
+Table 4, densely at five scales: 20.74, 5.25 (--views dense).
 """
 
 from mmengine.config import read_base

@@ -19,9 +19,11 @@ with read_base():
 ROOT = "data/imagenet"
 model.update(num_classes=1000, augment=dict(type=ColourNoise))
 model["net"].update(depth=101)
+model["settings"].update(repeat_positives=True)  # 1:1 also where a crop has fewer positives than four
 data["train"].update(root=ROOT)
 data["test"].update(root=ROOT)
-schedule = dict(type=MultiStep, steps=40_000, milestones=(25_000, 35_000))
+schedule = dict(type=MultiStep, steps=40_000, milestones=(25_000, 35_000), reference_images=256)
 ghost_batch = 32  # as in the classification, on the authors' eight GPUs
 loop.update(checkpoint_every=2000)
+classifier = dict(nets=[("imagenet_r101", "runs/imagenet_r101/last.pth")], views="dense")  # eval-loc's --classifier
 init_from = "runs/imagenet_r101/last.pth"

@@ -21,4 +21,4 @@ data["test_view"].update(size=96, short=240)
 data.update(images=64, workers=1, scales=(200, 240, 288))
 optimizer.update(lr=0.1)
 schedule = dict(type=Cosine, steps=500, warmup=50)
-init_from = "runs/shapes_cls/last.pth"  # python tools/train_loc.py trains it where it is not there
+init_from = "runs/shapes_cls/last.pth"  # tools/train_loc.py trains it where it is not there

@@ -13,4 +13,4 @@ with read_base():
     from .voc07_r101 import *
 
 data["train"] = dict(type=VOCDataset, root=ROOT, splits=[("2007", "trainval")], keep_difficult=False)
-schedule = dict(type=MultiStep, steps=40_000, milestones=(30_000,))
+schedule = dict(type=MultiStep, steps=40_000, milestones=(30_000,), reference_images=2)

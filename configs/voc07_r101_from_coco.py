@@ -13,5 +13,5 @@ with read_base():
     from .voc07_r101 import *
 
 model["rpn"].update(scales=(64, 128, 256, 512))
-schedule = dict(type=MultiStep, steps=40_000, milestones=(30_000,))
+schedule = dict(type=MultiStep, steps=40_000, milestones=(30_000,), reference_images=2)
 init_from = "runs/coco_r101/last.pth"

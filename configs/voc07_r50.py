@@ -4,6 +4,7 @@ The paper has VGG-16 (73.2) and ResNet-101 (76.4, voc07_r101.py) there, and no f
 detectron2's R50-C4 has 51.9 AP and 80.3 AP50, with RoIAlign and another schedule.
 
 Joint training takes 80k steps of two images, the rate divided by ten at 60k: the iterations of the authors' RPN step.
+With 8 GPUs set data.images=8 or 16: rate and steps follow (optimizer.reference_images, schedule.reference_images).
 """
 
 from mmengine.config import read_base
@@ -20,6 +21,6 @@ data.update(
     test=dict(type=VOCDataset, root=ROOT, splits=[("2007", "test")]),
     method="11-point",
 )
-schedule = dict(type=MultiStep, steps=80_000, milestones=(60_000,))
+schedule = dict(type=MultiStep, steps=80_000, milestones=(60_000,), reference_images=2)
 loop.update(validate_every=20_000, checkpoint_every=2_000, best="")  # no choice of a checkpoint on the test set
-init_from = "data/weights/R-50.pkl"  # MSRA's ImageNet weights, see data/README.md
+init_from = "data/weights/R-50.pkl"  # MSRA's ImageNet weights: data/README.md, "Weights"

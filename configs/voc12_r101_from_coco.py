@@ -11,5 +11,5 @@ with read_base():
     from .voc12_r101 import *
 
 model["rpn"].update(scales=(64, 128, 256, 512))
-schedule = dict(type=MultiStep, steps=55_000, milestones=(40_000,))
+schedule = dict(type=MultiStep, steps=55_000, milestones=(40_000,), reference_images=2)
 init_from = "runs/coco_r101/last.pth"

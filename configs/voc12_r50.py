@@ -26,4 +26,4 @@ data.update(
     test=dict(type=VOCDataset, root=ROOT, splits=[("2012", "val")]),
     method="area",
 )
-schedule = dict(type=MultiStep, steps=110_000, milestones=(80_000,))
+schedule = dict(type=MultiStep, steps=110_000, milestones=(80_000,), reference_images=2)

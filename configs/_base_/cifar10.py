@@ -16,7 +16,7 @@ data = dict(
     images=128,
 )
 optimizer = dict(lr=0.1, reference_images=128, momentum=0.9, weight_decay=1e-4)
-schedule = dict(type=MultiStep, steps=64_000, milestones=(32_000, 48_000))
+schedule = dict(type=MultiStep, steps=64_000, milestones=(32_000, 48_000), reference_images=128)
 loop = dict(log_every=100, checkpoint_every=1000, validate_every=2000, accumulate=1, clip=None, ema=None, best="")
 ghost_batch = None  # BN normalises over so many images at a time (the paper's two GPUs: 64); None: over all 128
 precise_bn = dict(images=0)  # for BN statistics after training; 0: the running averages stay

@@ -1,7 +1,8 @@
-"""What ImageNet's configs share (Sect. 3.4): 60 x 10^4 steps of 256 images, divided by ten when the error plateaus.
+"""What ImageNet's configs share (Sect. 3.4): 60 x 10^4 steps of 256 images, divided by ten "when the error plateaus".
 
-The short side is drawn from [256, 480], crops of 224, flips, AlexNet's colour noise. BN sees 32 images at a time, as on
-the authors' eight GPUs.
+That is after 150k, 300k and 450k steps here: the curves of Fig. 4 fall at about epochs 30 and 60. The rule itself is
+schedule.type=Plateau. The short side is drawn from [256, 480], crops of 224, flips, AlexNet's colour noise. BN sees 32
+images at a time, as on the authors' eight GPUs.
 """
 
 from mmengine.config import read_base
@@ -9,7 +10,7 @@ from mmengine.config import read_base
 from resdet.classification.augment import ColourNoise
 from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.transforms import CenterCrop, TrainCrop
-from resdet.engine.schedule import Plateau
+from resdet.engine.schedule import MultiStep
 from resdet.nets.resnet import ResNet
 
 with read_base():
@@ -26,7 +27,9 @@ data = dict(
     images=256,
     workers=8,
 )
-schedule = dict(type=Plateau, steps=600_000, patience=5)
+schedule = dict(
+    type=MultiStep, steps=600_000, milestones=(150_000, 300_000, 450_000), reference_images=256
+)  # epochs 30, 60 and 90 of 120
 ghost_batch = 32
 loop.update(checkpoint_every=5000, validate_every=5000)
 precise_bn.update(images=50_000)

@@ -9,12 +9,15 @@ Shapes: N images of H x W pixels, K classes.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from resdet.classification.classifier import Classifier
 from resdet.nets.backbone import Backbone
 
+TestMode = Literal["center", "ten-crop", "dense"]  # how classifiers test images
 SCALES = (224, 256, 384, 480, 640)  # short sides in pixels for a net trained on 224-pixel crops (Sect. 3.4)
 
 

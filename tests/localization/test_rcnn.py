@@ -118,7 +118,7 @@ def test_rescoring_equals_plain_loops(combine: Any) -> None:
                 if not proposals.valid[n, k, r]:
                     continue
                 region = proposals.boxes[n, k, r]
-                score, deltas = model.predict(warp_regions(image, region[None], SIZE), labels[n, k][None])
+                score, deltas = model.predict(warp_regions(image, region[None], SIZE, 16), labels[n, k][None])
                 if combine == "product":
                     score = score * proposals.scores[n, k, r]
                 if combine == "odds":

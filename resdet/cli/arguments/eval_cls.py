@@ -16,6 +16,7 @@ from resdet.cli.arguments.shared import (
 )
 
 EXAMPLES = """
+  resdet eval-cls runs/mine/last.pth
   resdet eval-cls CONFIG --checkpoint F
   resdet eval-cls CONFIG --checkpoint F G H --views center ten-crop dense
   resdet eval-cls imagenet_vgg16 --checkpoint VGG16_Weights.IMAGENET1K_V1     # torchvision's, by name or as a file
@@ -27,10 +28,8 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of eval-cls."""
-    add_config(parser)
-    add_checkpoints(
-        parser, "weights of CONFIG's net, of resdet or of any project whose files resdet reads", required=True
-    )
+    add_config(parser, optional=True, checkpoint=True)
+    add_checkpoints(parser, "weights of CONFIG's net, of resdet or of any project whose files resdet reads", default=[])
     add_ensemble_member(
         parser,
         "--net",
@@ -39,12 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_views(
         parser, CLASSIFIER_VIEWS, "the center crop, the ten crops, or fully convolutionally at several scales (dense)"
     )
-    add_path(parser, "--predictions", "CSV", "write the five most probable classes of every image to CSV")
+    add_path(
+        parser, "--predictions", "CSV", "write the five most probable classes of every image, by the last of --views"
+    )
     parser.add_argument(
         "--submission",
         type=Path,
         nargs=2,
         metavar=("TXT", "MAP"),
-        help="write the file that ILSVRC's server scores to TXT; MAP is map_clsloc.txt of the development kit",
+        help="write the file that ILSVRC's server scores, by the last of --views; MAP is map_clsloc.txt of the "
+        "development kit",
     )
     add_test_arguments(parser)

@@ -20,7 +20,8 @@ IN_RUN = Path("RUN/eval_pictures")  # stands for this folder beside the checkpoi
 EXAMPLES = """
   the box of the true class ("oracle"), at one crop and densely at several scales
     resdet eval-loc CONFIG --checkpoint F --views 1-crop dense
-  a box for each of the five classes that a classifier finds most probable
+  a box for each of the five classes that a classifier finds most probable: CONFIG's own classifier, or another
+    resdet eval-loc loc_r101 --checkpoint F --views dense --classifier
     resdet eval-loc CONFIG --checkpoint F --views dense --classifier imagenet_r101 C
   ensembles of localizers, and of classifiers
     resdet eval-loc CONFIG --checkpoint F G --net CONFIG2 H
@@ -37,7 +38,7 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of eval-loc."""
-    add_config(parser, optional=True)
+    add_config(parser, optional=True, checkpoint=True)
     _add_localizers(parser)
     _add_tests(parser)
     _add_classifiers(parser.add_argument_group("classes: the true one, or with --classifier its five most probable"))
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_localizers(parser: argparse.ArgumentParser) -> None:
-    add_checkpoints(parser, "weights of CONFIG's localizer; several are tested as an ensemble")
+    add_checkpoints(parser, "weights of CONFIG's localizer; several are tested as an ensemble", default=[])
     add_ensemble_member(
         parser, "--net", "add another localizer to the ensemble: its config and weights; may be repeated"
     )
@@ -91,17 +92,20 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
 def _add_classifiers(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--classifier",
-        nargs="+",
+        nargs="*",
         action="append",
         default=[],
         metavar=("CONFIG", "F"),
-        help="a classifier's config and its weights; several files are an ensemble",
+        help="a classifier's config and its weights; several files are an ensemble; without them those of CONFIG's "
+        "section classifier",
     )
     add_ensemble_member(
         group, "--classifier-net", "add another classifier to the ensemble: its config and weights; may be repeated"
     )
     group.add_argument(
-        "--classifier-views", choices=CLASSIFIER_VIEWS, help="how the classifiers test images (default: center)"
+        "--classifier-views",
+        choices=CLASSIFIER_VIEWS,
+        help="how the classifiers test images (default: the section's, else center)",
     )
 
 
@@ -110,7 +114,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         parser,
         "--write-predictions",
         "FILE",
-        "write the predictions of the last row, in ILSVRC's format if FILE ends in .txt, else in Kaggle's",
+        "write the predictions of the last of --views, with --rcnn after the R-CNN stage, in ILSVRC's format if FILE "
+        "ends in .txt, else in Kaggle's",
     )
     add_path(
         parser,

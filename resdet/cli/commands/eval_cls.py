@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from resdet.cli.common.config import config_of
-from resdet.cli.common.output import write_json
-from resdet.cli.common.run import folder_of_weights, run_options
+from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
+from resdet.cli.common.output import say_what_it_holds, write_json
+from resdet.cli.common.run import folder_of, run_options
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.recipes.classification.evaluate import (
@@ -16,22 +15,24 @@ from resdet.recipes.classification.evaluate import (
     write_predictions,
     write_submission,
 )
-from resdet.recipes.sections import load_config
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the errors, and write what the options ask for."""
-    cfg = config_of(args)
-    started = start_run(folder_of_weights(args.checkpoint[0]), run_options(args), log="eval")
-    nets = [(cfg, path) for path in args.checkpoint]
-    nets += [(load_config(config), Path(path)) for config, path in args.net]
-    answers = evaluate_classifier(cfg, started, nets, args.views)
+    take_checkpoint(args)
+    print_config(args, args.checkpoint)
+    require_checkpoint(args.checkpoint)
+    started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
+    nets = nets_of(args, args.checkpoint) + [net_of(config, path) for config, path in args.net]
+    answers = evaluate_classifier(nets[0][0], started, nets, args.views)
     if not is_main_process():
         return
     if args.predictions:
         write_predictions(args.predictions, answers)
+        say_what_it_holds(args.predictions, answers.written, args.words)
     if args.submission:
         write_submission(args.submission[0], answers, args.submission[1])
+        say_what_it_holds(args.submission[0], answers.written, args.words)
     if not answers.labelled:
         print(f"{len(answers.labels)} images without labels: no errors to compute")
         return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from resdet.cli.arguments.eval_loc import IN_RUN
-from resdet.cli.common.config import config_of
-from resdet.cli.common.output import write_json
+from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
+from resdet.cli.common.options import parse_options
+from resdet.cli.common.output import say_what_it_holds, write_json
 from resdet.cli.common.run import folder_of, run_options
+from resdet.engine.config import Config, build_call
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import make_folder, start_run
 from resdet.errors import UserError
@@ -17,7 +18,8 @@ from resdet.recipes.localization.build import build_localization_data, require_l
 from resdet.recipes.localization.evaluate import ClassChoice, evaluate_localizer
 from resdet.recipes.localization.inference import InferenceMode
 from resdet.recipes.localization.score import print_evaluation, score_files, server_numbers, write_predictions
-from resdet.recipes.sections import load_config
+from resdet.recipes.section_types import ClassifierSection
+from resdet.recipes.trained import trained_nets
 from resdet.report.image_files import save_image
 from resdet.report.localization import guess_sheets
 
@@ -41,19 +43,22 @@ def _score_files(args: argparse.Namespace) -> None:
 
 
 def _localize_and_score(args: argparse.Namespace) -> None:
-    if not args.config or not args.checkpoint:
-        raise UserError("which localizer? give CONFIG --checkpoint runs/.../last.pth, or --predictions FILE")
+    take_checkpoint(args)
+    if not args.config and not args.checkpoint:
+        raise UserError("which localizer? give runs/.../last.pth, or CONFIG and --checkpoint, or --predictions FILE")
+    print_config(args, args.checkpoint)
+    require_checkpoint(args.checkpoint)
     _refuse_idle_options(args)
     _refuse_unwritable_files(args)
-    cfg = config_of(args)
-    require_localizer(cfg, "data.test")
-    localizers = [(cfg, path) for path in args.checkpoint]
-    localizers += [(load_config(config), Path(path)) for config, path in args.net]
-    rcnns = [(cfg, path) for path in args.rcnn]
-    rcnns += [(load_config(config), Path(path)) for config, path in args.rcnn_net]
-    choice = _class_choice(args)
-    modes = [InferenceMode(views, args.flip, args.scales and tuple(args.scales), args.vote) for views in args.views]
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
+    localizers = nets_of(args, args.checkpoint)
+    cfg = localizers[0][0]
+    require_localizer(cfg, "data.test")
+    localizers += [net_of(config, path) for config, path in args.net]
+    rcnns = trained_nets(cfg, args.rcnn, parse_options(args.cfg_options))
+    rcnns += [net_of(config, path) for config, path in args.rcnn_net]
+    choice = _class_choice(args, cfg)
+    modes = [InferenceMode(views, args.flip, args.scales and tuple(args.scales), args.vote) for views in args.views]
     data = build_localization_data(cfg, train=False)
     if not data.test.labelled:
         _refuse_what_needs_truth(args)
@@ -66,23 +71,27 @@ def _localize_and_score(args: argparse.Namespace) -> None:
     write_json(args.json, found.figures())  # first what took longest
     if args.write_predictions:
         write_predictions(args.write_predictions, found, args.class_ids)
+        say_what_it_holds(args.write_predictions, found.written, args.words)
     if args.pictures:
         folder = started.work_dir / args.pictures.name if args.pictures == IN_RUN else args.pictures
-        for name, sheet in guess_sheets(data.test, found.last).items():
+        for name, sheet in guess_sheets(data.test, found.chosen).items():
             save_image(folder / f"{name}.jpg", sheet)
         print(f"pictures: {folder}")
 
 
-def _class_choice(args: argparse.Namespace) -> ClassChoice | None:
+def _class_choice(args: argparse.Namespace, cfg: Config) -> ClassChoice | None:
+    """The classifiers of the command line, tested as the config's section `classifier` says; or also its nets."""
     if not args.classifier:
         return None
-    config, *files = args.classifier[0]
-    if not files:
+    section = build_call(ClassifierSection, cfg.get("classifier") or {})
+    config, *files = args.classifier[0] or [None]
+    if config is None and not section.nets:
+        raise UserError(f"{cfg.filename} names no classifier: give --classifier CONFIG F")
+    if config is not None and not files:
         raise UserError(f"--classifier {config}: give its checkpoints too")
-    own = load_config(config)
-    nets = [(own, Path(file)) for file in files]
-    nets += [(load_config(other), Path(file)) for other, file in args.classifier_net]
-    return ClassChoice(nets, args.classifier_views or "center")
+    nets = [net_of(config, file) for file in files] if config else [net_of(own, file) for own, file in section.nets]
+    nets += [net_of(other, file) for other, file in args.classifier_net]
+    return ClassChoice(nets, args.classifier_views or section.views, section.scales)
 
 
 def _refuse_idle_options(args: argparse.Namespace) -> None:
@@ -90,7 +99,7 @@ def _refuse_idle_options(args: argparse.Namespace) -> None:
     if args.scales and "dense" not in args.views:
         raise UserError("--scales are the dense test's: give --views dense too, or leave --scales out")
     if len(args.classifier) > 1:
-        raise UserError(f"--classifier is given twice: another config's is --classifier-net {args.classifier[1][0]} F")
+        raise UserError("--classifier is given twice: another config's is --classifier-net CONFIG F")
     for option, value in (("views", args.classifier_views), ("net", args.classifier_net)):
         if value and not args.classifier:
             raise UserError(f"--classifier-{option} needs --classifier CONFIG F, which names the classes")

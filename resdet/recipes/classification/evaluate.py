@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO, get_args
 
 import numpy as np
 from torch import Tensor
 
 from resdet.classification.classifier import Classifier
-from resdet.classification.inference import SCALES, dense, ten_crop
+from resdet.classification.inference import TestMode, dense, ten_crop
 from resdet.data.classification.imagenet import UNKNOWN, read_ilsvrc_ids
 from resdet.data.classification.settings import ClassificationData, Data
+from resdet.data.sampling import spread_evenly
 from resdet.data.transforms import CenterCrop
 from resdet.engine.config import Config, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
@@ -31,8 +33,8 @@ from resdet.metrics.topk import confusion_matrix, topk_error, topk_wrong
 from resdet.recipes.classification.build import build_data, load_classifier
 from resdet.report.tables import print_table, results_table
 from resdet.structures import LabelledImages
+from resdet.whole_files import whole_file
 
-TestMode = Literal["center", "ten-crop", "dense"]
 CROP, STRIDE = 224, 32  # the crop that the paper's scales are for; stride of the last feature map; in pixels
 
 
@@ -53,6 +55,11 @@ class Answers:
     scores: dict[str, np.ndarray]
 
     @property
+    def written(self) -> str:
+        """The entry of `scores` that files of predictions hold: of the last test mode, of all nets together."""
+        return [name for name in self.scores if name in get_args(TestMode) or len(self.scores) == 1][-1]
+
+    @property
     def labelled(self) -> bool:
         """Whether the set has labels, which `figures` and `confusion` need."""
         return UNKNOWN not in self.labels
@@ -63,8 +70,8 @@ class Answers:
         return {f"{name}/top{k}_error": topk_error(s, self.labels, k) for name, s in self.scores.items() for k in ks}
 
     def confusion(self) -> np.ndarray:
-        """Confusion matrix of the first entry of `scores`, int64 [K, K]: true classes by predicted classes."""
-        return confusion_matrix(next(iter(self.scores.values())), self.labels)
+        """Confusion matrix of the entry `written`, int64 [K, K]: true classes by predicted classes."""
+        return confusion_matrix(self.scores[self.written], self.labels)
 
 
 def evaluate_classifier(
@@ -97,7 +104,8 @@ def classify_set(data: Data, run: Run, nets: Sequence[tuple[Config, Path]], mode
         single = []
         for own, path in nets:
             classifier = load_classifier(own, data, path).to(run.device)
-            table, labels = _answer(classifier, data, run, mode, {name: i for i, name in enumerate(ids)})
+            index = {name: i for i, name in enumerate(ids)}
+            table, labels = _answer(classifier, data, run, mode, index, np.arange(len(ids)))
             single.append(table)
         scores[mode] = np.mean(single, axis=0)
         if len(single) > 1:
@@ -105,19 +113,22 @@ def classify_set(data: Data, run: Run, nets: Sequence[tuple[Config, Path]], mode
     return Answers(ids, labels, data.test.classes, scores)
 
 
-def test_classifier(classifier: Classifier, data: Data, run: Run) -> Answers:
-    """Classify the test images by their centre crops.
+def test_classifier(classifier: Classifier, data: Data, run: Run, images: int) -> Answers:
+    """Classify test images by their centre crops.
 
     Args:
         classifier: on the run's device; it is switched to evaluation mode.
         data: the test set.
         run: device and precision.
+        images: size of a sample of the test set, spread evenly; 0: all.
 
     Returns:
         Class probabilities under the name "test", on every process.
     """
-    ids = [data.test.image_id(i) for i in range(len(data.test))]
-    table, labels = _answer(classifier.eval(), data, run, "center", {name: i for i, name in enumerate(ids)})
+    order = spread_evenly(len(data.test), images)
+    ids = [data.test.image_id(i) for i in order.tolist()]
+    index = {name: i for i, name in enumerate(ids)}
+    table, labels = _answer(classifier.eval(), data, run, "center", index, order)
     return Answers(ids, labels, data.test.classes, {"test": table})
 
 
@@ -136,7 +147,7 @@ def print_answers(answers: Answers) -> None:
 
 
 def write_predictions(path: Path, answers: Answers) -> None:
-    """Write the names of the five most probable classes of every image as CSV, from the first entry of `scores`."""
+    """Write the names of the five most probable classes of every image as CSV, from the entry `written`."""
     with _open(path) as file:
         writer = csv.writer(file)
         writer.writerow(["ImageId", "PredictionString"])
@@ -149,7 +160,7 @@ def write_submission(path: Path, answers: Answers, mapping: Path) -> None:
 
     Args:
         path: the text file to write.
-        answers: in the order of the image list; the first entry of `scores` is used.
+        answers: in the order of the image list; the entry `written` of `scores` is used.
         mapping: map_clsloc.txt of the development kit, which has the server's numbers of the classes.
 
     Raises:
@@ -161,23 +172,28 @@ def write_submission(path: Path, answers: Answers, mapping: Path) -> None:
 
 
 def _best_five(answers: Answers) -> np.ndarray:
-    table = next(iter(answers.scores.values()))
+    table = answers.scores[answers.written]
     return np.argsort(-table, axis=1, kind="stable")[:, :5]
 
 
-def _open(path: Path) -> TextIO:
+@contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
     try:
-        return path.open("w", newline="")
+        with whole_file(path) as partial, partial.open("w", newline="") as file:
+            yield file
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _answer(
-    classifier: Classifier, data: Data, run: Run, mode: TestMode, index: dict[str, int]
+    classifier: Classifier, data: Data, run: Run, mode: TestMode, index: dict[str, int], order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class probabilities [N, K] and labels [N] in the data set's order, on every process; `index` is by image id."""
+    """Class probabilities [N, K] and labels [N] of the test images `order`, int64 [N], on every process.
+
+    `index` has the place of an image id in `order`.
+    """
     found: list[tuple[list[int], np.ndarray, np.ndarray]] = []
-    for batches, predict in _passes(classifier, data, run, mode):
+    for batches, predict in _passes(classifier, data, run, mode, order[get_rank() :: get_world_size()]):
         for batch in batches:
             with precision_context(run.precision, run.device):
                 scores = predict(batch.images.to(run.device)).cpu().numpy()
@@ -193,10 +209,9 @@ def _answer(
 
 
 def _passes(
-    classifier: Classifier, data: Data, run: Run, mode: TestMode
+    classifier: Classifier, data: Data, run: Run, mode: TestMode, own: np.ndarray
 ) -> Iterator[tuple[Iterable[LabelledImages], Callable[[Tensor], Tensor]]]:
-    """For each pass over the test set (dense has one per scale) the batches, and what classifies one."""
-    own = np.arange(get_rank(), len(data.test), get_world_size())
+    """For each pass over the test images `own` (dense has one per scale) the batches, and what classifies one."""
     if mode == "center":
         yield data.testing(own, run.device), classifier.predict
         return
@@ -209,7 +224,7 @@ def _passes(
             raise UserError(f"data.test_view.short={short} leaves {side} pixels: too few for crops of {size}")
         yield data.whole(own, side, run.device, 10), lambda images: ten_crop(classifier, images, size)
         return
-    for scale in SCALES:
+    for scale in data.scales:
         side = round(scale * size / CROP)
         whole = data.whole(own, side, run.device, 2 * (side / size) ** 2)
         yield whole, lambda images: dense(classifier, images, -(-size // STRIDE))

@@ -11,6 +11,7 @@ import torch
 from resdet.data.classification.imagenet import first_synonym
 from resdet.data.classification.settings import Data
 from resdet.engine.config import Config
+from resdet.engine.config_text import config_text
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.nets.backbone import Net
@@ -67,7 +68,7 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
             ("Training", figure_svg(training_figure(records))),
         ],
         pictures=sheets,
-        config_text=cfg.pretty_text,
+        config_text=config_text(cfg),
         environment=environment(run),
     )
     return write_page(run.work_dir / "page.html", page)

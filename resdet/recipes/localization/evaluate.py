@@ -6,7 +6,8 @@
     print_evaluation(found)                                # recipes/localization/score.py
 
 The rows of the table: first the whole image as the box, the error without any training; then a row per mode; last, with
-R-CNN stages, the rescored proposals of the last mode, whose difference from the row above is the effect of the R-CNN.
+R-CNN stages, the rescored proposals of the last mode by the config's rule, whose difference from the row above is the
+effect of the R-CNN, and by the other rules. Files of predictions hold the row of the config's rule.
 For a test set without ground truth (ILSVRC's test set) there are boxes for the top five only, and no errors.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resdet.classification.inference import TestMode
 from resdet.data.classification.settings import ClassificationData
 from resdet.data.localization.files import read_excluded
 from resdet.data.localization.settings import LocalizationData
@@ -26,16 +28,19 @@ from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build_call, require
 from resdet.engine.run import Run
 from resdet.errors import UserError
+from resdet.localization.rcnn import Combine
 from resdet.metrics.localization_error import MOST_GUESSES, Guesses, object_shares
-from resdet.recipes.classification.evaluate import TestMode, classify_set
+from resdet.recipes.classification.evaluate import classify_set
 from resdet.recipes.localization.build import Localizer, load_localizer
 from resdet.recipes.localization.inference import InferenceMode, localize_all
-from resdet.recipes.localization.rcnn_build import RCNNSection, load_rcnn, rcnn_section
-from resdet.recipes.localization.rcnn_inference import RescoreSettings, rescore_all
+from resdet.recipes.localization.rcnn_build import load_rcnn, rcnn_section
+from resdet.recipes.localization.rcnn_inference import RescoreSettings, rescore_by_rule
 from resdet.recipes.localization.rcnn_proposals import ProposalSpec, weights_digest
 from resdet.recipes.localization.score import LocalizationEvaluation, score_rows
+from resdet.recipes.section_types import RCNNSection
 
 WHOLE, REFINED, TRUE = "whole-image box", "RPN + R-CNN", "true class"
+RULES: tuple[Combine, ...] = ("replace", "odds", "keep")  # of the R-CNN stage's rows; all cost one pass
 
 logger = logging.getLogger("resdet")
 
@@ -48,10 +53,12 @@ class ClassChoice:
         nets: (config, checkpoint) of each; the probabilities of several are averaged. Images are read as the first
             config says.
         views: how they are tested: "center", "ten-crop" or "dense".
+        scales: short sides of the dense test, for crops of 224; None: the first config's `data.scales`.
     """
 
     nets: Sequence[tuple[Config, Path]]
     views: TestMode = "center"
+    scales: Sequence[int] | None = None
 
 
 def evaluate_localizer(
@@ -93,17 +100,21 @@ def evaluate_localizer(
         if TRUE in tables.rows:
             tables.rows[TRUE].setdefault(WHOLE, found.whole_images(tables.kinds[TRUE]))
         for name, boxes in zip(names, found.boxes, strict=True):
-            tables.add(str(mode), boxes, name)
+            written = tables.add(str(mode), boxes, name)
     if nets:
         spec, settings = _rescoring(rcnn_section(rcnns[0][0]), modes[-1], data)
-        refined = rescore_all(models, nets, dataset, tables.labels, spec, run, settings)
-        tables.add(f"{REFINED}, {modes[-1]}", refined.boxes, _names([path for _, path in rcnns])[-1])
+        rules = list(dict.fromkeys([settings.combine, *RULES]))
+        refined = rescore_by_rule(models, nets, dataset, tables.labels, spec, run, settings, rules)
+        name = _names([path for _, path in rcnns])[-1]
+        written = tables.add(f"{REFINED}, {modes[-1]}", refined.pop(settings.combine).boxes, name)
+        for rule, own in refined.items():
+            tables.add(f"{REFINED} ({rule}), {modes[-1]}", own.boxes, name)
     guesses = tables.all_rows()
     if not dataset.labelled:
-        return LocalizationEvaluation(guesses, {}, dataset.ids, dataset.classes, dataset)
+        return LocalizationEvaluation(guesses, {}, dataset.ids, dataset.classes, written, dataset)
     truth = dataset.truth()
     rows, shares = score_rows(guesses, truth, skipped), object_shares(truth, found.sizes)
-    return LocalizationEvaluation(guesses, rows, dataset.ids, dataset.classes, dataset, shares)
+    return LocalizationEvaluation(guesses, rows, dataset.ids, dataset.classes, written, dataset, shares)
 
 
 def best_classes(choice: ClassChoice, data: LocalizationData, run: Run) -> np.ndarray:
@@ -118,6 +129,7 @@ def best_classes(choice: ClassChoice, data: LocalizationData, run: Run) -> np.nd
     if "type" in cfg.data:
         raise UserError(f"{cfg.filename}: its classifier takes images of one size only; choose one for ImageNet")
     own_data = {key: value for key, value in cfg.data.items() if key not in ("train", "test")}
+    own_data |= {"scales": tuple(choice.scales)} if choice.scales is not None else {}
     images = build_call(ClassificationData, own_data, test=data.test.images)
     scores = classify_set(images, run, choice.nets, [choice.views]).scores[choice.views][data.test.lines]
     return np.argsort(-scores, axis=1, kind="stable")[:, :MOST_GUESSES]
@@ -139,11 +151,13 @@ class _Tables:
         self.labels = np.concatenate(list(kinds.values()), 1)  # [N, L]
         self.rows: dict[str, dict[str, Guesses]] = {kind: {} for kind in kinds}
 
-    def add(self, mode: str, boxes: np.ndarray, name: str) -> None:
-        """Add a row to each table, from boxes [N, L, 4] of all kinds."""
+    def add(self, mode: str, boxes: np.ndarray, name: str) -> str:
+        """Add a row to each table, from boxes [N, L, 4] of all kinds. Returns the name of the last table's row."""
         ends = np.cumsum([labels.shape[1] for labels in self.kinds.values()])
         for (kind, labels), own in zip(self.kinds.items(), np.split(boxes, ends[:-1], axis=1), strict=True):
-            self.rows[kind][f"{mode}, {kind}{name}"] = Guesses(labels, own)
+            row = f"{mode}, {kind}{name}"
+            self.rows[kind][row] = Guesses(labels, own)
+        return row
 
     def all_rows(self) -> dict[str, Guesses]:
         """The rows of all tables, one table after the other."""

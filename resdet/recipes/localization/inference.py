@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from resdet.data.localization.settings import LocalizationData
+from resdet.data.localization.settings import LocalizationData, Views
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -29,8 +29,6 @@ from resdet.localization.inference import Candidates, find_candidates, top_propo
 from resdet.metrics.localization_error import Guesses
 from resdet.recipes.localization.build import Localizer
 from resdet.structures import MappedBatch
-
-Views = Literal["1-crop", "dense"]
 
 
 @dataclass(frozen=True)

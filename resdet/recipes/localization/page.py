@@ -10,6 +10,7 @@ import numpy as np
 from resdet.data.classification.imagenet import first_synonym
 from resdet.data.localization.dataset import LocalizationDataset
 from resdet.engine.config import Config
+from resdet.engine.config_text import config_text
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.metrics.localization_error import Guesses, LocalizationResult, localization_error
@@ -62,7 +63,7 @@ def write_localizer_page(
         per_class=share_table(result, truth.labels, dataset.names),
         curves=[(name, figure_svg(training_figure(own))) for name, own in records.items()],
         pictures=list(sheets.items()),
-        config_text=cfg.pretty_text,
+        config_text=config_text(cfg),
         environment=environment(run),
     )
     return write_page(run.work_dir / "page.html", page)

@@ -7,76 +7,20 @@ model = load_rcnn(cfg, data.test.classes, Path("runs/loc_r101_rcnn/3_rcnn/last.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
 
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.run import same_classes
-from resdet.engine.schedule import Schedule
 from resdet.errors import UserError
 from resdet.localization.class_rpn import ClassRPN
-from resdet.localization.rcnn import Combine, LocalizationRCNN, RCNNSettings
+from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
 from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.recipes.localization.build import fill, kind_of, named, require_localizer
-from resdet.recipes.localization.inference import Views
+from resdet.recipes.section_types import ProposalSettings, RCNNSection
 
-MODEL_KEYS = ("net", "augment", "settings")  # of the section; the others are RCNNSection's
-
-
-@dataclass(frozen=True)
-class ProposalSettings:
-    """The proposals for the R-CNN stage; a config's `rcnn.proposals`.
-
-    Args:
-        count: proposals per image in training, of its true class; at test, per predicted class.
-        views: "1-crop" or "dense": the RPN's test mode on training images. In evaluation --views gives it.
-        flip: use mirror images of training images too. In evaluation --flip gives it, for the R-CNN's crops too.
-
-    Raises:
-        UserError: `views` or `count` is out of its range.
-    """
-
-    count: int = 200
-    views: Views = "dense"
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if self.views not in get_args(Views):
-            raise UserError(f"rcnn.proposals.views is {self.views!r}: give one of {', '.join(get_args(Views))}")
-        if self.count < 1:
-            raise UserError(f"rcnn.proposals.count is {self.count}: give a number of boxes, 1 or more")
-
-
-@dataclass(frozen=True)
-class RCNNSection:
-    """A config's section `rcnn`, without the keys of the model: `net` (None: the localizer's), `augment`, `settings`.
-
-    Args:
-        schedule: of this stage.
-        images: regions per optimizer step, over all processes and accumulated passes.
-        optimizer: keys that replace those of the config's `optimizer`.
-        proposals: see ProposalSettings.
-        combine: final score at test: "replace" (the R-CNN's), "product", "odds" or "keep" (the RPN's); see
-            localization/rcnn.rescore.
-
-    Raises:
-        UserError: `schedule` is no schedule, or `combine` is unknown.
-    """
-
-    schedule: Schedule
-    images: int = 256
-    optimizer: Mapping[str, Any] = field(default_factory=dict)
-    proposals: ProposalSettings = field(default_factory=ProposalSettings)
-    combine: Combine = "replace"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.schedule, Schedule):
-            raise UserError(f"rcnn.schedule is {self.schedule!r}: give a schedule, like the config's own")
-        if self.combine not in get_args(Combine):
-            raise UserError(f"rcnn.combine is {self.combine!r}: give one of {', '.join(get_args(Combine))}")
+MODEL_KEYS = ("net", "augment", "settings")  # of the section: they make the model
 
 
 def has_rcnn(cfg: Config) -> bool:
@@ -100,7 +44,7 @@ def rcnn_section(cfg: Config) -> RCNNSection:
             f"{cfg.filename}: the R-CNN stage needs many proposals, a crop regression has one; use ClassRPN"
         )
     own = {key: value for key, value in cfg.rcnn.items() if key not in MODEL_KEYS}
-    own["proposals"] = build_call(ProposalSettings, cfg.rcnn.get("proposals") or {})
+    own["proposals"] = {"type": ProposalSettings, **(own.get("proposals") or {})}
     return build_call(RCNNSection, own)
 
 

@@ -3,6 +3,7 @@
     spec = ProposalSpec([ShortSideWithBoxes(short) for short in (224, 288)])   # dense
     found = rescore_all([rpn], [rcnn], val, labels, spec, run)                 # labels [I, L]: true class or top five
     found.boxes[i, k], found.scores[i, k]                                      # of class labels[i, k] in image i
+    rescore_by_rule(..., rules=("odds", "replace", "keep"))["keep"]            # several final scores in one pass
 
 Several localizers propose the union of their boxes; several R-CNN nets give mean scores and boxes
 (localization/ensemble.py). An image is decoded once: the loader's workers cut all crops for the localizers and pass on
@@ -33,7 +34,7 @@ from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
 from resdet.localization.ensemble import Mirrored, RCNNEnsemble
 from resdet.localization.inference import CandidateModel, ClassProposals, vote_for
-from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore
+from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore_by_rules
 from resdet.recipes.localization.rcnn_proposals import ProposalSpec, propose
 from resdet.structures import MappedBatch
 
@@ -78,7 +79,25 @@ def rescore_all(
     run: Run,
     settings: RescoreSettings | None = None,
 ) -> Rescored:
-    """Each class's best box among its proposals after the R-CNN stage. Processes share the images.
+    """Each class's best box among its proposals after the R-CNN stage, by the rule `settings.combine`.
+
+    The arguments are those of `rescore_by_rule`.
+    """
+    rule = (settings or RescoreSettings()).combine
+    return rescore_by_rule(models, rcnns, dataset, labels, spec, run, settings, (rule,))[rule]
+
+
+def rescore_by_rule(
+    models: Sequence[CandidateModel],
+    rcnns: Sequence[LocalizationRCNN],
+    dataset: LocalizationDataset,
+    labels: np.ndarray,
+    spec: ProposalSpec,
+    run: Run,
+    settings: RescoreSettings | None = None,
+    rules: Sequence[Combine] = ("replace",),
+) -> dict[Combine, Rescored]:
+    """Each class's best box among its proposals after the R-CNN stage, by each rule. Processes share the images.
 
     A class that an image has twice in `labels`, as the true one and among the top five, is rescored once.
 
@@ -89,7 +108,8 @@ def rescore_all(
         labels: int64 [I, L], the classes to localize in each image.
         spec: the proposals, as in the R-CNN stage's training; if mirrored, the R-CNN stages see mirrored crops too.
         run: device, precision and processes.
-        settings: scores, voting and batches.
+        settings: voting and batches.
+        rules: how the final score is made of both scores; boxes are cropped and scored once for all rules.
 
     Raises:
         ValueError: `labels` is not of as many images as the data set.
@@ -97,11 +117,12 @@ def rescore_all(
     if len(labels) != len(dataset):
         raise ValueError(f"labels of {len(labels)} images for a set of {len(dataset)}")
     settings, stage = settings or RescoreSettings(), _stage(rcnns, spec.mirrored)
-    own = np.arange(get_rank(), len(dataset), get_world_size())
+    mine = np.arange(get_rank(), len(dataset), get_world_size())
     crops = [*spec.crops, DecodedImage()]
     pin = run.device.type == "cuda"
-    loader = localization_eval_loader(dataset, crops, own, settings.batch_size, settings.workers, pin)
-    found, started = [], time.perf_counter()
+    loader = localization_eval_loader(dataset, crops, mine, settings.batch_size, settings.workers, pin)
+    found: dict[Combine, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {rule: [] for rule in rules}
+    started = time.perf_counter()
     with ThreadPoolExecutor(settings.threads) as pool, _single_threaded_opencv():
         warp = partial(warp_in_threads, pool, settings.threads)
         for *batches, decoded in loader:
@@ -109,14 +130,15 @@ def rescore_all(
             classes = torch.from_numpy(labels[rows]).to(run.device)
             with precision_context(run.precision, run.device):
                 proposals = propose(models, [batch.to(run.device) for batch in batches], classes, spec)
-                rescored = _rescore(stage, decoded, proposals, classes, settings, warp)
-            boxes, scores = rescored.best(decoded.image_sizes.to(run.device))
-            if settings.vote is not None:
-                boxes = vote_for(boxes, rescored.boxes, rescored.scores, settings.vote)
-            found.append((rows, boxes.cpu().numpy(), scores.cpu().numpy()))
-    logger.info("rescored %d images, %.2f s per image", len(own), (time.perf_counter() - started) / max(1, len(own)))
+                by_rule = _rescore(stage, decoded, proposals, classes, rules, settings.chunk, warp)
+            for rule, rescored in by_rule.items():
+                boxes, scores = rescored.best(decoded.image_sizes.to(run.device))
+                if settings.vote is not None:
+                    boxes = vote_for(boxes, rescored.boxes, rescored.scores, settings.vote)
+                found[rule].append((rows, boxes.cpu().numpy(), scores.cpu().numpy()))
+    logger.info("rescored %d images, %.2f s per image", len(mine), (time.perf_counter() - started) / max(1, len(mine)))
     with explain_lost_process():
-        return _in_order(gather_objects(found), labels.shape)
+        return {rule: _in_order(gather_objects(own), labels.shape) for rule, own in found.items()}
 
 
 class DecodedImage:
@@ -161,18 +183,21 @@ def _rescore(
     decoded: MappedBatch,
     proposals: ClassProposals,
     labels: Tensor,
-    settings: RescoreSettings,
+    rules: Sequence[Combine],
+    chunk: int,
     warp: partial[Tensor],
-) -> ClassProposals:
+) -> dict[Combine, ClassProposals]:
     """Rescore proposals, which are in pixels of the files, on the decoded images, which may be smaller."""
     scale = decoded.scale[:, None, None].to(labels.device)
     first = (labels[:, :, None] == labels[:, None]).int().argmax(-1)  # [N, L], where each class occurs first
     own = first == torch.arange(labels.shape[1], device=labels.device)
     proposals = proposals._replace(boxes=proposals.boxes * scale, valid=proposals.valid & own[..., None])
-    rescored = rescore(stage, list(decoded.images), proposals, labels, settings.combine, settings.chunk, warp)
-    rescored = rescored._replace(boxes=rescored.boxes / scale)
+    by_rule = rescore_by_rules(stage, list(decoded.images), proposals, labels, rules, chunk, warp)
     image = torch.arange(len(labels), device=labels.device)[:, None]
-    return ClassProposals(*(column[image, first] for column in rescored))
+    return {
+        rule: ClassProposals(*(column[image, first] for column in found._replace(boxes=found.boxes / scale)))
+        for rule, found in by_rule.items()
+    }
 
 
 @contextmanager

@@ -53,13 +53,14 @@ class LocalizationEvaluation:
     rows: dict[str, Row]  # empty if there is no ground truth
     ids: list[str]  # [N]
     classes: Sequence[str]
+    written: str  # the row that files of predictions hold and pictures show
     dataset: LocalizationDataset | None = None  # None if prediction files were scored
     shares: np.ndarray | None = None  # float64 [N], object_shares; None if prediction files were scored
 
     @property
-    def last(self) -> Guesses:
-        """The guesses of the last row, which are written as predictions and drawn as pictures."""
-        return list(self.guesses.values())[-1]
+    def chosen(self) -> Guesses:
+        """The guesses of the row `written`."""
+        return self.guesses[self.written]
 
     @property
     def counted(self) -> np.ndarray:
@@ -154,19 +155,19 @@ def score_files(
     guesses = read_predictions(predictions, ids, classes, numbers)
     skipped = None if excluded is None else read_excluded(excluded, ids)
     named = {predictions.name: guesses}
-    return LocalizationEvaluation(named, score_rows(named, truth, skipped), ids, classes)
+    return LocalizationEvaluation(named, score_rows(named, truth, skipped), ids, classes, predictions.name)
 
 
 def write_predictions(path: Path, evaluation: LocalizationEvaluation, class_ids: Path | None = None) -> None:
-    """Write the guesses of the last row: in ILSVRC's format if `path` ends in .txt, else in Kaggle's.
+    """Write the guesses of the row `evaluation.written`: in ILSVRC's format if `path` ends in .txt, else in Kaggle's.
 
     `class_ids` is map_clsloc.txt, which ILSVRC's format needs.
     """
     numbers = server_numbers(path, evaluation.classes, class_ids)
     if numbers is None:
-        write_kaggle(path, evaluation.last, evaluation.ids, evaluation.classes)
+        write_kaggle(path, evaluation.chosen, evaluation.ids, evaluation.classes)
         return
-    write_ilsvrc(path, evaluation.last, numbers)
+    write_ilsvrc(path, evaluation.chosen, numbers)
 
 
 def server_numbers(path: Path, classes: Sequence[str], class_ids: Path | None) -> np.ndarray | None:

@@ -118,6 +118,30 @@ def test_a_submission_has_the_servers_numbers_in_the_lists_order(
     assert "map_clsloc.txt has no line 'light NUMBER NAME'" in capsys.readouterr().err
 
 
+def test_files_of_predictions_hold_the_last_of_the_views_and_say_so(
+    trained: Path, cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of several views the last, of all nets together, as eval-loc's; the row is named in print and beside the file."""
+    out = tmp_path / "p.csv"
+    base = [str(cls_config), "--checkpoint", str(trained), str(trained), *ON_CPU, "--predictions", str(out), "--views"]
+    eval_cls([*base, "dense"])
+    alone = out.read_text()
+    capsys.readouterr()
+    eval_cls([*base, "center", "dense"])
+    assert out.read_text() == alone
+    assert "p.csv holds the row 'dense'" in capsys.readouterr().out
+    assert json.loads((tmp_path / "p.csv.about.json").read_text())["holds"] == "dense"
+
+
+def test_the_scales_of_the_dense_test_are_the_datas(trained: Path, cls_config: Path, tmp_path: Path) -> None:
+    """Sect. 3.4's five unless `data.scales` has others."""
+    assert load_config("imagenet_r50").data.scales == (224, 256, 384, 480, 640)
+    out = tmp_path / "e.json"
+    options = ["--json", str(out), "--views", "dense", *ON_CPU, "--cfg-options", "data.scales=(224,)"]
+    eval_cls([str(cls_config), "--checkpoint", str(trained), *options])
+    assert "dense/top1_error" in json.loads(out.read_text())
+
+
 def test_predictions_keep_the_order_of_images_of_different_sizes(
     trained: Path, cls_config: Path, class_folders: Path, tmp_path: Path
 ) -> None:

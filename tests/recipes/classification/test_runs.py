@@ -121,8 +121,8 @@ def test_parameters_of_the_data_class_can_be_set(cls_config: Path) -> None:
     ("options", "why"),
     [
         (["ROOT=/elsewhere"], "ROOT is a constant that was used when the file was read"),
-        (["data.test_view.short=200"], r"data.test_view.short=200 leaves 29 pixels: too few for crops of 32"),
-        (["data.colour=1"], "'colour' is not in"),
+        (["data.test_view.short=200"], "short sides 200..200 are given for a crop of 224 pixels"),
+        (["data.colour=1"], "data.colour: there is no 'colour'"),
     ],
 )
 def test_invalid_options_give_a_one_line_error(

@@ -72,6 +72,35 @@ def test_training_and_evaluation_give_the_rows_of_the_table(
     }  # fmt: skip
 
 
+def test_the_classifier_of_the_configs_section_is_tested_as_the_section_says(
+    tmp_path: Path, loc_config: Path, random_rpn: Path, loc_classifier: tuple[Path, Path]
+) -> None:
+    """`--classifier` alone takes its nets; with nets of the command line its views and scales count as well."""
+    own, (config, checkpoint) = tmp_path / "tiny_own.py", loc_classifier
+    section = f"classifier = dict(nets=[({str(config)!r}, {str(checkpoint)!r})], views='dense', scales=(224, 320))"
+    own.write_text(f"{loc_config.read_text()}\n{section}\n")
+    dense = tmp_path / "dense_cls.py"
+    dense.write_text(config.read_text().replace("workers=0,", "workers=0, scales=(224, 320),"))
+    dense_views = ["--classifier-views", "dense"]
+    given = {
+        "section": [own, "--checkpoint", random_rpn, "--classifier"],
+        "nets": [own, "--checkpoint", random_rpn, "--classifier", *loc_classifier],
+        "views": [loc_config, "--checkpoint", random_rpn, *dense_views, "--classifier", dense, checkpoint],
+    }
+    for name, words in given.items():
+        call(eval_loc, *words, "--write-predictions", tmp_path / f"{name}.csv", *ON_CPU)
+    texts = [(tmp_path / f"{name}.csv").read_text() for name in given]
+    assert texts[0] == texts[1] == texts[2]
+    assert json.loads((tmp_path / "nets.csv.about.json").read_text())["holds"] == "1-crop, top-2"
+
+
+def test_a_config_that_names_no_classifier_says_so(
+    loc_config: Path, random_rpn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = error_line(eval_loc, [loc_config, "--checkpoint", random_rpn, *ON_CPU, "--classifier"], capsys)
+    assert "names no classifier: give --classifier CONFIG F" in error
+
+
 def test_without_a_config_the_embedded_dataset_is_trained_on_once_and_tabulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +130,8 @@ def test_without_a_config_the_embedded_dataset_is_trained_on_once_and_tabulated(
     views = ["--views", "1-crop", "dense", "--pictures", "--json", "rows.json"]
     stages = ["--checkpoint", run / "last.pth", "--rcnn", run / "3_rcnn/last.pth"]
     call(eval_loc, "shapes_loc_rcnn", *stages, *classes, *views, *ON_CPU)
-    assert list(json.loads(Path("rows.json").read_text()))[-2:] == ["dense, top-5", "RPN + R-CNN, dense, top-5"]
+    rows = ["dense", "RPN + R-CNN, dense", "RPN + R-CNN (odds), dense", "RPN + R-CNN (keep), dense"]
+    assert list(json.loads(Path("rows.json").read_text()))[-4:] == [f"{row}, top-5" for row in rows]
     assert sorted(p.name for p in (run / "eval_pictures").iterdir()) == ["best.jpg", "worst.jpg"]
 
 

@@ -16,11 +16,12 @@ from helpers.localizers import RCNN_PROPOSALS, RCNN_ROW, random_localizer
 from resdet.data.localization.files import read_kaggle
 from resdet.engine.checkpoint import save_checkpoint
 from resdet.engine.run import Run
+from resdet.localization.rcnn import Combine
 from resdet.metrics.localization_error import Guesses, localization_error
 from resdet.recipes.localization import evaluate
 from resdet.recipes.localization.build import build_localization_data, load_localizer
 from resdet.recipes.localization.rcnn_build import build_rcnn, load_rcnn
-from resdet.recipes.localization.rcnn_inference import Rescored, RescoreSettings, rescore_all
+from resdet.recipes.localization.rcnn_inference import Rescored, RescoreSettings, rescore_all, rescore_by_rule
 from resdet.recipes.localization.rcnn_proposals import ProposalSpec
 from resdet.recipes.sections import load_config
 
@@ -43,7 +44,8 @@ def test_the_last_rows_equal_a_separate_rescoring(
     call(eval_loc, rcnn_config, "--checkpoint", *checkpoints, *views, *out, *ON_CPU)
     rows = json.loads((tmp_path / "e.json").read_text())
     tests = ["1-crop with flips", "dense with flips", "RPN + R-CNN, dense with flips"]
-    names = [f"{test}, {what}" for what in ("true class", "top-2") for test in tests]
+    others = [f"RPN + R-CNN ({rule}), dense with flips" for rule in ("odds", "keep")]
+    names = [f"{test}, {what}" for what in ("true class", "top-2") for test in (*tests, *others)]
     assert list(rows)[2:] == ["whole-image box", *names]
     for what in ("true class", "top-2"):
         row, above = rows[f"{tests[2]}, {what}"], rows[f"{tests[1]}, {what}"]["localization_error"]
@@ -65,6 +67,28 @@ def test_the_last_rows_equal_a_separate_rescoring(
     assert rows[RCNN_ROW]["localization_error"] == pytest.approx(error)
 
 
+def test_the_rows_of_all_rules_come_from_one_pass_and_the_files_hold_the_configs(
+    rcnn_config: Path, rcnn_run: Path, loc_classifier: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Each rule's row is the one that a test with this rule alone has; the predictions are those of `rcnn.combine`."""
+    checkpoints = [rcnn_run / "last.pth", "--rcnn", rcnn_run / "3_rcnn/last.pth", "--classifier", *loc_classifier]
+    found, files = {}, {}
+    for rule in ("replace", "odds", "keep"):
+        out = ["--json", tmp_path / f"{rule}.json", "--write-predictions", tmp_path / f"{rule}.csv"]
+        options = ["--cfg-options", f"rcnn.combine={rule}"]
+        call(eval_loc, rcnn_config, "--checkpoint", *checkpoints, *out, *ON_CPU, *options)
+        found[rule] = json.loads((tmp_path / f"{rule}.json").read_text())
+        files[rule] = (tmp_path / f"{rule}.csv").read_text()
+        about = json.loads((tmp_path / f"{rule}.csv.about.json").read_text())
+        assert about["holds"] == "RPN + R-CNN, 1-crop, top-2"
+        assert f"rcnn.combine={rule}" in about["command"]
+    for what in ("true class", "top-2"):
+        for rule in ("odds", "keep"):
+            own = found[rule][f"RPN + R-CNN, 1-crop, {what}"]["localization_error"]
+            assert found["replace"][f"RPN + R-CNN ({rule}), 1-crop, {what}"]["localization_error"] == own
+    assert len(set(files.values())) > 1
+
+
 def test_several_rcnns_form_an_ensemble(rcnn_config: Path, tmp_path: Path) -> None:
     rpn = random_localizer(rcnn_config, tmp_path / "rpn.pth")
     a, b = (random_rcnn(rcnn_config, tmp_path / f"{name}.pth", seed) for seed, name in enumerate("ab"))
@@ -76,7 +100,8 @@ def test_several_rcnns_form_an_ensemble(rcnn_config: Path, tmp_path: Path) -> No
     assert texts["same"] == texts["one"] != texts["two"]
     assert texts["net"] == texts["two"]
     rows = json.loads((tmp_path / "two.json").read_text())
-    assert list(rows)[3:] == ["1-crop, true class", "RPN + R-CNN, 1-crop, true class, all 2"]
+    rcnns = [f"RPN + R-CNN{rule}, 1-crop, true class, all 2" for rule in ("", " (odds)", " (keep)")]
+    assert list(rows)[3:] == ["1-crop, true class", *rcnns]
 
 
 def test_the_config_section_sets_combination_and_number_of_boxes(
@@ -85,12 +110,12 @@ def test_the_config_section_sets_combination_and_number_of_boxes(
     rpn, rcnn = random_localizer(rcnn_config, tmp_path / "rpn.pth"), random_rcnn(rcnn_config, tmp_path / "a.pth", 0)
     seen: list[tuple[int, str, float | None]] = []
 
-    def spy(*arguments: Any) -> Rescored:
-        *_, spec, _, settings = arguments
-        seen.append((spec.count, settings.combine, settings.vote))
-        return rescore_all(*arguments)
+    def spy(*arguments: Any) -> dict[Combine, Rescored]:
+        *_, spec, _, settings, rules = arguments
+        seen.append((spec.count, rules[0], settings.vote))
+        return rescore_by_rule(*arguments)
 
-    monkeypatch.setattr(evaluate, "rescore_all", spy)
+    monkeypatch.setattr(evaluate, "rescore_by_rule", spy)
     for options in ([], ["--vote", 0.6, "--cfg-options", "rcnn.combine=product", "rcnn.proposals.count=5"]):
         call(eval_loc, rcnn_config, "--checkpoint", rpn, "--rcnn", rcnn, *ON_CPU, *options)
     assert seen == [(RCNN_PROPOSALS, "replace", None), (5, "product", 0.6)]

@@ -58,16 +58,17 @@ def test_a_killed_training_ends_with_the_same_bits(workers: int, coloured: Path,
     for one in (straight, killed):
         one.work_dir.mkdir()
     settings = RCNNSettings(size=SIZE)
-    make_loop(make_rcnn(), straight, 6)(region_loader(train, RegionSampler(train, cache, 16, 5, settings), workers))
+    undisturbed = region_loader(train, RegionSampler(train, cache, 16, 5, settings), workers)
+    make_loop(make_rcnn(), straight, 6).train(undisturbed)
     loop, loader = make_loop(make_rcnn(), killed, 6, checkpoint_every=3), Stopped(train, cache, 16, 5, settings)
     with pytest.raises(KeyboardInterrupt):
-        loop(region_loader(train, loader, workers=0))
+        loop.train(region_loader(train, loader, workers=0))
     state = find_resume(killed.work_dir, killed.resume)
     assert state is not None
     assert state["step"] == 3
     loop = make_loop(make_rcnn(seed=9), killed, 6)
     loop.resume(state)
-    loop(region_loader(train, RegionSampler(train, cache, 16, 5, settings, start=loop.step), workers))
+    loop.train(region_loader(train, RegionSampler(train, cache, 16, 5, settings, start=loop.step), workers))
     one, other = (read_checkpoint(r.work_dir / "last.pth")["model"] for r in (straight, killed))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
@@ -79,7 +80,7 @@ def test_two_passes_have_the_gradient_of_one(coloured: Path, run: Run) -> None:
         model = make_rcnn(frozen_bn=True)
         before = {name: value.detach().clone() for name, value in model.named_parameters()}
         sampler = RegionSampler(train, cache, 32, 5, model.settings, StepShare(accumulate))
-        make_loop(model, run, 1, rate=1.0, accumulate=accumulate)(region_loader(train, sampler, workers=0))
+        make_loop(model, run, 1, rate=1.0, accumulate=accumulate).train(region_loader(train, sampler, workers=0))
         gradients.append({name: before[name] - value.detach() for name, value in model.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-5, msg=name)
@@ -93,7 +94,7 @@ def test_a_short_training_improves_the_best_box(coloured: Path, run: Run) -> Non
     sampler = RegionSampler(train, cache, 32, 5, model.settings)
     optimizer = torch.optim.AdamW(model.parameters(), 0.003)
     loop = TrainLoop(model, optimizer, MultiStep(60, (45,)), LoopSettings(log_every=20), run)
-    loop(region_loader(train, sampler, workers=0))
+    loop.train(region_loader(train, sampler, workers=0))
     spec = ProposalSpec(DENSE, count=30, nms_iou=None)
     rescored = rescore_all([ColourRPN()], [model], val, labels, spec, run, RescoreSettings(workers=0))
     before, after = torch.zeros(TEST), torch.zeros(TEST)

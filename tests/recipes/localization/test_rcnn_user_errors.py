@@ -29,7 +29,7 @@ def test_checkpoints_of_the_wrong_stage_are_refused(
         rpn, "--rcnn", rcnn, cfg=loc_config
     )
     wide = ["--rcnn", rcnn, "--cfg-options", "rcnn.net.width=0.25"]
-    assert "'net' is not in" in evaluated(rpn, *wide)
+    assert "rcnn.net.width: there is no 'width'" in evaluated(rpn, *wide)
     other = rcnn.parent.with_name("other.pth")
     save_checkpoint(other, {**read_checkpoint(rcnn), "classes": ["n02", "n01"]})
     assert "other.pth and data.test have different classes" in evaluated(rpn, "--rcnn", other)
@@ -39,10 +39,10 @@ def test_checkpoints_of_the_wrong_stage_are_refused(
     ("option", "message"),
     [
         ("rcnn.images=7", "rcnn.images=7 cannot be divided by 2"),
-        ("rcnn.proposals.views=sparse", "rcnn.proposals.views is 'sparse': give one of 1-crop, dense"),
+        ("rcnn.proposals.views=sparse", "rcnn.proposals.views is 'sparse'; wanted: one of '1-crop', 'dense'"),
         ("rcnn.proposals.count=0", "rcnn.proposals.count is 0"),
-        ("rcnn.combine=sum", "rcnn.combine is 'sum': give one of replace, product, odds, keep"),
-        ("rcnn.schedule=None", "rcnn.schedule is None: give a schedule"),
+        ("rcnn.combine=sum", "rcnn.combine is 'sum'; wanted: one of 'replace', 'product', 'odds', 'keep'"),
+        ("rcnn.schedule=None", "rcnn.schedule is None; wanted: a Schedule"),
         ("rcnn.settings.context=200", "rcnn.settings.context is 200"),
         ("rcnn.settings.size=0", "rcnn.settings.size is 0"),
         ("rcnn.settings.positive_iou=0", "rcnn.settings.positive_iou is 0"),

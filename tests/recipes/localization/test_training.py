@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.commands import ON_CPU, call, error_line, eval_loc, train_loc
+from helpers.commands import ON_CPU, call, error_line, error_of, eval_loc, train_loc
 from helpers.processes import run_processes
 from resdet.data.localization.files import read_kaggle
 from resdet.engine.checkpoint import read_checkpoint
@@ -69,7 +69,7 @@ def test_two_processes_have_the_gradient_of_one(accumulate: int, tmp_path: Path,
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5, msg=name)
 
 
-def test_a_new_run_leaves_no_checkpoint_of_an_older_one(
+def test_a_new_run_sets_the_checkpoints_of_an_older_one_aside(
     editable: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, images = editable
@@ -83,6 +83,9 @@ def test_a_new_run_leaves_no_checkpoint_of_an_older_one(
     for path in files:  # nothing was trained: the older run stays
         assert read_checkpoint(path)["step"] == 6
         assert "is the run's own" in error_line(train_loc, [*command, "--init-from", path], capsys)
-    (images / "ILSVRC/Data/CLS-LOC/train/n02/n02_1.JPEG").unlink()
-    assert "no such image" in error_line(train_loc, command, capsys)  # it dies in its first stage
-    assert not any(path.is_file() for path in files)
+    (images / "ILSVRC/Data/CLS-LOC/train/n02/n02_1.JPEG").write_bytes(b"damaged")
+    assert "n02_1.JPEG" in error_of(train_loc, command, capsys)  # it dies in its first stage
+    assert all(read_checkpoint(path)["step"] < 6 for path in files if path.is_file())
+    assert not (run / "best.pth").exists()
+    (older,) = (run / "older").iterdir()
+    assert all(read_checkpoint(older / path.relative_to(run))["step"] == 6 for path in files)

@@ -1,0 +1,22 @@
+"""Print the rows of the paper's tables and figures: the paper's figures, the commands, and what is needed for them.
+
+Without TABLE, a line for each row of all tables and figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from resdet.cli.arguments.shared import add_json
+
+EXAMPLES = """
+  resdet table
+  resdet table 7
+  resdet table f6
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of table."""
+    parser.add_argument("table", nargs="*", metavar="TABLE", help="a number for a table, f and a number for a figure")
+    add_json(parser)

@@ -1,0 +1,122 @@
+"""The rows of the paper's tables: each has its config, its figure in the config's head and in docs/PAPER.md, commands
+that the parser takes, and files that a command before them has written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers.commands import call, error_line, reproduce, table
+from helpers.paths import CONFIGS, ROOT
+from resdet.cli.main import build_parser
+from resdet.engine.config import read_config
+from resdet.paper.markdown import updated
+from resdet.paper.needs import configs_of, needs_of
+from resdet.paper.rows import FIGURES, PLACES, TABLES, Row, all_rows, commands_of, find_row, rows_of, words_of
+from resdet.recipes.sections import load_config
+
+ROWS = all_rows()
+
+
+def test_every_table_and_figure_has_rows_and_every_row_a_name_of_its_own() -> None:
+    assert {row.place for row in ROWS} == set(PLACES)
+    assert len({row.id for row in ROWS}) == len(ROWS) == 68
+    assert len(PLACES) == len(TABLES) + len(FIGURES) == 18
+
+
+def test_all_commands_of_a_row_come_in_an_order_in_which_each_finds_what_it_reads() -> None:
+    """A checkpoint or a run's folder below runs/ is read after the training that writes it."""
+    for row in ROWS:
+        written: set[str] = set()
+        for command in commands_of(row):
+            words = words_of(command)
+            folders = [Path(w).parts[1] for w in words if w.startswith("runs/")]
+            if not words[0].startswith("train-"):
+                assert set(folders) <= written, (row.id, command)
+                continue
+            args = build_parser(words[0]).parse(words[1:])
+            written.add(args.work_dir.name if args.work_dir else args.config)
+            source = read_config(args.config).get("init_from") or ""
+            if str(source).startswith("runs/"):
+                assert Path(source).parts[1] in written, (row.id, command)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_configs_of_all_rows_are_built(place: str) -> None:
+    for row in rows_of(place):
+        for name in configs_of(row):
+            load_config(name)
+
+
+# The paper's figures are in the heads of the configs, too: two people wrote them down.
+ELSEWHERE = ("Table 1", "Table 5", "Figure")
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if not r.place.startswith(ELSEWHERE)], ids=lambda r: r.id)
+def test_a_rows_figures_are_those_of_its_configs_head(row: Row) -> None:
+    heads = [CONFIGS / f"{row.config}.py", *(CONFIGS / f"{name}.py" for name in configs_of(row))]
+    text = " ".join(path.read_text().partition('"""\n\n')[0] for path in heads)
+    for figure in re.findall(r"\d+\.\d+", row.paper):
+        assert re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", text), figure
+
+
+def test_what_was_measured_is_in_the_results() -> None:
+    results = (ROOT / "docs/RESULTS.md").read_text()
+    measured = [row for row in ROWS if row.measured]
+    assert len(measured) == 6
+    for row in measured:
+        for figure in re.findall(r"\d+\.\d+", row.measured):
+            assert figure in results, (row.id, figure)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/PAPER.md"])
+def test_the_tables_of_the_pages_are_those_of_the_rows(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert "<!-- rows: " in text
+    assert updated(text) == text, f"python -m resdet.paper {page}"
+
+
+def test_every_row_is_in_the_paper_page() -> None:
+    text = (ROOT / "docs/PAPER.md").read_text()
+    assert [row.id for row in ROWS if f"| `{row.id}` |" not in text] == []
+
+
+# The commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_table_prints_the_papers_figures_the_commands_and_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/VOCdevkit/VOC2007").mkdir(parents=True)
+    call(table, "10")
+    printed = capsys.readouterr().out
+    assert "85.6 mAP" in printed
+    assert "$ resdet train-det coco_r101_trainval_context" in printed  # from COCO
+    assert "data/VOCdevkit/VOC2007 (there)" in printed
+    assert "data/VOCdevkit/VOC2012 (missing: data/README.md" in printed
+
+
+def test_what_a_row_needs_is_not_what_its_own_commands_write() -> None:
+    names = [need.name for need in needs_of(find_row("table10-voc07_r101_plus"))]
+    assert not [name for name in names if name.startswith("runs/")]
+    assert {"data/VOCdevkit/VOC2007", "data/coco/train2014"} <= set(names)
+
+
+def test_an_unknown_row_or_table_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean table7-voc07_r101" in error_line(reproduce, ["table7-voc07-r101"], capsys)
+    assert "give 1 to 14, or f1, f4, f6, f7" in error_line(table, ["15"], capsys)
+    assert "give 1 to 14" in error_line(table, ["f2"], capsys)
+
+
+def test_with_several_processes_the_images_of_a_step_are_shared_evenly(capsys: pytest.CaptureFixture[str]) -> None:
+    call(reproduce, "table7-voc07_r101_alternating", "--list", "--processes", 8)
+    train, test = capsys.readouterr().out.splitlines()
+    torchrun = "torchrun --standalone --nproc-per-node 8 -m resdet"
+    options = "--cfg-options alternating.rpn.images=8 alternating.head.images=8"
+    assert train == f"{torchrun} train-det voc07_r101_alternating {options}"
+    assert test.startswith(f"{torchrun} eval-voc voc07_r101_alternating --checkpoint ")
+    call(reproduce, "table8-coco_r101", "--list", "--processes", 8)
+    assert capsys.readouterr().out.splitlines()[0] == f"{torchrun} train-det coco_r101"  # 8 images: nothing to set

@@ -7,6 +7,10 @@ A subcommand `train-det` declares its arguments in `resdet.cli.arguments.train_d
 from __future__ import annotations
 
 GROUPS: dict[str, dict[str, str]] = {
+    "the paper's tables": {
+        "table": "the rows of a table or figure, with the paper's figures and the commands",
+        "reproduce": "run a row's commands, one after the other",
+    },
     "train": {
         "train-cls": "train a classifier (Sect. 3.4, 4.1, 4.2)",
         "train-det": "train a Faster R-CNN detector (Sect. 4.3, App. A)",
@@ -17,14 +21,17 @@ GROUPS: dict[str, dict[str, str]] = {
         "eval-voc": "mAP of a detector by the rules of PASCAL VOC or ImageNet DET",
         "eval-coco": "mAP of a detector by the rules of COCO",
         "eval-loc": "localization error by the rules of ILSVRC",
+        "errors": "why a detector is wrong: kinds of errors, confusions, the worst images",
         "compare-voc": "whether one detector's mAP is higher than another's by more than chance",
         "ablate": "the rows of Table 9: refinement, context, multi-scale testing, ensemble",
         "plot-errors": "training and test error curves of classifiers",
     },
     "use a detector": {
         "predict": "detect objects in an image, a folder of images or a video",
+        "export": "write a detector as an ONNX file",
     },
     "check and split data": {
+        "new-config": "write a config for your own data, whose format is recognized",
         "inspect-data": "check a data set: every bad file and box, statistics, sample pictures",
         "split-det": "split ImageNet DET's val into val1 and val2",
     },

@@ -15,7 +15,7 @@ from resdet.boxes.soft_nms import Decay
 from resdet.cli import arguments, commands
 from resdet.cli.arguments import eval_loc, export_weights, shared
 from resdet.cli.commands.export_weights import DETECTRON2, FORMS
-from resdet.cli.common.config import parse_options
+from resdet.cli.common.options import parse_options
 from resdet.cli.common.run import command_line
 from resdet.cli.main import build_parser, help_text, main
 from resdet.cli.subcommands import GROUPS, SUBCOMMANDS, module_name
@@ -25,7 +25,7 @@ from resdet.metrics.precision_recall import Method
 from resdet.recipes.classification import evaluate as classification
 from resdet.recipes.localization import inference as localization
 
-HEAVY = ("torch", "torchvision", "mmengine", "cv2", "albumentations", "matplotlib", "numpy", "pycocotools", "rich")
+HEAVY = ("torch", "torchvision", "mmengine", "cv2", "albumentations", "matplotlib", "numpy", "hotcoco", "rich")
 NO_HEAVY = "import sys; found = [n for n in {heavy!r} if n in sys.modules]; assert not found, found"
 
 
@@ -38,7 +38,7 @@ def actions(subcommand: str) -> list[argparse.Action]:
 
 def test_subcommands_modules_and_tools_are_one_set() -> None:
     modules = {module_name(subcommand) for subcommand in SUBCOMMANDS}
-    assert len(SUBCOMMANDS) == len(modules) == 19
+    assert len(SUBCOMMANDS) == len(modules)
     for folder in (Path(commands.__path__[0]), Path(arguments.__path__[0]), ROOT / "tools"):
         found = {path.stem for path in folder.glob("*.py")} - {"__init__", "shared"}
         assert found == modules, folder
@@ -47,7 +47,7 @@ def test_subcommands_modules_and_tools_are_one_set() -> None:
 @pytest.mark.parametrize("subcommand", SUBCOMMANDS)
 def test_a_tool_runs_the_subcommand_of_its_name(subcommand: str) -> None:
     text = (ROOT / "tools" / f"{module_name(subcommand)}.py").read_text()
-    assert f'main(["{subcommand}", *sys.argv[1:]])' in text
+    assert f'program(["{subcommand}", *sys.argv[1:]])' in text
 
 
 # Help ----------------------------------------------------------------------------------------------------------------
@@ -114,6 +114,10 @@ def test_choices_are_those_of_the_code_that_takes_them() -> None:
         (["--cfg-options", "a.b=1", "c=0.5", "d=text=more"], {"a.b": 1, "c": 0.5, "d": "text=more"}),
         (["--cfg-options", "a=1", "--cfg-options", "b=True", "a=None"], {"a": None, "b": True}),
         (["--cfg-options", "a=1,2", "b=[(3,x),[4]]", "c=(5,)"], {"a": [1, 2], "b": [(3, "x"), [4]], "c": (5,)}),
+        (
+            ["--cfg-options", "a=(5)", "b=[]", "c=1e-3", "d=true,x", "e=-2"],
+            {"a": (5,), "b": [], "c": 1e-3, "d": [True, "x"], "e": -2},
+        ),
     ],
 )
 def test_cfg_options_have_the_values_of_mmengines_action(words: list[str], values: dict[str, object]) -> None:
@@ -133,15 +137,59 @@ def test_options_may_be_abbreviated_and_given_with_an_equals_sign() -> None:
 
 @pytest.mark.parametrize(
     ("program", "expected"),
-    [("/usr/bin/resdet", "resdet"), ("/site/resdet/__main__.py", "resdet"), ("tools/train_det.py", "train_det.py")],
+    [
+        ("/usr/bin/resdet", "resdet train-det"),
+        ("/site/resdet/__main__.py", "resdet train-det"),
+        ("tools/train_det.py", "python tools/train_det.py"),
+    ],
 )
 def test_a_run_records_a_command_that_can_be_typed_again(
     program: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [program, "my config.py", "--flip"])
-    assert command_line() == f"{expected} 'my config.py' --flip"
+    words = ["my config.py", "--seed", "3"]
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    args = build_parser("train-det").parse(words)
+    args.words = ["train-det", *words]
+    assert command_line(args, Path("run")) == f"{expected} 'my config.py' --seed 3"
+    args.launcher = "pytorch"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    program = expected.removeprefix("python ").replace("resdet", "-m resdet")
+    again = f"torchrun --standalone --nproc-per-node 8 {program} 'my config.py' --seed 3"
+    assert command_line(args, Path("run")) == again
 
 
-def test_brackets_that_do_not_match_are_a_users_mistake() -> None:
-    with pytest.raises(UserError, match="--cfg-options: Imbalanced brackets"):
-        parse_options(["a=[1,(2]"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("/data/my photos (1)", "/data/my photos (1)"),  # mmengine drops the spaces
+        ("/data/a(1,2)b", "/data/a(1,2)b"),  # mmengine: RecursionError
+        ("(1,2)x", "(1,2)x"),
+        ("f(x)", "f(x)"),
+        ("'a,b'", "a,b"),
+        ("['a,b', \"c\"]", ["a,b", "c"]),
+        ("{'a': (1, 2)}", {"a": (1, 2)}),
+        ("1,(2,[3,x])", [1, (2, [3, "x"])]),
+        ("", ""),
+        ("007", "007"),
+        ("it's", "it's"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_brackets_spaces_and_quotes_in_a_value(text: str, value: object) -> None:
+    assert parse_options([f"k={text}"]) == {"k": value}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(1", "[1,(2]", "[(])", "(1,2))", "1,(2", "[" * 30 + "]" * 30, "(" * 9000 + ")" * 9000, "((1)", "[a(,b]", "{"],
+    ids=lambda text: text[:9],
+)
+def test_brackets_that_do_not_match_are_a_users_mistake(text: str) -> None:
+    with pytest.raises(UserError, match=r"^--cfg-options k=.*(brackets do not match|nested deeper than 20)"):
+        parse_options([f"k={text}"])
+
+
+@pytest.mark.parametrize("text", ["{a: 1}", "{'a'}", "{'a': }", "{'a': 1}, 2", "{[1]: 2}"])
+def test_a_bad_dict_is_a_users_mistake(text: str) -> None:
+    with pytest.raises(UserError, match=r"^--cfg-options k=\{.*this is no dict of Python"):
+        parse_options([f"k={text}"])

@@ -50,7 +50,7 @@ def test_tools_end_with_code_2_and_without_a_traceback(tmp_path: Path) -> None:
         (train_det, ["shapes_det", "more"], "unrecognized arguments: more; 'resdet train-det --help'"),
         (train_det, ["--precision", "fp8"], "argument --precision: invalid choice: 'fp8' (choose from"),
         (train_det, ["--cfg-options", "schedule.steps"], "argument --cfg-options: 'schedule.steps' is not of the form"),
-        (eval_cls, ["shapes_cls"], "required: --checkpoint"),
+        (eval_cls, ["shapes_cls"], "which weights? give --checkpoint"),
     ],
 )
 def test_a_mistake_in_the_arguments_is_one_line_with_the_nearest_option(
@@ -73,7 +73,9 @@ def test_an_unknown_option_gives_a_one_line_error(
     cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [cls_config, "--work-dir", tmp_path / "run", "--cfg-options", "schedule.stepz=3"]
-    assert "--cfg-options schedule.stepz: 'stepz' is not in" in error_line(train_cls, arguments, capsys)
+    assert "--cfg-options schedule.stepz: there is no 'stepz' (did you mean steps?)" in error_line(
+        train_cls, arguments, capsys
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -20,6 +20,7 @@ DEFAULT_CONFIG = "shapes_det"
 METHODS = (*AP_METHODS, "ilsvrc")
 EXAMPLES = """
   resdet eval-voc
+  resdet eval-voc runs/mine/last.pth
   resdet eval-voc CONFIG --checkpoint F
   resdet eval-voc CONFIG --checkpoint F G --refine --scales 400 600 800      # an ensemble; improvements of App. B
   resdet eval-voc --detections DIR --voc-root data/VOCdevkit --year 2007 --image-set test --method 11-point
@@ -28,7 +29,7 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of eval-voc."""
-    add_config(parser, DEFAULT_CONFIG)
+    add_config(parser, DEFAULT_CONFIG, checkpoint=True)
     add_detector_checkpoints(parser)
     add_path(parser, "--write-detections", "DIR", "also write the detections to DIR, as comp4 files")
     add_path(

@@ -8,7 +8,7 @@ from typing import Any
 
 PRECISIONS = ("fp32", "bf16", "fp16")  # engine/precision.Precision
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")  # of torch.compile
-LAUNCHERS = ("none", "pytorch", "slurm")  # engine/distributed.join_processes
+LAUNCHERS = ("auto", "none", "pytorch", "slurm")  # engine/launchers.launcher_of
 AP_METHODS = ("area", "11-point")  # metrics/voc_ap.Method
 SOFT_NMS_DECAYS = ("linear", "gaussian")  # boxes/soft_nms.Decay
 CLASSIFIER_VIEWS = ("center", "ten-crop", "dense")  # recipes/classification/evaluate
@@ -16,20 +16,29 @@ CLASSIFIER_VIEWS = ("center", "ten-crop", "dense")  # recipes/classification/eva
 NO_SOFT_NMS = "none"
 
 
-def add_config(parser: argparse.ArgumentParser, default: str | None = None, optional: bool = False) -> None:
-    """CONFIG, the first positional argument.
+def add_config(
+    parser: argparse.ArgumentParser, default: str | None = None, optional: bool = False, checkpoint: bool = False
+) -> None:
+    """CONFIG, the first positional argument, and --print-config.
 
     Args:
-        parser: gets the argument.
+        parser: gets the arguments.
         default: the config that the command takes where none is given, for the help.
         optional: whether the argument may be left out without a default.
+        checkpoint: whether a checkpoint may take its place, for the help.
     """
     text = "a config file, or the name of a config that comes with resdet"
+    text += "; or a checkpoint, which keeps the config of its training" if checkpoint else ""
     text += f" (default: {default})" if default else ""
     if default or optional:
         parser.add_argument("config", nargs="?", help=text)
     else:
         parser.add_argument("config", help=text)
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="only print the config as it would be used, with --cfg-options and all defaults, as a config file",
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +55,15 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         metavar="F",
-        help="continue from checkpoint F; without F from the last one in --work-dir, or start if there is none",
+        help="continue from checkpoint F; without F from the last one in --work-dir, or start if there is none. "
+        "Without --resume an older run in --work-dir is set aside, in its folder older/",
     )
     parser.add_argument(
         "--init-from",
         metavar="F",
-        help="weights to start from: a checkpoint of resdet, a file of torchvision, detectron2 or Caffe2, or the name "
-        "of torchvision weights (default: the config's init_from)",
+        help="weights to start from: a checkpoint of resdet, a file of torchvision, detectron2 or Caffe2, or a name "
+        "that is downloaded, such as msra://R-101 or torchvision://ResNet50_Weights.IMAGENET1K_V1 (data/README.md); "
+        "caffe:F and torchvision:F say whose preprocessing the net in file F has (default: the config's init_from)",
     )
     add_device_arguments(parser)
     add_compile(parser)
@@ -102,13 +113,14 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--launcher",
         choices=LAUNCHERS,
-        default="none",
-        help="what started the processes of a distributed run: torchrun (pytorch) or srun (slurm) (default: none)",
+        default="auto",
+        help="what started the processes of a distributed run: torchrun (pytorch), srun (slurm), none to run alone, or "
+        "auto, what the environment says (default: %(default)s)",
     )
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """--cfg-options: a list of "KEY=VALUE"; commands/config.parse_options makes a dict of it."""
+    """--cfg-options: a list of "KEY=VALUE"; common/options.parse_options makes a dict of it."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",

@@ -6,6 +6,7 @@ import argparse
 
 from resdet.cli.common.config import config_of
 from resdet.cli.common.improvements import refuse_configs
+from resdet.cli.common.options import parse_options
 from resdet.cli.common.output import write_json
 from resdet.cli.common.run import folder_of, run_options
 from resdet.engine.distributed import is_main_process
@@ -24,7 +25,8 @@ def run(args: argparse.Namespace) -> None:
         refuse_configs(files)
     cfg = config_of(args)
     started = start_run(folder_of(args.checkpoint[0][0]), run_options(args), log="ablate")
-    rows = ablate(cfg, args.checkpoint, started, args.scales or (), args.resamples)
+    options = parse_options(args.cfg_options)
+    rows = ablate(cfg, args.checkpoint, started, args.scales or (), args.resamples, options)
     if not is_main_process():
         return
     print_rows(rows)

@@ -24,6 +24,7 @@ from resdet.engine.precision import Precision, fast_precision
 from resdet.engine.run import RunOptions, start_run
 from resdet.errors import UserError
 from resdet.report.tables import print_table, results_table
+from resdet.weights.read import find_weights
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
@@ -69,7 +70,10 @@ def _accuracy(args: argparse.Namespace) -> None:
     contenders = [Contender.parse(text) for text in args.contenders]
     cfg = config_of(args)
     work_dir = args.work_dir or Path("runs") / f"accuracy_{Path(args.config).stem}"
-    options = RunOptions(args.device, args.precision, init_from=args.init_from or cfg.get("init_from"))
+    init_from = args.init_from or cfg.get("init_from")
+    if init_from:
+        find_weights(init_from)
+    options = RunOptions(args.device, args.precision, init_from=init_from)
     run = start_run(work_dir, options)
     trained = train_contenders(cfg, contenders, args.seeds, run)
     rows = summarize(trained, build(cfg.data.test), cfg.data.method, args.resamples)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from resdet.cli.arguments.eval_voc import DEFAULT_CONFIG
-from resdet.cli.common.config import config_of
+from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
 from resdet.cli.common.run import folder_of, run_options
@@ -49,13 +49,16 @@ def _score_files(args: argparse.Namespace) -> None:
 
 
 def _detect_and_score(args: argparse.Namespace) -> None:
-    checkpoints = args.checkpoint or ([] if args.config else [_default_checkpoint()])
-    if not checkpoints:
-        raise UserError("which weights? give --checkpoint runs/.../best.pth")
-    refuse_configs(checkpoints)
-    cfg = config_of(args, DEFAULT_CONFIG)
+    take_checkpoint(args)
+    refuse_configs(args.checkpoint)
+    default = "" if args.config or args.checkpoint else DEFAULT_CONFIG
+    print_config(args, args.checkpoint, default)
+    checkpoints = [_default_checkpoint()] if default else args.checkpoint
+    require_checkpoint(checkpoints)
     started = start_run(folder_of(checkpoints[0]), run_options(args), log="eval")
-    detections, data = detect_with(cfg, checkpoints, inference_settings(cfg, args), started)
+    nets = nets_of(args, checkpoints, default)
+    cfg = nets[0][0]
+    detections, data = detect_with(nets, inference_settings(cfg, args), started)
     if not is_main_process():
         return
     dataset, usual = data.test, "area" if data.method == "coco" else data.method

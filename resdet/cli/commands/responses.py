@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from resdet.classification.responses import gradient_norms, layer_responses
-from resdet.cli.common.config import parse_options
+from resdet.cli.common.options import parse_options
 from resdet.cli.common.output import distinct_names
 from resdet.engine.config import Config
 from resdet.engine.precision import precision_context
@@ -17,8 +17,10 @@ from resdet.engine.run import Run, RunOptions, start_run
 from resdet.errors import UserError
 from resdet.recipes.classification.build import build_data, load_classifier
 from resdet.recipes.sections import load_config
+from resdet.recipes.trained import trained_nets
 from resdet.report.errors import response_figure
 from resdet.report.figures import save_figure
+from resdet.whole_files import whole_file
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,11 +34,12 @@ def run(args: argparse.Namespace) -> None:
     nets: dict[str, dict[str, float]] = {}
     rows: list[list[object]] = []
     for name, checkpoint, (config, _) in zip(names, checkpoints, args.net, strict=True):
-        deviations, norms = _measure(load_config(config, options), checkpoint, args.images, started)
+        cfg, _ = trained_nets(load_config(config, options), [checkpoint], options)[0]
+        deviations, norms = _measure(cfg, checkpoint, args.images, started)
         nets[name] = deviations
         rows += [[name, layer, deviation, norms[layer]] for layer, deviation in deviations.items()]
     save_figure(response_figure(nets), args.out / "responses.png")
-    with (args.out / "responses.csv").open("w", newline="") as file:
+    with whole_file(args.out / "responses.csv") as partial, partial.open("w", newline="") as file:
         csv.writer(file).writerows([["net", "layer", "response_std", "gradient_norm"], *rows])
     print(f"{args.out / 'responses.png'} and {args.out / 'responses.csv'}: {len(nets)} nets")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from resdet.engine.distributed import is_main_process
 from resdet.errors import UserError
+from resdet.whole_files import whole_file
 
 
 def write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
@@ -26,9 +28,24 @@ def write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_finite(figures), indent=2, allow_nan=False) + "\n")
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(_finite(figures), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise UserError(f"--json {path} cannot be written: {error.strerror}") from error
+
+
+def say_what_it_holds(path: Path, row: str, words: Sequence[str]) -> None:
+    """Print which row of the table a file of predictions holds, and write it to PATH.about.json beside the file.
+
+    The file's own format has no place for it.
+
+    Args:
+        path: the file.
+        row: the name of the row.
+        words: the subcommand and its arguments.
+    """
+    write_json(path.with_name(f"{path.name}.about.json"), {"holds": row, "command": shlex.join(["resdet", *words])})
+    print(f"{path} holds the row '{row}'")
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

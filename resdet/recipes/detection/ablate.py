@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.inference import detect_all, load_inference
 from resdet.recipes.detection.load import read_detector_weights
 from resdet.recipes.detection.score import score, truth_of
+from resdet.recipes.trained import trained_nets
 from resdet.report.ablation import TITLES as FIGURES
 from resdet.report.tables import print_table, results_table
 from resdet.weights.weights import has_global_context
@@ -79,6 +81,7 @@ def ablate(
     run: Run,
     scales: Sequence[int] = (),
     resamples: int = 1000,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Measure every row of Table 9 that the checkpoints allow.
 
@@ -90,6 +93,7 @@ def ablate(
         scales: short sides of the image pyramid in pixels; (): those of the config, else 1/3, 2/3, ... 5/3 of
             `data.resizer.short`, as the paper's 200 ... 1000 are of 600.
         resamples: draws of the paired bootstrap over the images, all trainings together; 0: no bootstrap.
+        options: values that the user has set for this test (recipes/trained.py).
 
     Returns:
         The rows from top to bottom; figures and leads are on the main process only.
@@ -98,6 +102,8 @@ def ablate(
         UserError: a training has no plain detector, or the trainings allow different rows.
     """
     require(cfg, "a detector", "model", "data.test")
+    nets = {path: own for own, path in trained_nets(cfg, list(dict.fromkeys(chain(*trainings))), options)}
+    cfg = nets[trainings[0][0]]
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
     base = build_call(InferenceSettings, cfg.get("testing", {}))
     scales = scales or base.scales or [round(data.resizer.short * step / 3) for step in range(1, 6)]
@@ -109,7 +115,7 @@ def ablate(
         )
     rows = [Row(name) for name in names]
     found = [
-        [_measure(cfg, data, trial, run, row) for trial in trials]
+        [_measure(nets, data, trial, run, row) for trial in trials]
         for row, trials in zip(rows, zip(*plans, strict=True), strict=True)
     ]
     # Only the main process does this: after the last row, so that no other one waits for it.
@@ -167,9 +173,9 @@ def print_rows(rows: Sequence[Row]) -> None:
         print_table(results_table(title, ["", *FIGURES.values()], leads))
 
 
-def _measure(cfg: Config, data: DetectionData, trial: Trial, run: Run, row: Row) -> FlatDetections:
+def _measure(nets: Mapping[Path, Config], data: DetectionData, trial: Trial, run: Run, row: Row) -> FlatDetections:
     """Detect in the test set and add figures and costs to the row."""
-    inference = load_inference(cfg, trial.checkpoints, trial.testing, data, run)
+    inference = load_inference([(nets[path], path) for path in trial.checkpoints], trial.testing, data, run)
     logger.info("%s: %s", trial.name, ", ".join(map(str, trial.checkpoints)))
     forget_peak(run.device)
     started = time.perf_counter()

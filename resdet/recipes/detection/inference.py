@@ -1,7 +1,8 @@
 """Detect in a whole data set, over all processes: with trained models, or with the checkpoints of a config.
 
 detections = detect_all(Inference([model]), data.test, data.resizer, run)
-detections, data = detect_with(load_config("voc07_r50"), ["runs/voc07_r50/last.pth"], InferenceSettings(), run)
+nets = trained_nets(load_config("voc07_r50"), ["runs/voc07_r50/last.pth"])
+detections, data = detect_with(nets, InferenceSettings(), run)
 evaluation = score(detections, data.test, data.method)
 """
 
@@ -48,13 +49,12 @@ class Detects(Protocol):
 
 
 def detect_with(
-    cfg: Config, checkpoints: Sequence[Path], testing: InferenceSettings, run: Run
+    nets: Sequence[tuple[Config, Path]], testing: InferenceSettings, run: Run
 ) -> tuple[FlatDetections, DetectionData]:
-    """Detect with a checkpoint, or an ensemble of several, in the config's test set.
+    """Detect with a checkpoint, or an ensemble of several, in the first config's test set.
 
     Args:
-        cfg: a detector's config.
-        checkpoints: one or more files with the same classes.
+        nets: configs and checkpoints (`trained_nets`) of the same classes; the section `data` is the first config's.
         testing: the improvements of Appendix B to use.
         run: device and precision.
 
@@ -64,20 +64,20 @@ def detect_with(
     Raises:
         UserError: a checkpoint does not fit the config, or its classes are not those of the test set.
     """
+    cfg = nets[0][0]
     require(cfg, "a detector", "model", "data.test")
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
-    inference = load_inference(cfg, checkpoints, testing, data, run)
+    inference = load_inference(nets, testing, data, run)
     return detect_all(inference, data.test, data.resizer, run, data.test_images, data.workers), data
 
 
 def load_inference(
-    cfg: Config, checkpoints: Sequence[Path], testing: InferenceSettings, data: DetectionData, run: Run
+    nets: Sequence[tuple[Config, Path]], testing: InferenceSettings, data: DetectionData, run: Run
 ) -> Inference:
     """Load checkpoints and prepare them to detect on the run's device in its precision.
 
     Args:
-        cfg: a detector's config.
-        checkpoints: one or more files with the same classes.
+        nets: configs and checkpoints (`trained_nets`) of the same classes.
         testing: the improvements of Appendix B to use.
         data: the test set, whose classes must be those of the checkpoints, and the resizer.
         run: device and precision.
@@ -85,8 +85,8 @@ def load_inference(
     Raises:
         UserError: a checkpoint does not fit the config, or its classes are not those of the test set.
     """
-    models, classes = read_detectors(cfg, checkpoints)
-    same_classes(classes, data.test.classes, f"{checkpoints[0]} and data.test")
+    models, classes = read_detectors(nets)
+    same_classes(classes, data.test.classes, f"{nets[0][1]} and data.test")
     prepare(models, run.device, run.precision)
     return Inference(models, testing, data.resizer.short)
 

@@ -1,6 +1,7 @@
 """Build a config's detector with the weights of a file: a checkpoint of resdet, or a detectron2 C4 model.
 
-Depth and global context follow the file, all else the config, so that the nets of an ensemble may differ in depth.
+The config is that of the training (recipes/trained.py) where the file keeps one. Depth and global context follow the
+weights in any case, so that nets of other projects in an ensemble may differ in them.
 
 model, classes = read_detector(load_config("configs/voc07_r50.py"), "runs/voc07_r50/last.pth")
 model, classes = read_detector(load_config("configs/detectron2_r50_c4.py"), "model_final_f97cb7.pkl")
@@ -17,7 +18,7 @@ from resdet.data.detection.coco import COCO_CLASSES
 from resdet.data.detection.voc import VOC_CLASSES
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
-from resdet.engine.config import Config, ConfigDict, build, require
+from resdet.engine.config import Config, ConfigDict, build, plain, require
 from resdet.engine.run import same_classes
 from resdet.errors import UserError
 from resdet.nets.resnet import ResNet
@@ -65,12 +66,11 @@ def read_detector_weights(checkpoint: str | Path) -> Weights:
     return weights
 
 
-def read_detectors(cfg: Config, checkpoints: Sequence[str | Path]) -> tuple[list[FasterRCNN], tuple[str, ...]]:
-    """Build the detectors of an ensemble, whose nets may differ in depth.
+def read_detectors(nets: Sequence[tuple[Config, Path]]) -> tuple[list[FasterRCNN], tuple[str, ...]]:
+    """Build the detectors of an ensemble, whose nets may differ.
 
     Args:
-        cfg: a config with a section `model`.
-        checkpoints: one or more files.
+        nets: a config with a section `model`, and the file of weights, of one or more detectors.
 
     Returns:
         The detectors on the CPU, and the names of their classes.
@@ -78,19 +78,20 @@ def read_detectors(cfg: Config, checkpoints: Sequence[str | Path]) -> tuple[list
     Raises:
         UserError: there is no checkpoint, one does not fit the config, or their classes differ.
     """
-    if not checkpoints:
+    if not nets:
         raise UserError("there is no checkpoint to load; give at least one")
-    found = [read_detector(cfg, checkpoint) for checkpoint in checkpoints]
+    found = [read_detector(cfg, checkpoint) for cfg, checkpoint in nets]
     classes = found[0][1]
-    for checkpoint, (_, own) in zip(checkpoints, found, strict=True):
-        same_classes(own, classes, f"{checkpoint} and {checkpoints[0]}")
+    for (_, checkpoint), (_, own) in zip(nets, found, strict=True):
+        same_classes(own, classes, f"{checkpoint} and {nets[0][1]}")
     return [model for model, _ in found], classes
 
 
 def _model_of(cfg: Config, weights: Weights) -> ConfigDict:
     """The config's section `model`, with the depth and the global context of the weights."""
-    model, depth = copy.deepcopy(cfg.model), resnet_depth(weights.state)
-    if issubclass(model.net.type, ResNet) and depth not in (None, model.net.get("depth", depth)):
+    model, depth = ConfigDict(copy.deepcopy(plain(cfg.model))), resnet_depth(weights.state)
+    resnet = isinstance(model.net.type, type) and issubclass(model.net.type, ResNet)
+    if resnet and depth not in (None, model.net.get("depth", depth)):
         logger.info("%s is of a ResNet-%d, %s says %d", weights.source, depth, cfg.filename, model.net.depth)
         model.net.depth = depth
     context = has_global_context(weights.state)

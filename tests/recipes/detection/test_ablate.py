@@ -116,7 +116,7 @@ def test_every_test_time_improvement_runs_in_all_three_commands(
     arguments = [det_config, both[0], photos, "--ensemble", both[1], *flags, "--threshold", 0.1, "--out", drawn]
     predict([str(a) for a in arguments])
     assert cv2.imread(str(drawn / "wide.png")) is not None
-    predict([*(str(a) for a in arguments), "--compare"])
+    predict([*(str(a) for a in arguments), "--compare", "--overwrite"])
     assert cv2.imread(str(drawn / "wide.png")).shape[1] > 2 * 90  # the plain test's picture is on the left
     assert any(image["boxes"] for image in json.loads((drawn / "detections.json").read_text())["images"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from helpers.datasets import write_class_folders, write_cls_loc
 from helpers.paths import SHARED
 from helpers.runs import make_run
 from resdet.engine.run import Run
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C count in tests that are run in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,12 +46,16 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def _logger_as_it_was() -> Iterator[None]:
-    """Restore the logger "resdet", which a run reconfigures, after every test."""
-    logger = logging.getLogger("resdet")
-    before = logger.handlers, logger.propagate, logger.level
+    """Reset the logger "resdet", which a run reconfigures: also a run in a fixture of a module, before its tests."""
+    _reset_logger()
     yield
-    logger.handlers, logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
+    _reset_logger()
+
+
+def _reset_logger() -> None:
+    logger = logging.getLogger("resdet")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

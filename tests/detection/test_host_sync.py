@@ -55,7 +55,7 @@ def count_waits(model: nn.Module, batches: list[Any], folder: Path) -> Counter[s
     run = Run(folder, torch.device("cpu"), "bf16")
     loop = TrainLoop(model, sgd, MultiStep(steps), LoopSettings(log_every=steps, clip=10.0), run)
     with HostSyncs() as waits:
-        loop(batches)
+        loop.train(batches)
     return waits.count
 
 

@@ -17,7 +17,7 @@ from resdet.engine.annotations import parameters
 from resdet.engine.schedule import Cosine, MultiStep, Schedule
 from resdet.engine.typed import check, check_values
 from resdet.errors import UserError
-from resdet.ranges import Count, Positive, Share
+from resdet.ranges import Count, Natural, Positive, Share
 from resdet.recipes.sections import load_config
 
 IN_CONFIG = {  # what --cfg-options gives, and the line that must come back
@@ -138,6 +138,6 @@ def test_values_of_several_kinds_fit_one_of_them() -> None:
 
 
 def test_annotations_of_all_that_configs_name_can_be_evaluated() -> None:
-    assert parameters(MultiStep).known["steps"].annotation == Count
+    assert parameters(MultiStep).known["steps"].annotation == Natural
     assert parameters(RPNSettings).known["nms_iou"].annotation == Share
     assert parameters(dict).more or not parameters(dict).known

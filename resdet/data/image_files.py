@@ -107,7 +107,7 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
         raise UserError(f"{where}: {quoted(name)} cannot be the name of an image; correct it")
     if os.path.isabs(name):
         return Path(name)
-    if PureWindowsPath(name).drive and not (folder / name).exists():
+    if PureWindowsPath(name).drive and not os.path.exists(folder / name):
         raise UserError(f"{where}: {quoted(name)} is a path of a Windows computer; write it below {folder}")
     if "\\" in name and not os.path.exists(folder / name):
         name = name.replace("\\", "/")
@@ -171,7 +171,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()  # a link to a folder above itself
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not is_hidden(PurePath(name))]
+        folders[:] = sorted(name for name in folders if not is_hidden(PurePath(name)))
         yield from (Path(directory, name) for name in sorted(files) if not is_hidden(PurePath(name)))
 
 

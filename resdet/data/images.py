@@ -151,6 +151,8 @@ def _header(path: str | Path | io.BytesIO) -> tuple[tuple[int, int], int]:
         raise
     except FileNotFoundError:
         raise _missing(str(path)) from None
+    except PermissionError as error:
+        raise UserError(f"{quoted_path(str(path))}: cannot be read ({error.strerror}); check its permissions") from None
     except MemoryError:
         raise
     except Exception:  # a damaged header can fail in any way

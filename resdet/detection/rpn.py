@@ -24,6 +24,7 @@ from resdet.boxes.losses import rpn_losses
 from resdet.boxes.proposals import Proposals, select_proposals
 from resdet.boxes.targets import IGNORED, ignore_crowds, match_boxes, sample
 from resdet.draws import random_keys
+from resdet.errors import UserError
 from resdet.nets.preprocess import inside
 from resdet.ranges import Count, Positive, Share
 from resdet.structures import Batch, Features
@@ -71,6 +72,10 @@ class RPNSettings:
     test_pre_nms: Count = 6_000
     test_post_nms: Count = 300
     min_size: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not len(self.scales) or not len(self.ratios):
+            raise UserError("an RPN needs anchors: give scales and ratios, at least one of each")
 
 
 class RPNOutputs(NamedTuple):

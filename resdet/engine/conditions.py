@@ -86,7 +86,7 @@ def _warn_of_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             text = "%s changed from %s to %s: the results are no longer the same to the bit as without the interruption"
             logger.warning(text, title, before[name], now[name])
     theirs, ours = before.get("init_from"), now.get("init_from")
-    if theirs and ours and theirs["sha256"] != ours["sha256"]:
+    if theirs and ours and (theirs["sha256"] or theirs["name"]) != (ours["sha256"] or ours["name"]):
         text = "--init-from changed from %s to %s; what is resumed goes on from its checkpoint, not from these weights"
         logger.warning(text, *(_name(weights) for weights in (theirs, ours)))
 

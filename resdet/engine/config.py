@@ -55,7 +55,7 @@ def read_config(path: str | Path) -> Config:
     found = find_config(path)
     try:
         return Config.fromfile(found)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{found}: the config cannot be read: {type(error).__name__}: {error}") from error
 
 

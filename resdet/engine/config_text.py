@@ -10,6 +10,7 @@ The text has imports of classes, and assignments of literals and of `dict(type=C
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -190,7 +191,7 @@ def _line(node: Any, names: Mapping[Any, str]) -> str:
 
 
 def _plain_keys(node: Mapping[Any, Any]) -> bool:
-    return all(isinstance(key, str) and key.isidentifier() for key in node)
+    return all(isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key) for key in node)
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def explain_lost_process() -> Iterator[None]:
             raise
         raise LostProcessError(
             f"process {get_rank()} of {get_world_size()} has lost another one ({text}): the other's error is above "
-            "or in its log; go on with --resume, which torchrun --max-restarts N does by itself"
+            "or in its log; go on with --resume (given from the start, torchrun --max-restarts N goes on by itself)"
         ) from error
 
 

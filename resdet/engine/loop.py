@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
@@ -34,13 +33,13 @@ from resdet.engine.distributed import (
     seed_step,
 )
 from resdet.engine.log import Scalars, clock
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run, how_to_go_on
 from resdet.engine.schedule import Schedule
 from resdet.engine.stop_signals import StopSignals
 from resdet.engine.train_state import M, TrainState
 from resdet.errors import Stopped, UserError
-from resdet.ranges import Count, Natural, Positive, Share
 
 logger = logging.getLogger("resdet")
 WEIGHTS = ("model", "raw_model", "ema", "optimizer")  # the large entries of a checkpoint
@@ -52,44 +51,6 @@ class Validate(Protocol):
     def __call__(self, model: nn.Module, images: int = 0, /) -> dict[str, float]:
         """Test on `images` test images, a fixed sample spread evenly over the set; 0: on all."""
         ...
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """A config's section `loop`.
-
-    Args:
-        log_every: optimizer steps between two lines of the log.
-        checkpoint_every: optimizer steps between two checkpoints (last.pth).
-        validate_every: optimizer steps between two validations; 0: only at the end.
-        validate_images: test images that the validations on the way use, a fixed sample spread evenly over the set;
-            0: all. The last validation always uses all.
-        accumulate: forward and backward passes per optimizer step.
-        clip: maximum L2 norm of the gradient of all parameters; None: no clipping.
-        ema: decay per step of an exponential moving average of the weights, which is then what is validated and
-            saved; None: no average.
-        best: the metric of the validation that selects best.pth: maximized, or minimized if its name ends in
-            "error". Empty: no best.pth. It is chosen on the test set: report the figures of last.pth. With
-            `validate_images` all steps are compared on the sample.
-
-    Raises:
-        UserError: a number of steps, passes or images is not an integer, or too small.
-    """
-
-    log_every: Count = 20
-    checkpoint_every: Count = 1000
-    validate_every: Natural = 0
-    accumulate: Count = 1
-    clip: Positive | None = None
-    ema: Share | None = None
-    best: str = ""
-    validate_images: Natural = 0
-
-    def __post_init__(self) -> None:
-        lowest = {"log_every": 1, "checkpoint_every": 1, "accumulate": 1, "validate_every": 0, "validate_images": 0}
-        for name, least in lowest.items():
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise UserError(f"loop.{name} is {getattr(self, name)!r}: give a whole number, {least} or more")
 
 
 class TrainLoop(TrainState[M]):
@@ -158,8 +119,8 @@ class TrainLoop(TrainState[M]):
             with compiled(net, self.run.compile, dynamic=dynamic):
                 self._train(batches, validate)
         except Exception:
-            with StopSignals():  # torchrun sends SIGTERM when another process has failed
-                self._save_after_error()
+            with StopSignals() as signals:  # torchrun sends SIGTERM when another process has failed
+                self._save_after_error(signals)
             raise
         self.scalars.close()
         return self.averaged
@@ -210,6 +171,8 @@ class TrainLoop(TrainState[M]):
                 self._every(validate)
                 if number := signals.agreed():
                     self._stop(number)
+            if number := signals.agreed():  # sent during the last step
+                self._stop(number)
 
     def _update(self, model: nn.Module, batches: list[Any]) -> None:
         """One optimizer step, on the mean of the gradients of these batches."""
@@ -223,8 +186,7 @@ class TrainLoop(TrainState[M]):
             last = i == len(batches) - 1
             with no_gradient_exchange(model, not last), precision_context(self.run.precision, self.run.device):
                 values = model(batch)
-                losses = [v for k, v in values.items() if k.startswith("loss")]
-                total = torch.stack([loss.float() for loss in losses]).sum()
+                total = torch.stack([v.float() for k, v in values.items() if k.startswith("loss")]).sum()
             with no_gradient_exchange(model, not last):
                 torch.autograd.backward(self.scaler.scale(total / len(batches)))
             self.window.add(values, total.detach(), batch.image_ids)
@@ -261,16 +223,16 @@ class TrainLoop(TrainState[M]):
         self.schedule.observe(means)
         self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed})
         parts = " ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in means.items() if k != "loss")
-        left = (self.steps - self.step) * seconds_per_step
         line = f"step {self.step:{len(str(self.steps))}}/{self.steps}  loss {means['loss']:.3f} ({parts})  lr {lr:.2g}"
-        logger.info("%s  %.1f images/s  %s left", line, speed, clock(left))
+        logger.info("%s  %.1f images/s  %s left", line, speed, clock((self.steps - self.step) * seconds_per_step))
 
     def _stop(self, number: int) -> None:
         self.save(LAST, self.window.state())  # so that a schedule sees the same means as without the stop
         raise Stopped(number, f"stopped at step {self.step}; {how_to_go_on(self.run)}")
 
-    def _save_after_error(self) -> None:
+    def _save_after_error(self, signals: StopSignals) -> None:
         """Save the last whole state, if it is sound, without an exchange: other processes may hang."""
+        signals.wait_for_none()
         if not is_main_process():
             return
         try:

@@ -125,7 +125,8 @@ def _default(value: Any) -> Any:
         items = [_default(own) for own in value]
         return _MISSING if _MISSING in items else type(value)(items)
     if isinstance(value, dict):
-        return {key: _default(own) for key, own in value.items()}
+        plain_items = {key: _default(own) for key, own in value.items()}
+        return _MISSING if any(own is _MISSING for own in plain_items.values()) else plain_items
     if isinstance(value, Path):
         return str(value)
     plain = value is not inspect.Parameter.empty and (value is None or type(value) in (bool, int, float, str))

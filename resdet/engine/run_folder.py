@@ -75,8 +75,10 @@ def recorded_id(identity: RunIdentity, folder: Path) -> str | None:
 
     def read() -> str | None:
         record = _read(folder)
-        if "aside" in record:
-            _set_aside(folder, folder / OLDER / record["aside"], identity.log_begin)
+        if isinstance(name := record.get("aside"), str):
+            target = folder / OLDER / Path(name).name  # below the folder, whatever the file says
+            target.mkdir(parents=True, exist_ok=True)
+            _set_aside(folder, target, identity.log_begin)
             _write(folder, {key: value for key, value in record.items() if key != "aside"})
         return record.get("id")
 
@@ -96,6 +98,7 @@ def claim(
         command: the command line, for run.json.
     """
     if not identity.id:
+        gather_objects([0])  # every process has read what it starts from, and none was refused
         identity.id = on_main(lambda: _claim(identity, folder, resume, state, command))
 
 
@@ -120,7 +123,8 @@ def older_run(folder: Path) -> list[Path]:
     """
     stages = [path for path in folder.glob(STAGES) if path.is_dir() and (_found(path, RESULTS) or _is_cache(path))]
     found = [*_found(folder, RESULTS), *stages]
-    return [*found, *_found(folder, LEFT)] if found else []
+    known = (folder / RECORD).is_file() or any(not path.is_dir() or any(path.iterdir()) for path in found)
+    return [*found, *_found(folder, LEFT)] if known else []
 
 
 def _lock(identity: RunIdentity, folder: Path) -> None:

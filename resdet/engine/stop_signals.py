@@ -67,10 +67,17 @@ class StopSignals:
         if get_world_size() == 1:
             return self.received
         before, self.vote = self.vote, _Vote(self.received, self.device)
+        if self.watch is not None:
+            self.watch.step_done()
         number = before.result() if before is not None else 0
         if number and self.watch is not None:
             self.watch.answered.set()  # the exchange works: what follows, saving, may take its time
         return number
+
+    def wait_for_none(self) -> None:
+        """Say that what follows exchanges nothing with other processes: after a signal it may take its time."""
+        if self.watch is not None:
+            self.watch.answered.set()
 
     def _receive(self, number: int, frame: object) -> None:
         alone = get_world_size() == 1
@@ -82,7 +89,7 @@ class StopSignals:
 
 
 class _Watch:
-    """Ends the process `GRACE` seconds after a signal that was not answered.
+    """Ends the process after a signal that was not answered for `GRACE` seconds, or for three steps if they are longer.
 
     Python's handlers run in the main thread, which may be waiting for another process in C++; the pipe of
     `signal.set_wakeup_fd` is written to at once.
@@ -90,10 +97,16 @@ class _Watch:
 
     def __init__(self) -> None:
         self.answered = threading.Event()
+        self.grace, self.last = GRACE, time.monotonic()
         self.source, self.pipe = os.pipe()
         os.set_blocking(self.pipe, False)
         self.before = signal.set_wakeup_fd(self.pipe, warn_on_full_buffer=False)
         threading.Thread(target=self._wait, daemon=True).start()
+
+    def step_done(self) -> None:
+        """Measure a step: the processes agree within two of them."""
+        now = time.monotonic()
+        self.grace, self.last = max(GRACE, 3 * (now - self.last)), now
 
     def close(self) -> None:
         signal.set_wakeup_fd(self.before)
@@ -102,7 +115,7 @@ class _Watch:
 
     def _wait(self) -> None:
         while number := os.read(self.source, 1):  # nothing: closed
-            if number[0] in (signal.SIGINT, signal.SIGTERM) and not self.answered.wait(GRACE):
+            if number[0] in (signal.SIGINT, signal.SIGTERM) and not self.answered.wait(self.grace):
                 os._exit(128 + number[0])
         os.close(self.source)
 

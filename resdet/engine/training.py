@@ -16,7 +16,9 @@ from resdet.engine.checkpoint import find_resume
 from resdet.engine.conditions import conditions_of, images_record
 from resdet.engine.config import Config, build_call
 from resdet.engine.config_text import config_text
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.distributed import images_per_pass
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run, make_folder
 from resdet.engine.run_folder import claim, lock_folder, older_run, recorded_id
@@ -82,6 +84,7 @@ def begin(
     if state is not None:
         loop.resume(state)
     _refuse_own_weights(run, folder)
+    images_per_pass(plan.images, plan.loop.accumulate)  # raises: a mistake must not cost the older run its place
     claim(run.identity, folder, run.resume, state, run.command)
     make_folder(run.work_dir)
     return loop

@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from resdet.engine.annotations import LIMITS, SEVERAL, UNIONS, Parameter, describe, parameters, with_article
@@ -169,6 +170,8 @@ def _mapping(value: Any, annotation: Any, path: str) -> Any:
 def _object(value: Any, wanted: type, path: str) -> Any:
     """A dict that describes an object of a class, or such an object."""
     if not isinstance(value, Mapping):
+        if isinstance(value, str) and issubclass(wanted, PurePath):
+            return wanted(value)
         return value if _is(value, wanted) else _refuse(value, wanted, path)
     if "type" not in value and not dataclasses.is_dataclass(wanted):
         raise UserError(f"{path} is a dict without a type; wanted: {describe(wanted)}")

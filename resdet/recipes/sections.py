@@ -8,7 +8,7 @@ What a config must have to train:
                          data.images             images per optimizer step, over all processes and accumulated passes
                          optimizer               arguments of engine/optimizer.build_sgd: lr, reference_images ...
                          schedule                a Schedule of engine/schedule.py, with the number of steps
-                         loop                    values of engine/loop.LoopSettings; may be empty
+                         loop                    values of engine/loop_settings.LoopSettings; may be empty
     a classifier         net                     a net of resdet/nets with a fully connected layer
                          data                    ClassificationData, or with `type` ResidentData (CIFAR-10)
     a detector           model                   detection/faster_rcnn.FasterRCNN
@@ -44,7 +44,7 @@ from resdet.data.localization.settings import LocalizationData
 from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import Config, plain, read_config, refuse_misspelt_sections
 from resdet.engine.kept_config import is_checkpoint, kept_config
-from resdet.engine.loop import LoopSettings
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.resolved import fill, set_value, with_defaults
 from resdet.engine.schedule import Schedule
@@ -55,6 +55,7 @@ from resdet.localization.crop_regression import CropRegression
 from resdet.nets.precise_bn import PreciseBN
 from resdet.ranges import Count
 from resdet.recipes.section_types import Alternating, ClassifierSection, RCNNSection
+from resdet.weights.read import read_weights
 from resdet.weights.zoo import config_for
 
 # What each section takes that needs a `type` or is a single value.
@@ -99,6 +100,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     elif (kept := kept_config(path)) is not None:
         cfg = kept
     else:
+        read_weights(path)  # raises if it is no whole file of weights
         raise UserError(f"{path} keeps no config that can be read: give the config of its training, then this file")
     refuse_misspelt_sections(cfg, NAMES)
     return resolve(cfg, options)

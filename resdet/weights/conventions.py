@@ -60,7 +60,7 @@ def conventions_of(
     known = _recorded(found, tensors, content)
     if origin is not None:
         if known is not None and known.origin != "detectron2":
-            raise UserError(f"{source}: holds its own mean and std; leave {origin}: out")
+            raise UserError(f"{source}: its preprocessing is known from the file; leave {origin}: out")
         return TORCHVISION if origin == "torchvision" else CAFFE_VGG if found.layout == "vgg" else CAFFE
     if known is not None:
         return known

@@ -44,7 +44,7 @@ def interpret(content: Content, source: str, origin: Origin | None = None) -> We
     data = content.data
     if isinstance(data, Mapping) and data.get("format") == "resdet":
         if origin is not None:
-            raise UserError(f"{source}: holds its own mean and std; leave {origin}: out")
+            raise UserError(f"{source}: its preprocessing is known from the file; leave {origin}: out")
         return _from_resdet(data, content, source)
     found = find_net(data)
     if found is None:

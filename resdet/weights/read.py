@@ -20,6 +20,7 @@ The content decides which one it is, not the file's name (weights/origins.py). C
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import cast, get_args
@@ -73,6 +74,6 @@ def find_weights(source: str | Path) -> Path:
 def split_origin(source: str) -> tuple[Origin | None, str]:
     """ "caffe:resnet50.pth" -> ("caffe", "resnet50.pth"); without a stated origin (None, source)."""
     match = _STATED.fullmatch(source)
-    if match is None or Path(source).exists():
+    if match is None or os.path.exists(source):
         return None, source
     return cast(Origin, match[1]), match[2]

@@ -89,7 +89,7 @@ def find(source: str | Path) -> Known | None:
         UserError: it is the form of a name, but nothing has it.
     """
     text = str(source)
-    if Path(text).exists():
+    if os.path.exists(text):
         return None
     if _ENUM.fullmatch(text):
         return _of_torchvision(text)

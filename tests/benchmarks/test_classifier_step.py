@@ -10,7 +10,8 @@ import torchvision
 from torch import Tensor, nn
 
 from resdet.classification.classifier import Classifier
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep

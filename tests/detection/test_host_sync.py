@@ -21,7 +21,8 @@ from resdet.data.detection.loading import collate_detection
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.nets.resnet import ResNet

@@ -16,7 +16,7 @@ from helpers.paths import CONFIGS, shipped_configs
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.config import build
 from resdet.engine.config_text import config_text
-from resdet.engine.loop import LoopSettings
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.run import Run
 from resdet.engine.schedule import Cosine, MultiStep

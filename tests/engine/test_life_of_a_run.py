@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from helpers.runs import Scale, begin_scale, grey, run_in, weight
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.schedule import MultiStep
 from resdet.errors import UserError
 from resdet.structures import LabelledImages

@@ -16,7 +16,8 @@ from helpers.runs import Scale, grey, run_in, weight
 from resdet.classification.classifier import Classifier
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import Scalars, clock, read_scalars
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.schedule import MultiStep, WarmUntil
 from resdet.errors import Stopped, UserError

@@ -17,7 +17,8 @@ from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build
 from resdet.engine.distributed import seed_step
 from resdet.engine.log import read_scalars
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.recipes.sections import load_config

@@ -11,7 +11,8 @@ from helpers.runs import Scale, grey, run_in, weight
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import build
 from resdet.engine.log import read_scalars
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.schedule import Cosine, MultiStep, Plateau, WarmUntil
 from resdet.engine.training import Plan, begin
 from resdet.errors import UserError

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.engine.training import Plan, begin

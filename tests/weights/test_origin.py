@@ -151,5 +151,5 @@ def test_a_vgg_whose_first_filters_read_raw_pixels_is_caffes(tmp_path: Path) -> 
 def test_an_origin_is_refused_where_the_file_holds_the_preprocessing(tmp_path: Path) -> None:
     state = to_torchvision(small_resnet().state_dict())
     torch.save({"state_dict": state, "mean": torch.tensor(IMAGENET_MEAN), "std": torch.ones(3)}, tmp_path / "net.pth")
-    with pytest.raises(UserError, match=r"holds its own mean and std; leave caffe: out"):
+    with pytest.raises(UserError, match=r"its preprocessing is known from the file; leave caffe: out"):
         read_weights(f"caffe:{tmp_path / 'net.pth'}")

@@ -48,7 +48,7 @@ def nets_of(args: argparse.Namespace, checkpoints: Sequence[Path], default: str 
         UserError: there is no such config or checkpoint, or an option is not in it.
     """
     options = parse_options(args.cfg_options)
-    return trained_nets(load_config(args.config or default or checkpoints[0], options), checkpoints, options)
+    return trained_nets(load_config(_named(args, default) or checkpoints[0], options), checkpoints, options)
 
 
 def print_config(args: argparse.Namespace, checkpoints: Sequence[Path] = (), default: str = "") -> None:
@@ -68,7 +68,14 @@ def print_config(args: argparse.Namespace, checkpoints: Sequence[Path] = (), def
 
 
 def _load(args: argparse.Namespace, default: str) -> Config:
-    return load_config(args.config or default, parse_options(args.cfg_options))
+    return load_config(_named(args, default), parse_options(args.cfg_options))
+
+
+def _named(args: argparse.Namespace, default: str) -> str:
+    """The config's name; an empty one, of a shell variable that is not set, is not taken for none."""
+    if args.config == "":
+        raise UserError("the config's name is empty; is a variable not set?")
+    return args.config or default
 
 
 def take_checkpoint(args: argparse.Namespace) -> None:

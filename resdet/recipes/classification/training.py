@@ -25,7 +25,8 @@ from resdet.data.sampling import TrainSampler
 from resdet.engine.checkpoint import LAST
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import get_rank, get_world_size, images_per_pass, is_main_process
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run, same_classes
 from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError

@@ -20,7 +20,7 @@ from resdet.data.images import read_image
 from resdet.engine.run import make_folder
 from resdet.errors import Stopped, UserError
 from resdet.recipes.detection.detector import Detector
-from resdet.recipes.detection.predict_records import Record, Records, settings_of, write_whole
+from resdet.recipes.detection.predict_records import LINES, Record, Records, settings_of, write_whole
 from resdet.recipes.detection.predict_sources import Source, find_sources, is_video
 from resdet.recipes.detection.readable import Pixels
 from resdet.recipes.detection.result import ImageDetections
@@ -94,11 +94,15 @@ def predict_files(
         Stopped: by Ctrl-C or SIGTERM; what was done is kept.
     """
     options, texts = options or PredictOptions(), [str(one) for one in inputs]
+    if not options.threshold >= 0:  # nor NaN
+        raise UserError(f"--threshold {options.threshold}: give a score, 0 or more")
     videos = [text for text in texts if is_video(text) and Path(text).exists()]
     if videos and len(texts) > 1:
         raise UserError(f"{videos[0]}: give a video alone; several take one command each")
     if videos:
         make_folder(out)
+        if (out / LINES).exists() and not options.overwrite:
+            raise UserError(f"{out} holds detections of images; choose another folder with --out, or add --overwrite")
         source = Path(videos[0])
         records = list(predict_video(detector, source, out / f"{source.stem}.mp4", options.threshold))
         write_whole(out, {"classes": detector.classes, "images": records})

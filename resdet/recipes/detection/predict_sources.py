@@ -47,6 +47,8 @@ def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
     found: dict[Path, tuple[Path, Path]] = {}  # whole path -> path, and the folder that its name begins below
     made = out.resolve()
     for text in inputs:
+        if not text.strip():
+            raise UserError("the name of an image or a folder is empty; is a variable not set? '.' is this folder")
         for path, root in _expand(text):
             whole = path.parent.resolve() / path.name  # a link in `out` is not what it points to
             if not whole.is_relative_to(made) or root.resolve().is_relative_to(made):

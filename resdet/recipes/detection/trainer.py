@@ -23,7 +23,8 @@ from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference, InferenceSettings
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size, images_per_pass, is_main_process
-from resdet.engine.loop import LoopSettings, Validate
+from resdet.engine.loop import Validate
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run, same_classes
 from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError

@@ -24,7 +24,7 @@ from resdet.data.localization.settings import LocalizationData
 from resdet.data.sampling import StepShare, spread_evenly
 from resdet.engine.config import Config
 from resdet.engine.distributed import get_rank, get_world_size, images_per_pass
-from resdet.engine.loop import LoopSettings
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run
 from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError

@@ -19,7 +19,7 @@ from resdet.data.localization.settings import LocalizationData
 from resdet.data.sampling import TrainSampler, spread_evenly
 from resdet.engine.config import Config, build, build_call
 from resdet.engine.distributed import get_rank, get_world_size, images_per_pass, is_main_process
-from resdet.engine.loop import LoopSettings
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run
 from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError

@@ -23,7 +23,8 @@ from resdet.data.localization.dataset import LocalizationDataset
 from resdet.data.localization.regions import RegionDraw, RegionSampler, region_loader
 from resdet.data.sampling import StepShare
 from resdet.engine.checkpoint import find_resume, read_checkpoint
-from resdet.engine.loop import LoopSettings, TrainLoop
+from resdet.engine.loop import TrainLoop
+from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.localization.ensemble import unite

@@ -1,0 +1,46 @@
+"""A config's section `loop`: what happens every how many steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resdet.errors import UserError
+from resdet.ranges import Count, Natural, Positive, Share
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """A config's section `loop`.
+
+    Args:
+        log_every: optimizer steps between two lines of the log.
+        checkpoint_every: optimizer steps between two checkpoints (last.pth).
+        validate_every: optimizer steps between two validations; 0: only at the end.
+        validate_images: test images that the validations on the way use, a fixed sample spread evenly over the set;
+            0: all. The last validation always uses all.
+        accumulate: forward and backward passes per optimizer step.
+        clip: maximum L2 norm of the gradient of all parameters; None: no clipping.
+        ema: decay per step of an exponential moving average of the weights, which is then what is validated and
+            saved; None: no average.
+        best: the metric of the validation that selects best.pth: maximized, or minimized if its name ends in
+            "error". Empty: no best.pth. It is chosen on the test set: report the figures of last.pth. With
+            `validate_images` all steps are compared on the sample.
+
+    Raises:
+        UserError: a number of steps, passes or images is not an integer, or too small.
+    """
+
+    log_every: Count = 20
+    checkpoint_every: Count = 1000
+    validate_every: Natural = 0
+    accumulate: Count = 1
+    clip: Positive | None = None
+    ema: Share | None = None
+    best: str = ""
+    validate_images: Natural = 0
+
+    def __post_init__(self) -> None:
+        lowest = {"log_every": 1, "checkpoint_every": 1, "accumulate": 1, "validate_every": 0, "validate_images": 0}
+        for name, least in lowest.items():
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise UserError(f"loop.{name} is {getattr(self, name)!r}: give a whole number, {least} or more")

@@ -32,6 +32,12 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of predict."""
+    _add_inputs(parser)
+    _add_outputs(parser)
+    _add_test(parser)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add_config(parser, checkpoint=True)
     parser.add_argument(
         "checkpoint",
@@ -53,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help='images, folders of images, patterns in quotes such as "photos/*.jpg", or one video',
     )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
     add_output_folder(parser, "predictions", "folder for the pictures and detections.json")
     parser.add_argument(
         "--overwrite",
@@ -73,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SCORE",
         help="lowest score, in 0..1, of detections that are drawn and written (default: %(default)s)",
     )
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_precision(parser)
     parser.add_argument(

@@ -17,6 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+from resdet.whole_files import whole_file
+
 Box = Sequence[float]
 
 FORMATS = ("voc", "coco", "yolo")  # the choices of `resdet predict --save-annotations`
@@ -155,4 +157,5 @@ def _place(path: Path, target: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -132,13 +132,18 @@ def rescore_by_rule(
                 proposals = propose(models, [batch.to(run.device) for batch in batches], classes, spec)
                 by_rule = _rescore(stage, decoded, proposals, classes, rules, settings.chunk, warp)
             for rule, rescored in by_rule.items():
-                boxes, scores = rescored.best(decoded.image_sizes.to(run.device))
-                if settings.vote is not None:
-                    boxes = vote_for(boxes, rescored.boxes, rescored.scores, settings.vote)
-                found[rule].append((rows, boxes.cpu().numpy(), scores.cpu().numpy()))
+                found[rule].append((rows, *_best(rescored, decoded.image_sizes.to(run.device), settings.vote)))
     logger.info("rescored %d images, %.2f s per image", len(mine), (time.perf_counter() - started) / max(1, len(mine)))
     with explain_lost_process():
         return {rule: _in_order(gather_objects(own), labels.shape) for rule, own in found.items()}
+
+
+def _best(rescored: ClassProposals, sizes: Tensor, vote: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The best box [N, L, 4] of each class, voted for if `vote` gives an IoU, and its score [N, L]."""
+    boxes, scores = rescored.best(sizes)
+    if vote is not None:
+        boxes = vote_for(boxes, rescored.boxes, rescored.scores, vote)
+    return boxes.cpu().numpy(), scores.cpu().numpy()
 
 
 class DecodedImage:

@@ -208,9 +208,7 @@ def _infer(model: FasterRCNN, batch: Batch, timer: _Timer) -> None:
         features = timer("trunk", lambda: model.trunk(batch))
         outputs = timer("RPN", lambda: model.rpn(features))
         regions = timer("proposals (NMS)", lambda: model.rpn.propose(outputs, features).boxes)
-        cells = timer("pooling", lambda: model.pool(features, regions))
-        even, shape = model.net.reads_even_cells, regions.shape[:2]
-        vectors = timer("conv5", lambda: model.net.head(cells, even).reshape(*shape, -1))
+        vectors = timer("pooling and conv5", lambda: model.vectors(features, regions))
         scores, boxes = timer("siblings", lambda: model.predict(vectors, regions, features.image_sizes))
         everywhere = torch.ones(regions.shape[:2], dtype=torch.bool, device=regions.device)
         found = Predictions(scores, boxes, everywhere)

@@ -115,7 +115,7 @@ class FasterRCNN(nn.Module):
 
     @torch.no_grad()
     def proposals(self, batch: Batch) -> Proposals:
-        """`propose` from a batch, without gradients: the `proposer` of another detector in alternating training."""
+        """The RPN's proposals for a batch, without gradients; in alternating training another detector's `proposer`."""
         return self.propose(self.trunk(batch))
 
     def embed(self, features: Features, regions: Tensor) -> Tensor:
@@ -125,17 +125,35 @@ class FasterRCNN(nn.Module):
         return embed_with_context(lambda r: self.vectors(features, r), regions, features.image_sizes)
 
     def vectors(self, features: Features, regions: Tensor) -> Tensor:
-        """Vectors float32 [N, R, C] of regions [N, R, 4], without context: RoI pooling, conv5, mean over the cells."""
-        vectors = self.net.head(self.pool(features, regions), subsampled=self.net.reads_even_cells)
+        """Vectors float32 [N, R, C] of regions [N, R, 4], without context: RoI pooling, conv5, mean over the cells.
+
+        If conv5 starts with 1x1 convolutions of stride 2, only the even rows and columns of bins are computed.
+        """
+        if self._enters_on_map(features, regions):
+            pooled = [self._pool(m.map, m.even, features, regions) for m in self.net.enter_head(features.map)]
+            vectors = self.net.head_after_entry(pooled)
+        else:
+            even = self.net.reads_even_cells
+            vectors = self.net.head(self._pool(features.map, even, features, regions), subsampled=even)
         return torch.unflatten(vectors, 0, regions.shape[:2])
 
-    def pool(self, features: Features, regions: Tensor) -> Tensor:
-        """The input of conv5 for regions [N, R, 4]: [N * R, C4, bins, bins].
+    def _enters_on_map(self, features: Features, regions: Tensor) -> bool:
+        """Whether conv5's first 1x1 convolutions are computed on the map (nets/head_entry.py).
 
-        If conv5 starts with 1x1 convolutions of stride 2, only the even rows and columns are computed.
+        They are on a CPU where the map has fewer cells than the regions have bins. A GPU's RoIAlign, two dense
+        products, would cost more than it saves.
         """
-        scaled, even = regions * features.scale[:, None], self.net.reads_even_cells
-        return self.pooling(features.map, scaled, self.head.settings.bins, STRIDE, even=even, cells=features.cells)
+        if self.head.settings.pooling != "align" or not self.net.can_enter_head:
+            return False
+        if features.map.device.type != "cpu" or torch.compiler.is_compiling():
+            return False
+        side = -(-self.head.settings.bins // 2)
+        return features.map.shape[-2:].numel() < regions.shape[1] * side * side
+
+    def _pool(self, maps: Tensor, even: bool, features: Features, regions: Tensor) -> Tensor:
+        """Maps [N, C, h, w] pooled in regions [N, R, 4]: [N * R, C, bins, bins], or every second bin with `even`."""
+        scaled = regions * features.scale[:, None]
+        return self.pooling(maps, scaled, self.head.settings.bins, STRIDE, even=even, cells=features.cells)
 
     def predict(self, vectors: Tensor, regions: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Class probabilities [N, R, K+1], background last, and boxes [N, R, K, 4]; see `RoIHead.predict`."""

@@ -42,13 +42,24 @@ class ConvBN(nn.Module):
         """x [N, channels_in, H, W] -> [N, channels_out, H/stride, W/stride]; `stride` overrides the layer's own."""
         conv = self.conv
         strides = conv.stride if stride is None else (stride, stride)
-        if isinstance(self.bn, nn.Identity):  # folded for inference
-            return F.conv2d(x, conv.weight, conv.bias, strides, conv.padding, conv.dilation)
-        if isinstance(self.bn, FrozenBatchNorm):
-            scale, shift = self.bn.affine()
-            return F.conv2d(x, conv.weight * scale[:, None, None, None], shift, strides, conv.padding, conv.dilation)
+        if isinstance(self.bn, nn.Identity | FrozenBatchNorm):
+            return F.conv2d(x, *self.affine(), strides, conv.padding, conv.dilation)
         y: Tensor = self.bn(F.conv2d(x, conv.weight, None, strides, conv.padding, conv.dilation))
         return y
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias [channels_out] of the one convolution that convolution and frozen (or folded) BN are.
+
+        Raises:
+            ValueError: the BN is not frozen.
+        """
+        if isinstance(self.bn, nn.Identity):  # folded for inference
+            assert self.conv.bias is not None
+            return self.conv.weight, self.conv.bias
+        if not isinstance(self.bn, FrozenBatchNorm):
+            raise ValueError("a convolution and its BN are one convolution only if the BN is frozen")
+        scale, shift = self.bn.affine()
+        return self.conv.weight * scale[:, None, None, None], shift
 
 
 class ZeroPadding(nn.Module):

@@ -11,7 +11,7 @@ Modules have the paper's names: conv1, conv2 (the paper's conv2_x) ... conv5, fc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from resdet.errors import UserError
 from resdet.nets.backbone import Backbone
 from resdet.nets.blocks import BasicBlock, Bottleneck, ConvBN, Shortcut, StrideOn, initialize, make_stage, zero
+from resdet.nets.head_entry import EntryMap, after_entry, can_enter, enter
 from resdet.nets.preprocess import Preprocess, inside
 from resdet.ranges import Count, Width
 
@@ -135,9 +136,23 @@ class ResNet(Backbone):
         With `subsampled` the regions [M, trunk_channels, 7, 7] hold the even cells only, which is all that a strided
         1x1 reads; conv5 then runs with stride 1.
         """
-        first, *rest = self.conv5
-        x = first(regions, stride=1 if subsampled else None)
-        for block in rest:
+        return self._after_first_block(self.conv5[0](regions, stride=1 if subsampled else None))
+
+    @property
+    def can_enter_head(self) -> bool:
+        """Whether conv5 begins with 1x1 convolutions alone: ResNet-50 and deeper with projections."""
+        return can_enter(self.conv5[0])
+
+    def enter_head(self, features: Tensor) -> list[EntryMap]:
+        """conv5_1's first convolutions on the trunk's map [N, trunk_channels, h, w], see `nets/head_entry.py`."""
+        return enter(cast(Bottleneck, self.conv5[0]), features)
+
+    def head_after_entry(self, pooled: Sequence[Tensor]) -> Tensor:
+        """What `head` returns for M regions, from the pooled maps of `enter_head`: float32 [M, channels]."""
+        return self._after_first_block(after_entry(cast(Bottleneck, self.conv5[0]), pooled))
+
+    def _after_first_block(self, x: Tensor) -> Tensor:
+        for block in list(self.conv5)[1:]:
             x = block(x)
         vectors: Tensor = x.mean((2, 3), dtype=torch.float32)
         return vectors

@@ -19,7 +19,7 @@ from resdet.nets.resnet import ResNet
     [
         (
             "infer",
-            ["trunk", "RPN", "proposals (NMS)", "pooling", "conv5", "siblings", "detections (NMS)"],
+            ["trunk", "RPN", "proposals (NMS)", "pooling and conv5", "siblings", "detections (NMS)"],
         ),
         ("train", ["forward", "backward", "update"]),
     ],

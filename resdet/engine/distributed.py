@@ -25,9 +25,9 @@ from resdet.errors import LostProcessError, UserError
 
 __all__ = [
     "add_up",
+    "average_bn",
     "choose_device",
     "close_processes",
-    "copy_from_main",
     "distribute",
     "explain_lost_process",
     "gather_objects",
@@ -155,10 +155,21 @@ def add_up(tensor: torch.Tensor) -> None:
         dist.all_reduce(tensor)
 
 
-def copy_from_main(module: nn.Module) -> None:
-    """Copy parameters and buffers of the main process to all others, whose BN has seen other images."""
-    for tensor in module.state_dict().values() if get_world_size() > 1 else ():
-        dist.broadcast(tensor, src=0)
+def average_bn(module: nn.Module) -> None:
+    """Average the running means and variances of all BN layers in training mode over the processes, in place.
+
+    Plain means of both, which makes them those of one process with ghost batches as large as a process's part of a step
+    (nets/ghost_bn.py): a running variance is an average of variances within batches, and gains nothing between them.
+    """
+    if get_world_size() == 1:
+        return
+    layers = (m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training)
+    found = [t for layer in layers for t in (layer.running_mean, layer.running_var) if t is not None]
+    if not found:
+        return
+    joined = torch.cat(found)
+    dist.all_reduce(joined)
+    torch._foreach_copy_(found, (joined / get_world_size()).split([len(tensor) for tensor in found]))
 
 
 @contextmanager
@@ -191,15 +202,14 @@ def close_processes() -> None:
 def distribute(model: nn.Module, device: torch.device) -> nn.Module:
     """Wrap a model in DistributedDataParallel; with one process it is returned as it is.
 
-    BN buffers are copied from the main process before each forward pass, unless all BN is frozen.
+    Buffers are not copied from the main process before each forward pass: `average_bn` keeps those of BN equal.
     """
     if get_world_size() == 1:
         return model
     ids = [device.index] if device.type == "cuda" else None
-    has_bn = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     known = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # torch < 2.13
-    buffers: dict[str, Any] = {name: has_bn}
+    buffers: dict[str, Any] = {name: False}
     return DistributedDataParallel(model, device_ids=ids, **buffers)
 
 

@@ -8,43 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.failing import failing_config, losses_in
 from helpers.paths import ROOT
 from helpers.processes import free_port, processes_of, torchrun
 from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.log import read_scalars
 
-FAILING = """
-import os, signal
-from pathlib import Path
-
-from resdet.data.classification.imagenet import ImageNetDataset
-
-
-class FailingDataset(ImageNetDataset):
-    \"\"\"A loader process of the second process fails at its 13th image, once.\"\"\"
-
-    reads = 0
-
-    def __getitem__(self, index):
-        self.reads += 1
-        marker = Path({marker!r})
-        if self.reads == 13 and os.environ.get("RANK") == "1" and not marker.exists():
-            marker.touch()
-            {failure}
-        return super().__getitem__(index)
-"""
 RAISES, KILLED = 'raise RuntimeError("a loader fails")', "os.kill(os.getppid(), signal.SIGKILL)"
-
-
-def failing_config(folder: Path, cls_config: Path, failure: str) -> Path:
-    """The small classifier's config; the file FOLDER/failed is made when its data set fails."""
-    (folder / "failing.py").write_text(FAILING.format(marker=str(folder / "failed"), failure=failure))
-    text = cls_config.read_text().replace(
-        "import ImageNetDataset", "import ImageNetDataset\nfrom failing import FailingDataset"
-    )
-    config = folder / "cls.py"
-    config.write_text(text.replace("train=dict(type=ImageNetDataset", "train=dict(type=FailingDataset"))
-    return config
 
 
 def training(config: Path, work_dir: Path) -> list[object]:
@@ -52,10 +21,6 @@ def training(config: Path, work_dir: Path) -> list[object]:
     options = ["data.images=4", "data.workers=1", "schedule.steps=10", "loop.log_every=1", "precise_bn.images=0"]
     arguments = ["--work-dir", work_dir, "--device", "cpu", "--precision", "fp32", "--resume"]
     return [ROOT / "tools" / "train_cls.py", config, *arguments, "--cfg-options", *options]
-
-
-def losses(work_dir: Path) -> list[tuple[int, float]]:
-    return [(r["step"], r["loss"]) for r in read_scalars(work_dir / "scalars.json") if "loss" in r]
 
 
 @pytest.mark.slow
@@ -84,8 +49,8 @@ def test_two_machines_restart_a_run_to_the_same_bits(tmp_path: Path, cls_config:
         assert [node.returncode for node in nodes] == [0, 0], "\n".join(said)
         restarted.append("resumed at step" in "".join(said))
     assert restarted == [True, False]
-    assert [step for step, _ in losses(tmp_path / "disturbed")] == list(range(1, 11))
-    assert losses(tmp_path / "disturbed") == losses(tmp_path / "undisturbed")
+    assert [step for step, _ in losses_in(tmp_path / "disturbed")] == list(range(1, 11))
+    assert losses_in(tmp_path / "disturbed") == losses_in(tmp_path / "undisturbed")
     one, other = (read_checkpoint(tmp_path / n / "last.pth") for n in ("disturbed", "undisturbed"))
     for part in ("model", "optimizer"):
         torch.testing.assert_close(one[part], other[part], rtol=0, atol=0)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -47,10 +48,22 @@ def start_processes(world: int, command: str, *arguments: object) -> list[BasePr
 
 def run_processes(world: int, command: str, *arguments: object) -> None:
     """Run a command as `world` processes; all must exit with code 0."""
-    ranks = start_processes(world, command, *arguments)
+    _join(start_processes(world, command, *arguments))
+
+
+def run_two_ranks(target: Callable[[int, int, Path], None], folder: Path) -> None:
+    """Run target(rank, port, folder) as two processes; both must exit with code 0."""
+    port, server = free_port(), multiprocessing.get_context("forkserver")
+    ranks = [server.Process(target=target, args=(rank, port, folder)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    _join(ranks)
+
+
+def _join(ranks: Sequence[BaseProcess]) -> None:
     for rank in ranks:
         rank.join(120)
-    assert [rank.exitcode for rank in ranks] == [0] * world
+    assert [rank.exitcode for rank in ranks] == [0] * len(ranks)
 
 
 def torchrun(*arguments: object, folder: Path) -> subprocess.Popen[str]:

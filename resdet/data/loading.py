@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resdet.data.sampling import Draw, draw_seed
+from resdet.data.sampling import Draw, image_seeds
 from resdet.data.shared_memory import bytes_of, loaders_that_fit, remove_partial_files, tensors_in
 from resdet.errors import UserError
 
@@ -74,7 +74,8 @@ def batches_in_order(order: np.ndarray, batch_size: int) -> list[list[Draw]]:
 
     The last batch may be smaller.
     """
-    draws = [Draw(i, 0, draw_seed(0, 0, i)) for i in order.tolist()]
+    seeds = image_seeds(0, 0, order).tolist()
+    draws = [Draw(i, 0, seed) for i, seed in zip(order.tolist(), seeds, strict=True)]
     return [draws[i : i + batch_size] for i in range(0, len(draws), batch_size)]
 
 

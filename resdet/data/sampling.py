@@ -66,8 +66,9 @@ class TrainSampler:
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch, first = divmod(self.start, self.steps_per_epoch)
         while True:
-            for indices in self.own_steps(epoch)[first:].tolist():
-                yield [Draw(i, epoch, draw_seed(self.seed, epoch, i)) for i in indices]
+            steps = self.own_steps(epoch)[first:]
+            for indices, seeds in zip(steps, image_seeds(self.seed, epoch, steps), strict=True):
+                yield [Draw(i, epoch, seed) for i, seed in zip(indices.tolist(), seeds.tolist(), strict=True)]
             epoch, first = epoch + 1, 0
 
     def own_steps(self, epoch: int) -> np.ndarray:
@@ -97,9 +98,60 @@ class TrainSampler:
         return steps[random.permutation(len(steps))]
 
 
-def draw_seed(seed: int, epoch: int, index: int) -> int:
-    """A 63-bit hash of (run's seed, epoch, image); it does not depend on processes, workers or restarts."""
-    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def image_seeds(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+    """A 63-bit hash of (run's seed, epoch, image) for each image; it does not depend on processes, workers or restarts.
+
+    They are ``SeedSequence([seed, epoch, index]).generate_state(1, np.uint64) >> 1``, computed for all images at once:
+    an object for each takes most of the time in which the main process plans a step.
+
+    Args:
+        seed: of the run, 0 or more.
+        epoch: 0 or more.
+        indices: int of any shape, below 2**32.
+
+    Returns:
+        uint64, of the same shape.
+    """
+    words = [*_words(seed), *_words(epoch), indices.astype(np.uint32)]
+    words += [_words(0)[0]] * (4 - len(words))
+    hashed = _Hash(0x43B0D7E5, 0x931E8875)
+    pool = [hashed(word) for word in words[:4]]
+    for source in range(4):
+        for target in range(4):
+            if source != target:
+                pool[target] = _mixed(pool[target], hashed(pool[source]))
+    for word in words[4:]:  # of a seed from 2**32
+        pool = [_mixed(value, hashed(word)) for value in pool]
+    hashed = _Hash(0x8B51F9DD, 0x58F38DED)
+    low, high = (hashed(value).astype(np.uint64) for value in pool[:2])
+    seeds: np.ndarray = (low | high << np.uint64(32)) >> np.uint64(1)
+    return seeds
+
+
+class _Hash:
+    """The hash of NumPy's SeedSequence, whose constant changes at each call; uint32 arrays."""
+
+    def __init__(self, constant: int, factor: int) -> None:
+        self.constant, self.factor = constant, factor
+
+    def __call__(self, value: np.ndarray) -> np.ndarray:
+        value = value ^ np.uint32(self.constant)
+        self.constant = self.constant * self.factor % 2**32
+        value = value * np.uint32(self.constant)
+        hashed: np.ndarray = value ^ value >> np.uint32(16)
+        return hashed
+
+
+def _mixed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """SeedSequence's mixture of two words."""
+    mixed = np.asarray(x * np.uint32(0xCA01F9DD) - y * np.uint32(0x4973F715), np.uint32)
+    return mixed ^ mixed >> np.uint32(16)
+
+
+def _words(number: int) -> list[np.ndarray]:
+    """A number's 32-bit words, the lowest first, each an array of one: scalars would warn of the wrapping."""
+    count = max(1, -(-number.bit_length() // 32))
+    return [np.array([number >> 32 * k & 0xFFFFFFFF], np.uint32) for k in range(count)]
 
 
 def aspect_groups(ratios: np.ndarray) -> np.ndarray:

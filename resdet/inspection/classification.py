@@ -13,7 +13,8 @@ import numpy as np
 from rich.console import Console
 
 from resdet.data.classification.cifar import Cifar10
-from resdet.data.classification.imagenet import UNKNOWN, ImageNetDataset, first_synonym
+from resdet.data.classification.cls_loc import UNKNOWN
+from resdet.data.classification.imagenet import ImageNetDataset, first_synonym
 from resdet.data.localization.dataset import LocalizationDataset
 from resdet.engine.config import Config, build, require
 from resdet.engine.run import same_classes

@@ -144,6 +144,23 @@ def cls_loc(root: Path, name: str, content: bytes) -> tuple[Path, bytes, Callabl
     return root / name, content or files[name], lambda: ImageNetDataset(root, "val")
 
 
+def cls_loc_kit(root: Path, name: str) -> tuple[Path, bytes, Callable[[], object]]:
+    """image-net.org's archives of 2012: no lists and no CSV; val's classes in the kit or in xml files."""
+    numbers, answers = "map_clsloc.txt", "ILSVRC2012_validation_ground_truth.txt"
+    xmls = "ILSVRC/Annotations/CLS-LOC/val"
+    stems = [f"ILSVRC2012_val_0000000{i}" for i in (1, 2)]
+    files = {numbers: b"cat 1 tench\ndog 2 fish\n", answers: b"2\n1\n"}
+    files |= {f"{xmls}/{stem}.xml": b"<annotation><object><name>cat</name></object></annotation>" for stem in stems}
+    (root / xmls).mkdir(parents=True)
+    for path, text in files.items():
+        if path != answers or ".xml" not in name:
+            (root / path).write_bytes(text)
+    for stem in stems:
+        write_photo(root / f"ILSVRC/Data/CLS-LOC/val/{stem}.jpg")
+        (root / f"ILSVRC/Data/CLS-LOC/val/{stem}.jpg").rename(root / f"ILSVRC/Data/CLS-LOC/val/{stem}.JPEG")
+    return root / name, files[name], lambda: ImageNetDataset(root, "val")
+
+
 def det_classes(root: Path) -> tuple[Path, bytes, Callable[[], object]]:
     return root / "map_det.txt", b"n01 1 accordion\nn02 2 ant\n", lambda: read_classes(root / "map_det.txt")
 
@@ -204,6 +221,14 @@ FORMATS: dict[str, Callable[[Path], tuple[Path, bytes, Callable[[], object]]]] =
     "CLS-LOC mapping": _file("LOC_synset_mapping.txt"),
     "CLS-LOC solution": _file("LOC_val_solution.csv"),
     "CLS-LOC list": _file("ILSVRC/ImageSets/CLS-LOC/val.txt"),
+    **{
+        f"CLS-LOC kit {Path(name).suffix} {name[:4]}": functools.partial(cls_loc_kit, name=name)
+        for name in (
+            "map_clsloc.txt",
+            "ILSVRC2012_validation_ground_truth.txt",
+            "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000002.xml",
+        )
+    },
     "DET classes": det_classes,
     "DET list": det_list,
     "CIFAR binary": cifar_binary,

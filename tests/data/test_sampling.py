@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.samples import indices
-from resdet.data.sampling import TrainSampler, aspect_groups
+from resdet.data.sampling import TrainSampler, aspect_groups, image_seeds
 
 
 def test_an_epoch_has_every_image_once_up_to_the_remainder() -> None:
@@ -49,6 +49,15 @@ def test_a_step_takes_its_images_from_one_group_and_only_leftovers_are_mixed() -
     mixed = [len(set(groups[step])) == 2 for step in epoch]
     assert sum(mixed) <= 1  # 13 = 3 x 4 + 1 and 10 = 2 x 4 + 2: the three left over do not fill a step
     assert sum(groups[step].sum() == 4 for step in epoch) == 2
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (7, 90), (2**32 - 1, 1), (2**32, 2), (2**63, 3), (2**130, 4)])
+def test_the_seeds_of_images_are_those_of_numpys_seed_sequences(seed: int, epoch: int) -> None:
+    """A run's figures depend on them: they are the same in all versions."""
+    order = np.array([[0, 1, 5], [1_281_166, 2**31, 2**32 - 1]])
+    expected = [[int(np.random.SeedSequence([seed, epoch, i]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+                 for i in row] for row in order.tolist()]  # fmt: skip
+    assert image_seeds(seed, epoch, order).tolist() == expected
 
 
 def test_square_images_count_as_landscape() -> None:

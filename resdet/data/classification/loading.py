@@ -1,8 +1,9 @@
 """Batches of image crops for training and testing a classifier.
 
-loader = classification_loader(dataset, TrainCrop(224), sampler, workers=2)       # endless, for training
-batches = batches_in_order(order, 64)                                             # for testing: the images of `order`
-for batch in make_loader(CroppedImages(dataset, CenterCrop(224)), batches, collate_images, workers=2, pin=False): ...
+crops = CroppedImages(dataset, TrainCrop(224))
+loader = make_loader(crops, sampler, collate_images, workers=2, pin=False)     # LabelledImages, endless
+crops, batches = CroppedImages(dataset, CenterCrop(224)), batches_in_order(order, 64)
+for batch in make_loader(crops, batches, collate_images, workers=2, pin=False): ...    # the images of `order`
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from resdet.data.loading import make_loader
-from resdet.data.sampling import Draw, TrainSampler
+from resdet.data.sampling import Draw
 from resdet.data.unreadable import UnreadableImages
 from resdet.structures import LabelledImages
 
@@ -51,26 +51,6 @@ class LabelledCrop(NamedTuple):
     image_id: str
 
 
-def classification_loader(
-    images: ClassificationDataset,
-    crop: CropTransform,
-    sampler: TrainSampler,
-    workers: int = 2,
-    pin: bool = False,
-    skip_unreadable: bool = False,
-) -> DataLoader[Any]:
-    """Endless training batches (`LabelledImages`) in the sampler's order, whatever the number of workers.
-
-    Args:
-        images: the training set.
-        crop: gives crops of one size.
-        sampler: the images of each step.
-        workers, pin: see data/loading.make_loader.
-        skip_unreadable: use the next readable image for one that cannot be read (data/unreadable.py).
-    """
-    return make_loader(CroppedImages(images, crop, skip_unreadable), sampler, collate_images, workers, pin)
-
-
 def collate_images(items: Sequence[tuple[np.ndarray, int, int, str]]) -> LabelledImages:
     """Make a batch of crops of one size.
 
@@ -96,10 +76,11 @@ class CroppedImages(Dataset[LabelledCrop]):
     Args:
         images: the data set.
         crop: cuts or resizes each image.
-        skip_unreadable: use the next readable image for one that cannot be read (data/unreadable.py).
+        skip_unreadable: in training, whether to use the next readable image for one that cannot be read; None: in a
+            test (data/unreadable.py).
     """
 
-    def __init__(self, images: ClassificationDataset, crop: CropTransform, skip_unreadable: bool = False) -> None:
+    def __init__(self, images: ClassificationDataset, crop: CropTransform, skip_unreadable: bool | None = None) -> None:
         self.images, self.crop, self.unreadable = images, crop, UnreadableImages(skip_unreadable)
 
     def __getitem__(self, draw: Draw) -> LabelledCrop:

@@ -11,19 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from resdet.classification.inference import SCALES
 from resdet.data.classification.loading import (
     ClassificationDataset,
     CroppedImages,
     CropTransform,
-    classification_loader,
     collate_by_shape,
     collate_images,
 )
 from resdet.data.classification.resident import ResidentDataset, ResidentLoader, resident_batches
 from resdet.data.loading import batches_in_order, make_loader
 from resdet.data.sampling import TrainSampler
-from resdet.data.transforms import ShortSide
+from resdet.data.transforms import DENSE_SCALES, ShortSide
 from resdet.ranges import Count, Natural
 from resdet.structures import LabelledImages
 
@@ -52,14 +50,14 @@ class ClassificationData:
     train: ClassificationDataset | None = None
     test_images: Count = 128
     workers: Natural = 2
-    scales: Sequence[Count] = SCALES
+    scales: Sequence[Count] = DENSE_SCALES
     skip_unreadable: bool = False
 
     def training(self, sampler: TrainSampler, device: torch.device) -> Iterable[LabelledImages]:
         """Endless training batches in the sampler's order, not yet on `device`."""
         assert self.train is not None
-        pin = device.type == "cuda"
-        return classification_loader(self.train, self.train_view, sampler, self.workers, pin, self.skip_unreadable)
+        crops = CroppedImages(self.train, self.train_view, self.skip_unreadable)
+        return make_loader(crops, sampler, collate_images, self.workers, pin=device.type == "cuda")
 
     def testing(self, order: np.ndarray, device: torch.device) -> Iterable[LabelledImages]:
         """The test images of `order`, int64 [N], cropped by the test view."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resdet.data.classification.imagenet import ImageNetDataset, read_stems
+from resdet.data.classification.cls_loc import read_stems
+from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.detection.voc_xml import read_annotation
 from resdet.data.localization.files import read_solution
 from resdet.data.text_files import is_file, is_folder, quoted
@@ -57,15 +58,19 @@ def read_boxes(
     if boxes_from is None:
         boxes_from = "csv" if (is_file(solution) if train else not is_folder(xmls)) else "xml"
     with_boxes = root / "ILSVRC/ImageSets/CLS-LOC" / ("train_loc.txt" if train else f"{image_set}.txt")
+    if not is_folder(xmls) and not is_file(solution):
+        raise UserError(f"{root} has no boxes of '{image_set}'; unpack the xml files to {xmls}, or add {solution.name}")
     if boxes_from == "csv":
         return _from_solution(solution, images.classes, ids, with_boxes)
-    if not train:  # val's labels were read from the CSV: check that it belongs to this list
+    if not train and is_file(solution):  # val's labels were read from the CSV: check that it belongs to this list
         _from_solution(solution, images.classes, ids, with_boxes)
-    if not is_file(with_boxes):
-        raise UserError(f"{with_boxes}: no such list of the images with boxes; unpack ImageSets or add {solution.name}")
     below = f"ILSVRC/Data/CLS-LOC/{image_set}/"
     place = {path.removeprefix(below).removesuffix(".JPEG"): i for i, path in enumerate(images.paths.tolist())}
-    return _from_xml(xmls, images.classes, place, with_boxes)
+    if is_file(with_boxes):
+        names = read_stems(with_boxes)
+    else:  # only some images of train have boxes
+        names = [name for name in place if is_file(xmls / f"{name}.xml")] if train else list(place)
+    return _from_xml(xmls, images.classes, place, names, with_boxes)
 
 
 def _from_solution(path: Path, classes: tuple[str, ...], ids: list[str], with_boxes: Path) -> ReadBoxes:
@@ -85,14 +90,17 @@ def _from_solution(path: Path, classes: tuple[str, ...], ids: list[str], with_bo
     return _sorted(ReadBoxes(image, rows.labels, rows.boxes, np.full((len(image), 2), np.inf)))
 
 
-def _from_xml(folder: Path, classes: tuple[str, ...], place: dict[str, int], with_boxes: Path) -> ReadBoxes:
+def _from_xml(
+    folder: Path, classes: tuple[str, ...], place: dict[str, int], names: list[str], with_boxes: Path
+) -> ReadBoxes:
+    """Read the xml files of the images `names`, which are those of the list `with_boxes` if it exists."""
     image, labels, boxes, sizes = [], [], [np.zeros((0, 4))], []
-    for name in read_stems(with_boxes):
+    for name in names:
         xml = folder / f"{name}.xml"
         if name not in place:
             raise UserError(f"{with_boxes}: image {quoted(name)} is not in the list of all images; {_SAME}")
         if not is_file(xml):
-            raise UserError(f"{xml}: no such annotation, but {with_boxes} lists its image; restore it")
+            raise UserError(f"{xml}: no such annotation, but its image is in {with_boxes.stem}; restore it")
         found = read_annotation(xml, classes)  # <filename> is not used: it lacks the suffix, or names another file
         image += [place[name]] * len(found)
         labels += found.labels.tolist()

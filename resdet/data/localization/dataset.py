@@ -6,8 +6,8 @@
     localization_error(guesses, val.truth())          # no image is opened
 
 Lists, labels and pixels are those of ImageNetDataset (data/classification/imagenet.py). Only some training images have
-boxes: those in ImageSets/CLS-LOC/train_loc.txt. The files' boxes are 0-based and inclusive, and are made continuous:
-(xmin, ymin, xmax + 1, ymax + 1).
+boxes: those in ImageSets/CLS-LOC/train_loc.txt, or without this list those that have an xml file. The files' boxes are
+0-based and inclusive, and are made continuous: (xmin, ymin, xmax + 1, ymax + 1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from resdet.data.classification.imagenet import UNKNOWN, ImageNetDataset
+from resdet.data.classification.cls_loc import UNKNOWN
+from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.images import image_size, is_turned, wrong_size
 from resdet.data.localization.boxes import NO_BOXES, image_name, mend_boxes, read_boxes, thickness
 from resdet.data.text_files import is_folder
@@ -46,7 +47,7 @@ class LocalizationDataset:
     """Images with boxes by index; the boxes are flat arrays, which forked workers share without copying.
 
     Args:
-        root: the folder that holds ILSVRC/ and the LOC_*.csv files.
+        root: the folder that holds ILSVRC/, and Kaggle's LOC_*.csv files where there are some.
         image_set: "train", "val", or the name of one's own list in the form of val; or "test", whose classes and boxes
             are not public: its labels are `UNKNOWN` and it has no `truth()`, but it can be predicted.
         decode_to: see ImageNetDataset; boxes are scaled with their image.

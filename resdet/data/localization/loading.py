@@ -39,7 +39,7 @@ def localization_eval_loader(
     batch_size: int = 64,
     workers: int = 2,
     pin: bool = False,
-    skip_unreadable: bool = False,
+    skip_unreadable: bool | None = None,
 ) -> Iterator[list[MappedBatch]]:
     """One or several crops of each image of `order`, decoded once: a batch per crop, of the same images in one order.
 
@@ -53,7 +53,7 @@ def localization_eval_loader(
         batch_size: the most images in a batch.
         workers, pin: see data/loading.make_loader.
         skip_unreadable: give a blank crop, which is not `readable`, for an image that cannot be read: for proposals of
-            a training set. At test every image counts.
+            a training set. None: in a test, where every image counts.
     """
     dataset = _EvalItems(images, crops, skip_unreadable)
     for groups in make_loader(dataset, batches_in_order(order, batch_size), _collate_by_shapes, workers, pin):
@@ -117,11 +117,12 @@ class CroppedWithBoxes(Dataset[_Item]):
     Args:
         images: the data set.
         crop: gives crops of one size.
-        skip_unreadable: use the next readable image for one that cannot be read (data/unreadable.py).
+        skip_unreadable: in training, whether to use the next readable image for one that cannot be read; None: in a
+            test (data/unreadable.py).
     """
 
     def __init__(
-        self, images: LocalizationDataset, crop: CropWithBoxesTransform, skip_unreadable: bool = False
+        self, images: LocalizationDataset, crop: CropWithBoxesTransform, skip_unreadable: bool | None = None
     ) -> None:
         self.images, self.crop, self.unreadable = images, crop, UnreadableImages(skip_unreadable)
 
@@ -138,7 +139,7 @@ class _EvalItems(Dataset[list[_Item]]):
     """Several crops per image, indexed by draw."""
 
     def __init__(
-        self, images: LocalizationDataset, crops: Sequence[CropWithBoxesTransform], skip_unreadable: bool
+        self, images: LocalizationDataset, crops: Sequence[CropWithBoxesTransform], skip_unreadable: bool | None
     ) -> None:
         self.images, self.crops = images, crops
         self.unreadable = UnreadableImages(skip_unreadable, "it is left out")

@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resdet.boxes.coding import encode
+from resdet.boxes.geometry import gather_boxes
+from resdet.boxes.region_sampling import ChosenRegions, RegionPools, label_regions, sample_regions
 from resdet.boxes.targets import NEGATIVE, POSITIVE
 from resdet.data.loading import make_loader
 from resdet.data.localization.crops import MEAN_COLOUR, warped_crop
@@ -28,8 +30,6 @@ from resdet.data.sampling import Draw, StepShare
 from resdet.data.unreadable import UnreadableImages
 from resdet.draws import draw_seeds, random_keys
 from resdet.errors import UserError
-from resdet.localization.rcnn import RCNNSettings
-from resdet.localization.regions import ChosenRegions, RegionPools, label_regions, sample_regions
 from resdet.structures import RegionBatch
 
 FLIP_STREAM = 5  # of random_keys (resdet/draws.py): which regions are mirrored
@@ -55,6 +55,35 @@ class CachedProposals(Protocol):
         ...
 
 
+class RegionSettings(Protocol):
+    """Settings of the regions and their crops: those fields of RCNNSettings (localization/rcnn.py)."""
+
+    @property
+    def size(self) -> int:
+        """Side of the crops in pixels."""
+        ...
+
+    @property
+    def context(self) -> float:
+        """Pixels of image context around the region, in a 224-pixel crop."""
+        ...
+
+    @property
+    def positive_iou(self) -> float:
+        """IoU with an object from which a region is positive."""
+        ...
+
+    @property
+    def positive_fraction(self) -> float:
+        """Fraction of positives in a batch."""
+        ...
+
+    @property
+    def delta_weights(self) -> tuple[float, float, float, float]:
+        """Factors of the regression targets (dx, dy, dw, dh)."""
+        ...
+
+
 @dataclass(frozen=True)
 class RegionDraw(Draw):
     """One region of one step: `index` is its image, `epoch` the step, `seed` keys the random draws for its crop."""
@@ -74,7 +103,7 @@ class RegionSampler:
         proposals: boxes of every image.
         regions: regions per step, over all processes and accumulated passes.
         seed: of the run.
-        settings: the R-CNN stage's, for the IoU of positives, their fraction and the scale of the deltas.
+        settings: the R-CNN stage's.
         share: this process's part of a step.
         start: the first step, for resuming.
 
@@ -89,11 +118,11 @@ class RegionSampler:
         proposals: CachedProposals,
         regions: int,
         seed: int,
-        settings: RCNNSettings | None = None,
+        settings: RegionSettings,
         share: StepShare | None = None,
         start: int = 0,
     ) -> None:
-        self.settings, self.share = settings or RCNNSettings(), share or StepShare()
+        self.settings, self.share = settings, share or StepShare()
         if regions % (self.share.accumulate * self.share.world):
             parts = f"{self.share.accumulate * self.share.world} passes (loop.accumulate x processes)"
             raise UserError(f"{regions} regions per step cannot be shared evenly by {parts}")
@@ -138,7 +167,7 @@ class RegionSampler:
         boxes, mask = _true_boxes(self.dataset, chosen.image, self.proposals.sizes[chosen.image])
         every = torch.ones(len(regions), 1, dtype=torch.bool)
         objects = label_regions(regions[:, None], every, boxes, mask, self.settings.positive_iou).gt_index  # [B, 1]
-        learned = boxes.gather(1, objects[..., None].expand(-1, -1, 4)).squeeze(1)
+        learned = gather_boxes(boxes, objects).squeeze(1)
         return encode(learned, regions, self.settings.delta_weights)
 
 

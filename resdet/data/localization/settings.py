@@ -22,11 +22,12 @@ from resdet.data.localization.loading import (
     localization_eval_loader,
 )
 from resdet.data.sampling import TrainSampler
+from resdet.data.transforms import DENSE_SCALES
 from resdet.errors import UserError
 from resdet.ranges import Count, Natural
 from resdet.structures import LocalizationBatch, MappedBatch
 
-Views = Literal["1-crop", "dense"]  # the centre crop, or whole images at several scales
+TestCrops = Literal["1-crop", "dense"]  # a localizer's test: centre crop, or whole images at several scales
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class LocalizationData:
     test_images: Count = 64
     workers: Natural = 2
     skip_unreadable: bool = False
-    scales: Sequence[Count] = (224, 256, 384, 480, 640)
+    scales: Sequence[Count] = DENSE_SCALES
     vote: float | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +96,7 @@ class LocalizationData:
         """The test images of `order`, int64 [N], uncropped: lists of one batch per scale; None: the config's scales."""
         return self._test_batches(self.test_crops("dense", scales), order, device)
 
-    def test_crops(self, views: Views, scales: Sequence[int] | None = None) -> list[CropWithBoxesTransform]:
+    def test_crops(self, views: TestCrops, scales: Sequence[int] | None = None) -> list[CropWithBoxesTransform]:
         """The crops that a test looks at.
 
         Args:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from resdet.classification.classifier import Classifier
 from resdet.classification.inference import TestMode, dense, ten_crop
-from resdet.data.classification.imagenet import UNKNOWN, read_ilsvrc_ids
+from resdet.data.classification.cls_loc import UNKNOWN, read_ilsvrc_ids
 from resdet.data.classification.settings import ClassificationData, Data
 from resdet.data.sampling import spread_evenly
 from resdet.data.transforms import CenterCrop
@@ -35,6 +35,7 @@ from resdet.report.tables import print_table, results_table
 from resdet.structures import LabelledImages
 from resdet.whole_files import whole_file
 
+TEST = "test"  # the name of the test that ends a training
 CROP, STRIDE = 224, 32  # the crop that the paper's scales are for; stride of the last feature map; in pixels
 
 
@@ -66,12 +67,20 @@ class Answers:
 
     def figures(self) -> dict[str, float]:
         """Top-1 error, and with more than five classes top-5 error, in percent: "center/top1_error"."""
-        ks = [k for k in (1, 5) if k < len(self.classes)]
-        return {f"{name}/top{k}_error": topk_error(s, self.labels, k) for name, s in self.scores.items() for k in ks}
+        return {
+            own: topk_error(table, self.labels, k)
+            for name, table in self.scores.items()
+            for own, k in figure_names(name, len(self.classes)).items()
+        }
 
     def confusion(self) -> np.ndarray:
         """Confusion matrix of the entry `written`, int64 [K, K]: true classes by predicted classes."""
         return confusion_matrix(self.scores[self.written], self.labels)
+
+
+def figure_names(name: str, classes: int) -> dict[str, int]:
+    """The figures of the test `name`, "test/top1_error" and, with more than five classes, top-5: name to k."""
+    return {f"{name}/top{k}_error": k for k in (1, 5) if k < classes}
 
 
 def evaluate_classifier(
@@ -123,13 +132,13 @@ def test_classifier(classifier: Classifier, data: Data, run: Run, images: int) -
         images: size of a sample of the test set, spread evenly; 0: all.
 
     Returns:
-        Class probabilities under the name "test", on every process.
+        Class probabilities under the name TEST, on every process.
     """
     order = spread_evenly(len(data.test), images)
     ids = [data.test.image_id(i) for i in order.tolist()]
     index = {name: i for i, name in enumerate(ids)}
     table, labels = _answer(classifier.eval(), data, run, "center", index, order)
-    return Answers(ids, labels, data.test.classes, {"test": table})
+    return Answers(ids, labels, data.test.classes, {TEST: table})
 
 
 def print_answers(answers: Answers) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from resdet.classification.classifier import Classifier
-from resdet.data.classification.imagenet import UNKNOWN
+from resdet.data.classification.cls_loc import UNKNOWN
 from resdet.data.classification.loading import ClassificationDataset
 from resdet.data.classification.resident import ResidentDataset
 from resdet.data.classification.settings import Data
@@ -32,7 +32,7 @@ from resdet.engine.training import Plan, begin, metadata_of
 from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
 from resdet.recipes.classification.build import build_data, build_net
-from resdet.recipes.classification.evaluate import Answers, test_classifier
+from resdet.recipes.classification.evaluate import TEST, Answers, figure_names, test_classifier
 from resdet.recipes.classification.page import write_classifier_page
 from resdet.recipes.classification.precise_bn import compute_precise_bn
 from resdet.weights.load import load_weights
@@ -58,6 +58,7 @@ def train_classifier(cfg: Config, run: Run) -> dict[str, float]:
     data = build_data(cfg)
     _check_sets(data)
     settings, statistics = build_call(LoopSettings, cfg.loop), build_call(PreciseBN, cfg.get("precise_bn", {}))
+    settings.check_best(list(figure_names(TEST, len(data.test.classes))))
     loop = _begin(cfg, data, settings, run)
     results: list[Answers] = []
 

@@ -144,8 +144,6 @@ def test_every_error_is_one_line_that_names_the_file(layout: Layout, tmp_path_fa
     assert f"{FISH}_2.xml: class '{OTHER}' is not one of" in refusal(layout)
     xml.unlink()
     assert f"{FISH}_2.xml: no such annotation" in refusal(layout)
-    (root / "ILSVRC/ImageSets/CLS-LOC/train_loc.txt").unlink()
-    assert "train_loc.txt: no such list of the images with boxes" in refusal(layout)
     assert "'csv', 'xml' or None" in refusal(layout, boxes_from="json")
     assert "the boxes of 'test' are not public" in refusal(layout, "test", with_boxes=True)
     (root / "LOC_val_solution.csv").write_text(f"ImageId,PredictionString\n{VAL}1,{SHARK} 0 0 9 9\n")

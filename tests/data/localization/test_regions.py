@@ -199,10 +199,9 @@ def test_an_image_that_is_decoded_smaller_has_the_same_regions(tmp_path: Path, r
     assert torch.equal(batches[0].targets, batches[1].targets)
     assert (batches[0].images.float() - batches[1].images.float()).abs().mean() < 12
     labels = np.array([[0]])
-    spec, settings = ProposalSpec(DENSE, count=30), RescoreSettings("keep", workers=0)
-    boxes = [
-        rescore_all([ColourRPN()], [make_rcnn()], data, labels, spec, run, settings).boxes for data in (whole, half)
-    ]
+    spec, settings = ProposalSpec(DENSE, count=30), RescoreSettings(("keep",), workers=0)
+    found = [rescore_all([ColourRPN()], [make_rcnn()], data, labels, spec, run, settings) for data in (whole, half)]
+    boxes = [by_rule["keep"].boxes for by_rule in found]
     # Weights are random, but small: the answer is near the best proposal, in pixels of the file.
     assert pairwise_iou(*(torch.from_numpy(b[0]) for b in boxes)).item() > 0.5
     assert boxes[1].max() > 150

@@ -39,6 +39,7 @@ def test_all_imports_keep_the_contracts() -> None:
         ("boxes/nms.py", "import resdet.detection.rpn"),  # upwards
         ("detection/rpn.py", "import resdet.localization.rcnn"),  # sideways
         ("engine/loop.py", "import resdet.data.images"),  # what the engine must not know
+        ("data/localization/regions.py", "import resdet.localization.rcnn"),  # likewise data
         ("nets/resnet.py", "import mmengine"),
         ("cli/arguments/shared.py", "import torch"),
         ("cli/commands/train_det.py", "import resdet.cli.commands.train_cls"),

@@ -4,6 +4,7 @@
 - `coding`: deltas of box regression
 - `anchors`: the anchors of a feature map
 - `targets`: matching anchors or regions with the ground truth, and sampling them
+- `region_sampling`: sampling regions of all images of a data set (RoI-centric)
 - `losses`: of the RPN and of the region head
 - `nms`, `soft_nms`, `voting`: detections from scored boxes
 - `proposals`: from the RPN's outputs to a fixed number of proposals

@@ -3,7 +3,7 @@
     generator = AnchorGenerator(scales=(128, 256, 512), ratios=(0.5, 1, 2), stride=16)
     anchors = generator(height, width, device)       # [height * width * 9, 4], pixels of the network's input
 
-The order is (y, x, anchor), the last changes fastest. An RPN output [N, A, h, w] has the same order after
+Anchors are ordered by (y, x, anchor), the last changing fastest. An RPN output [N, A, h, w] has the same order after
 ``output.permute(0, 2, 3, 1).reshape(N, -1)``.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-CACHED_SHAPES = 64  # images of any aspect ratio give many map shapes; the oldest beyond this number is dropped
+CACHED_SHAPES = 64  # images of different aspect ratios give many map shapes; with more of them the oldest is dropped
 
 
 def anchor_shapes(scales: Sequence[float] = (128, 256, 512), ratios: Sequence[float] = (0.5, 1, 2)) -> Tensor:
@@ -26,7 +26,7 @@ def anchor_shapes(scales: Sequence[float] = (128, 256, 512), ratios: Sequence[fl
         ratios: height / width.
 
     Returns:
-        float32 [len(scales) * len(ratios), 4], the ratio changes fastest. Sides are not rounded, like detectron2's;
+        float32 [len(scales) * len(ratios), 4], the ratio changing fastest. Sides are not rounded, as in detectron2;
         py-faster-rcnn rounds them.
     """
     boxes = []
@@ -95,7 +95,7 @@ class AnchorGenerator:
 
 
 def inside_mask(anchors: Tensor, sizes: Tensor, margin: float = 0) -> Tensor:
-    """Which anchors lie inside their image; Faster R-CNN ignores the others in training (section 3.3).
+    """Mask of the anchors inside their image; Faster R-CNN ignores the others in training (section 3.3).
 
     Args:
         anchors: [..., A, 4].

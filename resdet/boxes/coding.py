@@ -1,7 +1,7 @@
 """Deltas of box regression (R-CNN, appendix C; Fast R-CNN, section 2.3).
 
     deltas = encode(boxes, anchors)        # the regression target
-    boxes = decode(deltas, anchors)        # the box that predicted deltas stand for
+    boxes = decode(deltas, anchors)        # the box that predicted deltas describe
 
 Deltas are (dx, dy, dw, dh): the shift of the centre divided by the anchor's width and height, and the log of the ratio
 of widths and heights, each multiplied by its weight.
@@ -27,7 +27,7 @@ MIN_SIDE = 1e-3  # pixels; shorter sides are taken as this long in divisions and
 def encode(boxes: Tensor, anchors: Tensor, weights: DeltaWeights = (1, 1, 1, 1)) -> Tensor:
     """The deltas [..., 4] from `anchors` [..., 4] to `boxes` [..., 4].
 
-    `weights` multiply dx, dy, dw, dh. The result is finite for boxes without area too.
+    `weights` multiply dx, dy, dw, dh. The result is finite, also for boxes without area.
     """
     x, y, w, h = _centre_form(boxes)
     ax, ay, aw, ah = _centre_form(anchors)
@@ -40,7 +40,7 @@ def encode(boxes: Tensor, anchors: Tensor, weights: DeltaWeights = (1, 1, 1, 1))
 def decode(
     deltas: Tensor, anchors: Tensor, weights: DeltaWeights = (1, 1, 1, 1), clamp: float = MAX_LOG_RATIO
 ) -> Tensor:
-    """The boxes that `deltas` stand for, the inverse of `encode`.
+    """Boxes from deltas and anchors: the inverse of `encode`.
 
     Args:
         deltas: [..., 4].

@@ -1,4 +1,4 @@
-"""Area, IoU, clipping and mirroring of boxes.
+"""Area, IoU, clipping, mirroring and selection of boxes.
 
     ious = pairwise_iou(ground_truth, anchors)       # [N, G, 4], [N, A, 4] -> [N, G, A]
 
@@ -6,8 +6,8 @@ Boxes are float (x1, y1, x2, y2) in pixels; ``x2 - x1`` is the width, without "+
 dimensions and computes in float32 or float64: bf16 and fp16 have too few bits for pixel coordinates. Boxes without area
 give 0, never NaN.
 
-A large [..., M, N] result is computed a few rows at a time (`row_parts`): this takes little more memory than the result
-itself, and what lies between stays in a processor's cache.
+A large [..., M, N] result is computed a few rows at a time (`row_parts`), which needs little more memory than the
+result and keeps temporary arrays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 def pairwise_coverage(regions: Tensor, boxes: Tensor) -> Tensor:
     """Share of each box's area inside each region (IoA), [..., M, 4] and [..., N, 4] -> [..., M, N] in 0..1.
 
-    For crowd regions: one can be far larger than the anchors in it, so that their IoU with it is small.
+    For crowd regions: a crowd region can be far larger than the anchors inside it, whose IoU with it is then small.
     """
     return _in_parts(_coverage, regions, boxes)
 
@@ -56,6 +56,11 @@ def mirror_within(boxes: Tensor, width: Tensor | int) -> Tensor:
     """Mirror boxes [..., 4] horizontally in an image of `width` pixels: a number, or a tensor broadcast to [...]."""
     x1, y1, x2, y2 = at_least_float32(boxes).unbind(-1)
     return torch.stack([width - x2, y1, width - x1, y2], -1)
+
+
+def gather_boxes(boxes: Tensor, index: Tensor) -> Tensor:
+    """The boxes, or deltas, [N, A, 4] at `index` int64 [N, R]: [N, R, 4]."""
+    return boxes.gather(1, index[..., None].expand(-1, -1, 4))
 
 
 def clip_boxes(boxes: Tensor, sizes: Tensor) -> Tensor:

@@ -4,8 +4,8 @@
     classification, box = head_losses(logits, deltas, labels, targets, valid)
 
 Both take a fixed number of slots with masks, so that shapes do not depend on the data, and compute in float32 whatever
-the network's precision. Masked slots add nothing to the loss or its gradient, even if they hold NaN. Without any valid
-slot a loss is 0 and can be backpropagated.
+the network's precision. Masked slots add nothing to the loss or its gradient, even if they hold NaN. Without valid
+slots the loss and its gradient are 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resdet.boxes.geometry import at_least_float32
 def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
     """Elementwise smooth L1 (Fast R-CNN, eq. 3): x^2 / (2 beta) for |x| < beta, else |x| - beta / 2; beta 0 is L1.
 
-    beta is 1 / sigma^2 of py-faster-rcnn's sigma: 1 for the region head, 1/9 for the RPN.
+    beta is 1 / sigma^2 with py-faster-rcnn's sigma: 1 for the region head, 1/9 for the RPN.
     """
     distance = (at_least_float32(prediction) - at_least_float32(target)).abs()
     if beta == 0:
@@ -41,9 +41,9 @@ def rpn_losses(
     """Binary cross entropy over the valid anchors and smooth L1 over the positive ones (Faster R-CNN, eq. 1).
 
     Args:
-        logits: [N, S], of the S sampled anchors of each image.
+        logits: [N, S], objectness of the S sampled anchors of each image.
         deltas, targets: [N, S, 4], predicted and wanted.
-        positive: bool [N, S], anchors of an object.
+        positive: bool [N, S], True for anchors that are matched with an object.
         valid: bool [N, S], False in padding.
         beta: of smooth L1; 1/9 is py-faster-rcnn's.
         normalizer: both sums are divided by it; 256 * N in Faster R-CNN (anchors per image times images).

@@ -2,8 +2,8 @@
 
     boxes, scores, labels = multiclass_nms(boxes, scores, score_floor=0.05, iou=0.5)
 
-The number of boxes kept depends on the data, so that the host waits for the device here. Elsewhere in `resdet.boxes`
-this happens only in functions that call `nms`, and in Soft-NMS.
+The number of boxes kept depends on the data, so the host waits for the device here. In the rest of `resdet.boxes` it
+waits only in functions that call `nms`, and in Soft-NMS.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, count: int | None = None) -> 
         scores: [M].
         iou: threshold; a box with exactly this IoU is kept.
         count: return the best `count` boxes only; None: all. Whether a box is kept depends only on boxes of higher
-            score, so that a small `count` is found among the best boxes, which saves time.
+            score, so for a small `count` only the best boxes are compared, which saves time.
 
     Returns:
-        Indices of the kept boxes by falling score, int64 [D].
+        Indices of the kept boxes by descending score, int64 [D].
     """
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     if count is None:
@@ -60,7 +60,7 @@ def multiclass_nms(
         max_detections: detections kept per image.
 
     Returns:
-        (boxes [D, 4], scores [D], labels int64 [D]) by falling score.
+        (boxes [D, 4], scores [D], labels int64 [D]) by descending score.
     """
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     sound = boxes.isfinite().all(dim=2).all(dim=1) & scores.isfinite().all(dim=1)

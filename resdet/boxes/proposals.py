@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from resdet.boxes.coding import decode
-from resdet.boxes.geometry import at_least_float32, clip_boxes
+from resdet.boxes.geometry import at_least_float32, clip_boxes, gather_boxes
 from resdet.boxes.nms import nms
 
 
 class Proposals(NamedTuple):
-    """The same number R of proposals for each image, by falling score; padding has a zero box and score -inf."""
+    """The same number R of proposals for each image, by descending score; padding has a zero box and score -inf."""
 
     boxes: Tensor  # float32 [N, R, 4], in the pixels of the anchors
     scores: Tensor  # float32 [N, R], logits
@@ -47,14 +47,14 @@ def select_proposals(
         pre_nms: anchors with the highest logits that are decoded; 6000 in the paper at test.
         post_nms: proposals kept per image after NMS; 300 in the paper at test.
         nms_iou: IoU threshold of NMS on the proposals.
-        min_size: pixels; boxes with a side of at most this after clipping are dropped, like those with a number that is
-            not finite.
+        min_size: in pixels; boxes with a side of at most this after clipping are dropped, and boxes with a coordinate
+            or score that is not finite.
 
     Returns:
         post_nms slots per image.
     """
     scores, index = at_least_float32(logits).topk(min(pre_nms, logits.shape[1]), dim=1)
-    boxes = decode(_rows(deltas, index), _rows(anchors.expand(len(logits), -1, -1), index))
+    boxes = decode(gather_boxes(deltas, index), gather_boxes(anchors.expand(len(logits), -1, -1), index))
     boxes = clip_boxes(boxes, sizes)
     sides = boxes[..., 2:] - boxes[..., :2]
     # Comparisons with NaN are False: such boxes are dropped too.
@@ -80,7 +80,7 @@ def merge_proposals(found: Sequence[Proposals], nms_iou: float, count: int) -> P
 def _best(found: Proposals, nms_iou: float, count: int) -> Proposals:
     keep, kept = _suppress(found.boxes, found.scores, nms_iou, count)
     valid = found.valid.gather(1, keep) & kept
-    boxes = torch.where(valid[..., None], _rows(found.boxes, keep), 0.0)
+    boxes = torch.where(valid[..., None], gather_boxes(found.boxes, keep), 0.0)
     return Proposals(boxes, torch.where(valid, found.scores.gather(1, keep), -torch.inf), valid)
 
 
@@ -93,8 +93,3 @@ def _suppress(boxes: Tensor, scores: Tensor, iou: float, count: int) -> tuple[Te
         index[i, : len(keep)] = keep
         filled[i, : len(keep)].fill_(True)  # an assignment would copy a tensor from the host (torch 2.14)
     return index, filled
-
-
-def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """values [N, A, 4] at index [N, R] -> [N, R, 4]."""
-    return values.gather(1, index[..., None].expand(-1, -1, 4))

@@ -1,9 +1,9 @@
-"""What RoIAlign and RoIPool share: regions in cells of the feature map, and the limits of both.
+"""Shared by RoIAlign and RoIPool: regions in cells of the feature map, and the limits of both.
 
 Bins: a pooling divides each region into a grid of ``bins`` x ``bins`` and gives one value per bin and channel.
 
-Even bins: with ``even=True`` only the bins 0, 2, 4, ... of each axis are computed, the result equals
-``full[..., ::2, ::2]``. That suffices for a head whose first convolutions are 1x1 with stride 2, as in the paper's
+Even bins: with ``even=True`` only the bins 0, 2, 4, ... of each axis are computed; the result equals
+``full[..., ::2, ::2]``. This is enough for a head whose first convolutions are 1x1 with stride 2, as in the paper's
 bottlenecks: they read no other bins.
 
 Long bins: shapes must not depend on the data (the host would have to wait for the GPU), so the number of samples or

@@ -41,10 +41,10 @@ def roi_align(
         regions: [N, R, 4], x1, y1, x2, y2 in pixels of the network's input; they get no gradient.
         bins: bins per axis; 14 is the input of conv5 (App. A).
         stride: input pixels per cell.
-        sampling: samples per bin and axis; 0 is adaptive: ceil(region size in cells / bins). A region without area
-            gives 0 if adaptive.
+        sampling: samples per bin and axis; 0 adapts to the region: ceil(region size in cells / bins), with which a
+            region without area gives 0.
         even: compute every second bin only (region_grid.py).
-        cells: int64 [N, 2], the (height, width) that each image fills of a padded map, where its border is; None: all.
+        cells: int64 [N, 2], the (height, width) of each image in cells of a padded map; None: images fill the map.
         aligned: the value of cell i lies at pixel ``(i + 0.5) * stride`` (True: torchvision's ``aligned=True``,
             detectron2's ROIAlignV2) or at ``i * stride`` (False: the original RoIAlign, where a region is at least one
             cell wide and high).

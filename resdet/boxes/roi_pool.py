@@ -45,7 +45,7 @@ def roi_pool(
         bins: bins per axis; 14 is the input of conv5 (App. A), 7 that of VGG's fc6.
         stride: input pixels per cell.
         even: compute every second bin only (region_grid.py).
-        cells: int64 [N, 2], the (height, width) that each image fills of a padded map; None: all of it.
+        cells: int64 [N, 2], the (height, width) of each image in cells of a padded map; None: images fill the map.
 
     Returns:
         [N * R, C, P, P] in the dtype of `features`, channels_last; P is bins, or ceil(bins / 2) with `even`.

@@ -43,7 +43,7 @@ class SoftNMS:
             raise UserError(f"decay is {self.decay!r}: Soft-NMS has {' and '.join(get_args(Decay))}")
 
     def factor(self, ious: Tensor) -> Tensor:
-        """The factor on a score, for its box's IoU with a box of higher score; any shape, in 0..1."""
+        """The factors, in 0..1, for scores of boxes with these IoUs, of any shape, to a box of higher score."""
         if self.decay == "linear":
             return torch.where(ious > self.iou, 1 - ious, 1.0)
         return torch.exp(-(ious**2) / self.sigma)
@@ -65,7 +65,7 @@ def multiclass_soft_nms(
         max_detections: detections kept per image.
 
     Returns:
-        (boxes [D, 4], reduced scores [D], labels int64 [D]) by falling score.
+        (boxes [D, 4], reduced scores [D], labels int64 [D]) by descending score.
     """
     boxes, scores = at_least_float32(boxes).transpose(0, 1), at_least_float32(scores).T  # [K, R, 4], [K, R]
     sound = boxes.isfinite().all(2) & scores.isfinite()

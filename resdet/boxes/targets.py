@@ -73,7 +73,7 @@ def match_boxes(
         boxes: ground truth, [N, G, 4].
         anchors: [N or 1, A, 4] or [A, 4], in the same pixels.
         valid, high, low, low_quality: see `match`.
-        usable: bool [N, A]; the others match nothing, and are no object's best. None: all of them.
+        usable: bool [N, A]; the others match nothing, and cannot be an object's best anchor. None: all are usable.
     """
     shape = len(boxes), anchors.shape[-2]
     if usable is not None:
@@ -157,7 +157,7 @@ def _match_parts(
     thresholds: tuple[float, float],
     low_quality: bool,
 ) -> Matches:
-    """Match a few ground-truth boxes after the other.
+    """Match the ground-truth boxes, a few at a time.
 
     Args:
         parts: their indices, and their IoU with all anchors, [N, g, A].

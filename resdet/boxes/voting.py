@@ -13,7 +13,7 @@ from resdet.boxes.geometry import at_least_float32, pairwise_iou
 
 @torch.no_grad()
 def vote(kept: Tensor, labels: Tensor, boxes: Tensor, scores: Tensor, iou: float = 0.5) -> Tensor:
-    """For each kept box, the score-weighted mean of all boxes of its class with IoU >= `iou` to it.
+    """Replace each kept box by the score-weighted mean of all boxes of its class with IoU >= `iou` to it.
 
     Args:
         kept: [D, 4], boxes after NMS.

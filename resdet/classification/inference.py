@@ -2,7 +2,7 @@
 
     probabilities = classifier.predict(crops)                   # centre crop
     probabilities = ten_crop(classifier, images, size=224)      # uint8 [N, 3, H, W] -> float32 [N, K]
-    probabilities = dense(classifier, images, window=7)         # one scale; the caller averages over `SCALES`
+    probabilities = dense(classifier, images, window=7)         # one scale; the caller averages over several
 
 Shapes: N images of H x W pixels, K classes.
 """
@@ -18,7 +18,6 @@ from resdet.classification.classifier import Classifier
 from resdet.nets.backbone import Backbone
 
 TestMode = Literal["center", "ten-crop", "dense"]  # how classifiers test images
-SCALES = (224, 256, 384, 480, 640)  # short sides in pixels for a net trained on 224-pixel crops (Sect. 3.4)
 
 
 def ten_crops(images: Tensor, size: int) -> Tensor:

@@ -77,6 +77,7 @@ class Resizer:
 # pixels, and thin lines would alias.
 BY_AREA = 1.5
 WHOLE = 224  # pixels: the side of the crop that short sides are given for
+DENSE_SCALES = (224, 256, 384, 480, 640)  # short sides in pixels of the dense test, for such a crop (Sect. 3.4)
 
 
 class DetectionAugmentation:

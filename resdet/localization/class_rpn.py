@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from resdet.boxes.anchors import AnchorGenerator
 from resdet.boxes.coding import MAX_LOG_RATIO, decode, encode
-from resdet.boxes.geometry import area, clip_boxes
+from resdet.boxes.geometry import area, clip_boxes, gather_boxes
 from resdet.boxes.losses import rpn_losses
 from resdet.boxes.targets import IGNORED, SampledBoxes, match_boxes, repeat_positives, sample
 from resdet.draws import random_keys
@@ -48,7 +48,8 @@ class ClassRPNSettings:
     Anchors that cross the crop's border are trained on: otherwise few large ones would remain.
 
     Args:
-        stage: the map that the RPN reads: "conv5" at stride 32 (choice: uses all pre-trained layers), or "conv4" at 16.
+        stage: the feature map that the RPN reads: "conv5" at stride 32 (choice: uses all pre-trained layers), or
+            "conv4" at stride 16.
         holes: replace the stride of `stage` by dilation (nets/holes.py), which halves the stride of its map: 16 for
             conv5, 8 for conv4. For objects that are small in the crop (choice: False).
         hidden: output channels of a 3x3 convolution with BN before the per-class layers; None for no convolution
@@ -203,8 +204,8 @@ class ClassRPN(PerClassModel):
             chosen = repeat_positives(chosen, int(s.anchors_per_image * s.positive_fraction))
         if not batch.boxes.shape[1]:
             return chosen, batch.boxes.new_zeros(*chosen.index.shape, 4)
-        learned = index.gather(1, chosen.index)[..., None].expand(-1, -1, 4)
-        return chosen, encode(batch.boxes.gather(1, learned), anchors[chosen.index])
+        learned = gather_boxes(batch.boxes, index.gather(1, chosen.index))
+        return chosen, encode(learned, anchors[chosen.index])
 
     def scores_and_boxes(self, map: Tensor, labels: Tensor, size: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Logits [N, L, M] and boxes [N, L, M, 4], in input pixels, of all M anchors for L classes.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from resdet.boxes.coding import decode, encode
-from resdet.boxes.geometry import area, clip_boxes
+from resdet.boxes.geometry import area, clip_boxes, gather_boxes
 from resdet.boxes.losses import smooth_l1
 from resdet.localization.model import PerClassModel, refuse_fc
 from resdet.localization.per_class import PerClassLinear
@@ -88,7 +88,7 @@ def largest_boxes(boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     if not boxes.shape[1]:
         return boxes.new_zeros(len(boxes), 4), mask.new_zeros(len(boxes))
     best, index = (area(boxes) * mask).max(1)
-    return boxes.gather(1, index[:, None, None].expand(-1, -1, 4)).squeeze(1), best > 0
+    return gather_boxes(boxes, index[:, None]).squeeze(1), best > 0
 
 
 def _whole(images: Tensor) -> Tensor:

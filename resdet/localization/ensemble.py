@@ -3,8 +3,8 @@
     found = [class_proposals(model, crops, labels) for model in models]     # localization/inference.py
     proposals = unite(found)                                                # R = 200 proposals per class again
     boxes, scores = proposals.best(image_sizes)                             # an ensemble of localizers only
-    proposals = rescore(RCNNEnsemble([a, b]), images, proposals, labels)    # every net scores every region
-    proposals = rescore(RCNNEnsemble([a, Mirrored(a)]), images, proposals, labels)    # one net, with mirror images
+    by_rule = rescore(RCNNEnsemble([a, b]), images, proposals, labels)              # every net scores every region
+    by_rule = rescore(RCNNEnsemble([a, Mirrored(a)]), images, proposals, labels)    # one net, with mirror images
 
 Shapes: N images, L classes per image, R proposals per class, B regions.
 """
@@ -26,10 +26,10 @@ from resdet.localization.rcnn import RCNNSettings, Refiner
 def unite(
     found: Sequence[ClassProposals], count: int | None = 200, nms_iou: float | None = 0.7, agree_iou: float = 0.7
 ) -> ClassProposals:
-    """The union of several localizers' proposals, scored by the mean over the localizers, after NMS.
+    """Unite the proposals of several localizers: mean scores over the localizers, then NMS.
 
-    A localizer's score for another one's box is the highest score among its own boxes with an IoU >= `agree_iou` to
-    it, or 0 if there is none (choice: an RPN cannot score a given box).
+    A localizer's score for a box of another localizer is the highest score among its own boxes with an IoU >=
+    `agree_iou` to it, or 0 if there is none (choice: an RPN cannot score a given box).
 
     Args:
         found: proposals of the same classes of the same images, one per localizer.

@@ -7,7 +7,7 @@
 
 `crops` are MappedCrops of the same N images in the same order, one for each scale and flip (localization/crops.py).
 `labels` int64 [N, L] are the classes to localize: the true class ("oracle"), or a classifier's top five. Boxes of all
-crops are mapped to image pixels and pooled in one set. Maps are not averaged over scales, because their anchors are
+crops are mapped to image pixels and collected in one set. Score maps are not averaged over scales, as their anchors are
 different boxes.
 
 Shapes: N images, L classes per image, M candidate boxes and R proposals per class.

@@ -1,4 +1,4 @@
-"""What the models of localization share: a net under per-class layers, and how it is frozen and fed.
+"""Base class of the localization models: a net under per-class layers, frozen in part, with preprocessing.
 
 class CropRegression(PerClassModel): ...        # adds its PerClassLinear layers, `forward` and the outputs at test
 """

@@ -3,7 +3,7 @@
     model = LocalizationRCNN(ResNet(101, num_classes=None), num_classes=1000)
     losses = model(batch)                                        # RegionBatch -> a dict of two losses
     scores, deltas = model.predict(crops, labels)                # uint8 [B, 3, S, S], int64 [B] -> [B], [B, 4]
-    proposals = rescore(model, images, proposals, labels)        # test: new scores and boxes, sorted by score
+    by_rule = rescore(model, images, proposals, labels)          # test: new scores and boxes, sorted by score
 
 "The outputs of this network consist of two sibling fc layers for cls and reg, also in a per-class form": a binary
 classifier and a box regressor for each class. A crop trains those of its image's class.
@@ -27,7 +27,7 @@ from resdet.errors import UserError
 from resdet.localization.inference import ClassProposals
 from resdet.localization.model import PerClassModel, refuse_fc
 from resdet.localization.per_class import PerClassLinear
-from resdet.localization.regions import warp_regions
+from resdet.localization.warping import warp_regions
 from resdet.nets.backbone import Backbone
 from resdet.ranges import Count, Share
 from resdet.structures import RegionBatch
@@ -93,11 +93,7 @@ class LocalizationRCNN(PerClassModel):
     """
 
     def __init__(
-        self,
-        net: Backbone,
-        num_classes: int,
-        settings: RCNNSettings | None = None,
-        augment: nn.Module | None = None,
+        self, net: Backbone, num_classes: int, settings: RCNNSettings | None = None, augment: nn.Module | None = None
     ) -> None:
         refuse_fc(net, "the R-CNN stage")
         s = settings or RCNNSettings()
@@ -144,7 +140,7 @@ class LocalizationRCNN(PerClassModel):
 
 
 class Refiner(Protocol):
-    """What scores and refines regions: LocalizationRCNN, or an ensemble (localization/ensemble.py)."""
+    """Scores and refines regions: LocalizationRCNN, or an ensemble (localization/ensemble.py)."""
 
     @property
     def settings(self) -> RCNNSettings:
@@ -162,34 +158,14 @@ def rescore(
     images: Sequence[Tensor],
     proposals: ClassProposals,
     labels: Tensor,
-    combine: Combine = "replace",
-    chunk: int = 200,
-    warp: Callable[[Tensor, Tensor, int, float], Tensor] = warp_regions,
-) -> ClassProposals:
-    """Score and refine every proposal once (200 of each predicted class in the paper); sorted by the new score.
-
-    The arguments are those of `rescore_by_rules`, but for one rule, `combine`.
-
-    Raises:
-        UserError: `combine` is unknown.
-    """
-    return rescore_by_rules(model, images, proposals, labels, (combine,), chunk, warp)[combine]
-
-
-@torch.no_grad()
-def rescore_by_rules(
-    model: Refiner,
-    images: Sequence[Tensor],
-    proposals: ClassProposals,
-    labels: Tensor,
-    rules: Sequence[Combine],
+    rules: Sequence[Combine] = ("replace",),
     chunk: int = 200,
     warp: Callable[[Tensor, Tensor, int, float], Tensor] = warp_regions,
 ) -> dict[Combine, ClassProposals]:
-    """Score and refine every proposal once, and sort them by the final score of each rule.
+    """Score and refine every proposal once (200 of each predicted class in the paper).
 
     Args:
-        model: scores and refines.
+        model: scores and refines the regions.
         images: N images uint8 [3, H, W], in whose pixels the proposals are.
         proposals: [N, L, R].
         labels: int64 [N, L], the class of the proposals.
@@ -198,6 +174,9 @@ def rescore_by_rules(
             certain of. "keep": p, so that only the boxes change.
         chunk: crops per forward pass.
         warp: makes the crops, called with (image, regions, size, context); use the function that made the training's.
+
+    Returns:
+        For each rule the proposals with refined boxes, sorted by their final score.
 
     Raises:
         UserError: a rule is unknown.

@@ -13,12 +13,13 @@ from helpers.host_sync import HostSyncs
 from helpers.regions import photo, random_boxes
 from resdet.boxes.coding import decode, encode
 from resdet.boxes.geometry import clip_boxes, pairwise_iou
+from resdet.boxes.region_sampling import RegionPools, label_regions, sample_regions
 from resdet.draws import draw_seeds
 from resdet.errors import UserError
 from resdet.localization.ensemble import Mirrored, RCNNEnsemble
 from resdet.localization.inference import ClassProposals
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings, rescore
-from resdet.localization.regions import RegionPools, label_regions, sample_regions, warp_regions
+from resdet.localization.warping import warp_regions
 from resdet.nets.resnet import ResNet
 from resdet.nets.vgg import VGG
 from resdet.structures import RegionBatch
@@ -109,7 +110,7 @@ def make_proposals() -> tuple[list[Tensor], ClassProposals, Tensor]:
 def test_rescoring_equals_plain_loops(combine: Any) -> None:
     model = make_model().eval()
     images, proposals, labels = make_proposals()
-    found = rescore(model, images, proposals, labels, combine, chunk=4)
+    found = rescore(model, images, proposals, labels, (combine,), chunk=4)[combine]
     best, best_scores = found.best(torch.tensor([[60, 90], [70, 50]]))
     for n, image in enumerate(images):
         for k in range(3):
@@ -139,7 +140,7 @@ def test_rescoring_equals_plain_loops(combine: Any) -> None:
 
 def test_an_unknown_combination_is_refused() -> None:
     with pytest.raises(UserError, match="combine is 'mean'"):
-        rescore(make_model(), *make_proposals(), combine="mean")  # type: ignore[arg-type]
+        rescore(make_model(), *make_proposals(), rules=("mean",))  # type: ignore[arg-type]
 
 
 def test_an_ensemble_averages_probabilities_and_boxes() -> None:
@@ -150,8 +151,8 @@ def test_an_ensemble_averages_probabilities_and_boxes() -> None:
     torch.testing.assert_close(scores, (score_a + score_b) / 2)
     torch.testing.assert_close(boxes, (box_a + box_b) / 2)
     images, proposals, classes = make_proposals()
-    together = rescore(RCNNEnsemble([models[0]] * 2), images, proposals, classes)
-    torch.testing.assert_close(together.boxes, rescore(models[0], images, proposals, classes).boxes)
+    together = rescore(RCNNEnsemble([models[0]] * 2), images, proposals, classes)["replace"]
+    torch.testing.assert_close(together.boxes, rescore(models[0], images, proposals, classes)["replace"].boxes)
     with pytest.raises(UserError, match="one size and context"):
         RCNNEnsemble([models[0], make_model(size=64)])
 
@@ -193,7 +194,7 @@ def test_the_stage_learns_to_rank_and_to_improve_boxes_around_an_object() -> Non
         torch.stack(list(model(batch).values())).sum().backward()
         optimizer.step()
     found = ClassProposals(proposals[None], torch.full((1, 1, 200), 0.5), torch.ones(1, 1, 200, dtype=torch.bool))
-    rescored = rescore(model.eval(), [image], found, torch.tensor([[1]]))
+    rescored = rescore(model.eval(), [image], found, torch.tensor([[1]]))["replace"]
     before = pairwise_iou(object_, proposals[0])[0]
     after = pairwise_iou(object_, rescored.boxes[0, 0, :50])[0]  # of the 50 that it likes best
     assert before.mean() < 0.6

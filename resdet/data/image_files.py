@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
@@ -94,27 +96,54 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
 
     Args:
         folder: of the images.
-        name: a path below `folder`, with forward slashes or as Windows writes it, or an absolute path. That the file
-            exists is checked by `require_images`.
+        name: a path below `folder`, with forward slashes or as Windows writes it, or an absolute path. One of another
+            computer is looked for below `folder`, by ever fewer of its last folders. That the file exists is checked
+            by `require_images`.
         where: file and place, for the message.
 
     Raises:
-        UserError: the name is empty, cannot be the name of a file, is absolute on another system, or leads out of
-            `folder`.
+        UserError: the name is empty, cannot be the name of a file, is absolute on a Windows computer and not found, or
+            leads out of `folder`.
     """
-    name = name.strip()
-    if not name or "\0" in name or not _encodable(name):
+    if not name.strip() or "\0" in name or not _encodable(name):
         raise UserError(f"{where}: {quoted(name)} cannot be the name of an image; correct it")
+    if name != name.strip() and not os.path.exists(folder / name):
+        name = name.strip()
     if os.path.isabs(name):
-        return Path(name)
+        return Path(name) if os.path.exists(name) else _of_another_computer(folder, name) or Path(name)
     if PureWindowsPath(name).drive and not os.path.exists(folder / name):
-        raise UserError(f"{where}: {quoted(name)} is a path of a Windows computer; write it below {folder}")
+        found = _of_another_computer(folder, name)
+        if found is None:
+            raise UserError(f"{where}: {quoted(name)} is a path of a Windows computer; write it below {folder}")
+        return found
     if "\\" in name and not os.path.exists(folder / name):
         name = name.replace("\\", "/")
     path = Path(os.path.normpath(folder / name))
     if not path.is_relative_to(os.path.normpath(folder)):
         raise UserError(f"{where}: {quoted(name)} is not below {folder}; name images by their paths below it")
     return path
+
+
+def listed_stem(name: str, where: str) -> str:
+    """The path of an image below its folder, without suffix, from one of ImageNet's lists.
+
+    Args:
+        name: as listed; Windows' tools write backslashes, and some the suffix.
+        where: file and line of the list, for the message.
+
+    Raises:
+        UserError: the path leads out of the folder.
+    """
+    stem = re.sub(r"\.jpe?g$", "", name.replace("\\", "/"), flags=re.IGNORECASE)
+    if ".." in stem.split("/") or stem.startswith("/"):
+        raise UserError(f"{where}: {quoted(name)} is not below the folder of images; list paths below it")
+    return stem
+
+
+def _of_another_computer(folder: Path, name: str) -> Path | None:
+    parts = PurePath(name.replace("\\", "/")).parts
+    endings = (folder.joinpath(*parts[k:]) for k in range(1, len(parts)) if ".." not in parts[k:])
+    return next((path for path in endings if os.path.isfile(path)), None)
 
 
 def require_images(paths: Sequence[str | Path], source: str | Path) -> None:
@@ -132,10 +161,21 @@ def require_images(paths: Sequence[str | Path], source: str | Path) -> None:
     missing = missing_images(paths)
     if missing:
         counted = f" ({len(missing)} of {len(paths)} are missing)" if len(missing) > 1 else ""
-        first = quoted_path(missing[0])
-        raise UserError(
-            f"{first}: no such image, but it is listed in {source}{counted}; restore it, or take it from the list"
-        )
+        first = f"{quoted_path(missing[0])}: no such image{_similar(missing[0])}"
+        raise UserError(f"{first}, but it is listed in {source}{counted}; restore it, or take it from the list")
+
+
+def _similar(path: Path) -> str:
+    """A file of nearly the same name, for the message: another case, other suffix, or another Unicode form."""
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()
+
+    try:
+        names = sorted(name for name in os.listdir(path.parent) if plain(name) == plain(path.name))
+    except (OSError, ValueError):
+        return ""
+    return f" (only {quoted(names[0])} is there)" if names else ""
 
 
 def missing_images(paths: Sequence[str | Path]) -> list[Path]:

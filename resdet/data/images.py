@@ -33,7 +33,7 @@ _TAIL = 65536  # bytes at the end of a PNG in which EXIF data behind the pixels 
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # tags of the size as stored
 _SWAPPED = (5, 6, 7, 8)  # its values that swap width and height
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # JPEG and PNG: first bytes, last bytes
-_REPLACE = "replace the file or take it out of the data set"
+_REPLACE = "replace the file or leave it out"  # of a data set, or of what `predict` reads
 # JPEG's markers that begin a frame, with its height and width; C4, C8 and CC are other things in between.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -257,7 +257,7 @@ def _refuse_truncated(path: str | Path, encoded: np.ndarray) -> None:
     except MemoryError:
         raise
     except Exception:  # a damaged file can fail in any way
-        raise UserError(f"{path}: the image is truncated; copy it again or take it out of the data set") from None
+        raise UserError(f"{path}: the image is truncated; copy it again or leave it out") from None
 
 
 def _read_bytes(path: str | Path) -> np.ndarray:

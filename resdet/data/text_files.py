@@ -21,6 +21,10 @@ LONGEST_PATH = 500  # characters of a path that a message repeats
 LONGEST_NAME = 150  # bytes of a class name: it becomes a part of file names
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode: control characters, lone surrogates, ends of lines
 _CELL = 2**31 - 1  # characters of a csv cell; Python's default refuses 131,072
+_GIT_LFS = b"version https://git-lfs"
+# What exporters write where there is no value, in lower case; pandas and JavaScript write the last ones.
+_UNKNOWN = ("", "none", "null", "nan", "n/a", "undefined", "unspecified")
+_NO, _YES = ("0", "false", "no", "n", "f"), ("1", "true", "yes", "y", "t")
 
 
 class _ShortRepr(reprlib.Repr):
@@ -58,16 +62,19 @@ def read_bytes(path: str | Path, if_missing: str = "check its name") -> bytes:
         if_missing: what to do about a missing file, for the message.
 
     Raises:
-        UserError: the file is missing or cannot be read.
+        UserError: the file is missing, cannot be read, or is a pointer of Git LFS.
     """
     try:
-        return Path(path).read_bytes()
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {if_missing}") from None
     except OSError as error:
         raise UserError(f"{quoted(path)}: cannot be read ({error.strerror}); check its permissions") from None
     except ValueError:  # a NUL, or a lone surrogate
         raise UserError(f"{quoted(path)}: not the name of a file; {if_missing}") from None
+    if content.startswith(_GIT_LFS):
+        raise UserError(f"{path}: a pointer of Git LFS instead of the file; run git lfs pull")
+    return content
 
 
 def read_lines(path: str | Path, if_missing: str = "check its name") -> Iterator[tuple[str, str]]:
@@ -142,6 +149,32 @@ def finite_number(text: str, where: str | Path, remedy: str) -> float:
 def whole_number(text: str) -> int | None:
     """Read a number of up to 18 digits, which an int64 can hold; None for another text."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+def is_unknown(value: object) -> bool:
+    """Whether a value of a file stands for none: null, NaN, "" or a word such as "None"."""
+    if isinstance(value, str):
+        return value.strip().lower() in _UNKNOWN
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def flag_of(value: object) -> bool | None:
+    """A flag as tools write it: 0 and 1 as numbers, texts or booleans, yes and no; unknown values are False.
+
+    Returns:
+        The flag; None if the value is no flag.
+    """
+    if is_unknown(value):
+        return False
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _NO or word in _YES:
+            return word in _YES
+        try:
+            value = float(word)
+        except ValueError:
+            return None
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
 
 
 def quoted(value: object) -> str:

@@ -4,7 +4,7 @@
     index, sample = unreadable.next_readable(dataset, 17)      # 17, or the first readable image after it
     item = unreadable.read(dataset, 17)                        # None if it cannot be read
 
-Without `skip` the error is raised, which is what evaluation does: there every image counts.
+Without `skip` the error is raised; a test always does that: there every image counts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from resdet.errors import UserError
 
+REMEDY = "or set data.skip_unreadable=True, which trains without such images"
 MOST_SKIPPED = 100  # unreadable images in a row; more mean that the data set is gone, not that files are damaged
 
 T_co = TypeVar("T_co", covariant=True)
@@ -33,11 +34,12 @@ class UnreadableImages:
     10, 100, 1000 and so on. Each loader worker is a process with its own copy of this object and reports for itself.
 
     Args:
-        skip: False raises the error of the first unreadable image.
+        skip: False raises the error of the first unreadable image, and names the remedy; None, of a test, which has no
+            such remedy, raises it as it is.
         instead: what happens to an unreadable image, for the warning.
     """
 
-    def __init__(self, skip: bool, instead: str = "the next readable image is used instead") -> None:
+    def __init__(self, skip: bool | None, instead: str = "the next readable image is used instead") -> None:
         self.skip, self.instead = skip, instead
         self._found: set[int] = set()
         self._in_a_row = 0
@@ -46,13 +48,15 @@ class UnreadableImages:
         """Return ``dataset[index]``, or None if it cannot be read and is skipped.
 
         Raises:
-            UserError: the image cannot be read, and `skip` is False or more than `MOST_SKIPPED` images in a row failed.
+            UserError: the image cannot be read, and `skip` is not True or more than `MOST_SKIPPED` in a row failed.
         """
         try:
             item = dataset[index]
         except UserError as error:
-            if not self.skip:
+            if self.skip is None:
                 raise
+            if not self.skip:
+                raise UserError(f"{error}; {REMEDY}") from error
             self._count(index, error)
             return None
         self._in_a_row = 0
@@ -62,7 +66,7 @@ class UnreadableImages:
         """Return image `index`, or the first readable one after it (the first image follows the last), and its index.
 
         Raises:
-            UserError: the image cannot be read, and `skip` is False or more than `MOST_SKIPPED` images in a row failed.
+            UserError: the image cannot be read, and `skip` is not True or more than `MOST_SKIPPED` in a row failed.
         """
         while (item := self.read(dataset, index)) is None:
             index = (index + 1) % len(dataset)

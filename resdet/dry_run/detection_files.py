@@ -28,7 +28,7 @@ def write_voc(root: Path, node: Node, num_classes: int, numbers: Numbers) -> Non
     for year, image_set in node["splits"]:
         folder, ids = below(root, f"VOC{year}"), []
         for picture in draw_pictures(numbers.first(f"VOC{year} {image_set}"), len(names)):
-            ids.append(f"{picture.number:06}" if year == "2007" else f"{year}_{picture.number:06}")
+            ids.append(f"{picture.number:06}" if year in ("2007", "") else f"{year}_{picture.number:06}")
             image = folder / "JPEGImages" / f"{ids[-1]}.jpg"
             save_image(image, picture.pixels)
             if node.get("annotated", True):

@@ -20,6 +20,7 @@ from resdet.data.classification.cifar import Cifar10
 from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.imagenet_det import ImageNetDETDataset
+from resdet.data.detection.splitting import SplitPart
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.embedded.detection import ShapeCrops, ShapesDataset
@@ -52,6 +53,8 @@ def generate(cfg: dict[str, Any], root: Path, write: bool = True) -> None:
     layouts = [_layout(node) for node in data_sets(cfg)]
     if write:
         _claim(root)
+    for key in ("train", "test"):
+        _halve(cfg["data"].get(key) or {})
     for node, layout in zip(data_sets(cfg), layouts, strict=True):
         node.update(layout.changes(node), root=str(root / layout.folder))
         if write:
@@ -110,6 +113,14 @@ def _layout(node: Node) -> _Layout:
 
 def _innermost(node: Node) -> Node:
     return _innermost(node["dataset"]) if "dataset" in node else node
+
+
+def _halve(node: Node) -> None:
+    """Split in halves, in place: of so few images a smaller part might have no object."""
+    while "dataset" in node:
+        if node["type"] is SplitPart:
+            node["fraction"] = 0.5
+        node = node["dataset"]
 
 
 def _num_classes(cfg: dict[str, Any]) -> int:

@@ -99,6 +99,11 @@ def _check_content(root: Path, folder: Path, file: Path, content: Content) -> It
             known.append((where, size, own[same_id(number)]))
         except UserError as error:
             yield Problem(str(error), True)
+    first: dict[Path, str] = {}
+    for path, (where, _, _) in zip(paths, known, strict=True):
+        before = first.setdefault(path, where)
+        if before != where:
+            yield Problem(f"{where} is of {path.name}, as {before.rpartition(': ')[2]} is; keep one record", False)
     for (path, decoded), (where, size, boxes) in zip(decoded_sizes(paths), known, strict=True):
         yield from _check_image(path, decoded, where, size, boxes)
 

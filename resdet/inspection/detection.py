@@ -1,19 +1,21 @@
 """Check the data sets of a detector: every defect in one pass, statistics, a sheet of samples.
 
-problems = inspect_data(load_config("configs/fruit_r18.py"), Path("inspection"))
+problems = inspect_data(sets_of_config(load_config("configs/fruit_r18.py")), Path("inspection"))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.detection.class_counts import count_classes, doubts_of_classes
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.imagenet_det import ImageNetDETDataset
+from resdet.data.detection.usable import unlearnable
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.engine.config import Config, build, require
@@ -31,43 +33,85 @@ from resdet.report.tables import print_table, results_table
 
 PICTURES = 12
 
+Sets = dict[str, dict[str, Any]]  # type and arguments of data sets by name; the first is trained on
 
-def inspect_data(cfg: Config, out: Path) -> list[Problem]:
-    """Print problems and statistics of both data sets, and write OUT/train.jpg and OUT/test.jpg.
+
+def inspect_data(sets: Sets, out: Path) -> list[Problem]:
+    """Print problems and statistics of data sets, and write a sheet of samples of each, OUT/NAME.jpg.
 
     A data set that cannot be read has no statistics until its problems are corrected. VOC, COCO, YOLO and ImageNet DET
     are read to their end; another data set reports the first error of its reader.
 
     Args:
-        cfg: a detector's config.
+        sets: `sets_of_config` or `sets_of_folder`.
         out: folder of the sample sheets.
 
     Returns:
-        The problems of both data sets.
+        The problems of all data sets.
+    """
+    problems: list[Problem] = []
+    refused: dict[str, bool] = {}  # by the names of the sets that have the same files: whether their reader may stop
+    counts: dict[str, dict[str, int]] = {}
+    for name, node in sets.items():
+        files = _unwrapped(node)
+        whole = " and ".join(other for other in sets if _unwrapped(sets[other]) == files)  # both parts of a split
+        if whole not in refused:
+            found = _check(whole, files)
+            refused[whole] = any(problem.refused for problem in found)
+            problems += found
+        try:
+            dataset = build(node)
+            describe(name, dataset)
+            save_image(out / f"{name}.jpg", sample_sheet(dataset))
+        except UserError as error:
+            if refused[whole]:  # it is listed already
+                print(f"{name}: {error}")
+            else:
+                problems.append(_tell(name, Problem(str(error), True)))
+            continue
+        counts[name] = count_classes(dataset)
+        why = unlearnable(dataset.table) if name == next(iter(sets)) else None
+        if why is not None:
+            problems.append(_tell(name, Problem(f"data.{name}: {why}", True)))
+    return [*problems, *_doubts(counts, next(iter(sets)))]
+
+
+def sets_of_config(cfg: Config) -> Sets:
+    """The training and the test set of a detector's config; one, where both are the same.
 
     Raises:
         UserError: the config lacks a section.
     """
     require(cfg, "a detector", "model", "data.train", "data.test")
+    return {name: cfg.data[name] for name in ("train", "test") if name == "train" or cfg.data.test != cfg.data.train}
+
+
+def _check(name: str, files: dict[str, Any]) -> list[Problem]:
+    """Print and return the problems of the files of one data set."""
     problems: list[Problem] = []
-    for name in ("train", "test"):
-        found: list[Problem] = []
-        try:
-            found = _problems(cfg.data[name])
-            for problem in found:
-                print(f"{name}: {'refused' if problem.refused else 'repaired'}: {problem.text}")
-            problems += found
-            dataset = build(cfg.data[name])
-            describe(name, dataset)
-            save_image(out / f"{name}.jpg", sample_sheet(dataset))
-        except UserError as error:
-            print(f"{name}: {error}")
-            problems += [] if found else [Problem(str(error), True)]
+    try:
+        for problem in _problems(files):
+            problems.append(_tell(name, problem))
+    except UserError as error:
+        problems.append(_tell(name, Problem(str(error), True)))
     return problems
 
 
+def _doubts(counts: dict[str, dict[str, int]], train: str) -> list[Problem]:
+    """Print and return what is doubtful about the classes, if the training set could be read."""
+    if train not in counts:
+        return []
+    others = {name: own for name, own in counts.items() if name != train}
+    return [_tell(train, Problem(text, False)) for text in doubts_of_classes(counts[train], others)]
+
+
+def _tell(name: str, problem: Problem) -> Problem:
+    print(f"{name}: {'refused' if problem.refused else 'warning'}: {problem.text}")
+    return problem
+
+
 def describe(name: str, dataset: DetectionDataset) -> None:
-    """Print the objects per class and size, and the sizes and aspect ratios of the images."""
+    """Print the objects per class and size, those that are difficult or crowds among them, and the images' sizes."""
     table = dataset.table
     areas = (table.boxes[:, 2] - table.boxes[:, 0]) * (table.boxes[:, 3] - table.boxes[:, 1])
     rows = []
@@ -75,9 +119,17 @@ def describe(name: str, dataset: DetectionDataset) -> None:
         own = table.labels == k
         images = len(np.unique(table.image_of_object()[own]))
         by_size = [int((own & (areas >= low) & (areas < high)).sum()) for low, high in SIZE_RANGES.values()]
-        rows.append((label, images, int(own.sum()), *by_size, int((own & table.difficult).sum())))
+        rows.append(
+            (
+                label,
+                images,
+                int(own.sum()),
+                *by_size,
+                *(int((own & flag).sum()) for flag in (table.difficult, table.crowd)),
+            )
+        )
     rows.append(("all", len(table), *(sum(column) for column in list(zip(*rows, strict=True))[2:])))
-    columns = ["class", "images", "objects", *SIZE_RANGES, "difficult"]
+    columns = ["class", "images", "objects", *SIZE_RANGES, "difficult", "crowd"]
     print_table(results_table(f"{name}: {len(table)} images", columns, rows))
     counts, ratios = np.diff(table.offsets), table.aspect_ratios()
     empty = int((counts == 0).sum())
@@ -98,13 +150,18 @@ def sample_sheet(dataset: DetectionDataset) -> np.ndarray:
     return contact_sheet(pictures, columns=4, cell_width=480)
 
 
-def _problems(node: dict[str, Any]) -> list[Problem]:
-    while "dataset" in node:  # SplitPart and Repeated wrap a data set
+def _unwrapped(node: dict[str, Any]) -> dict[str, Any]:
+    """The data set itself without SplitPart and Repeated, and without what chooses among its objects."""
+    while "dataset" in node:
         node = node["dataset"]
+    return {key: value for key, value in node.items() if key != "keep_difficult"}
+
+
+def _problems(node: dict[str, Any]) -> Iterable[Problem]:
     check = CHECKS.get(node["type"])
     if check is None:
-        return []
-    return list(check(build({key: value for key, value in node.items() if key != "type"})))
+        return ()
+    return check(build({key: value for key, value in node.items() if key != "type"}))
 
 
 def _check_voc(values: dict[str, Any]) -> Iterator[Problem]:

@@ -1,6 +1,6 @@
 """Write a repaired copy of the annotations of a detector's data sets, and the list of what was changed.
 
-changes = fix_data(load_config("configs/mine.py"), Path("mended"))
+changes = fix_data(sets_of_config(load_config("configs/mine.py")), Path("mended"))
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ from typing import Any
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
-from resdet.engine.config import Config, build, require
+from resdet.engine.config import build
 from resdet.errors import UserError
+from resdet.inspection.detection import Sets
 from resdet.inspection.fix_coco import fix_coco
 from resdet.inspection.fix_voc import fix_voc
 from resdet.inspection.fix_yolo import fix_yolo
 from resdet.inspection.fixes import CHANGES, Fixes
 
 
-def fix_data(cfg: Config, out: Path) -> list[str]:
-    """Write OUT with the annotations of data.train and data.test below it, and OUT/changes.txt.
+def fix_data(sets: Sets, out: Path) -> list[str]:
+    """Write OUT with the annotations of all data sets below it, and OUT/changes.txt.
 
     The files have the paths that they have below the data set's root, so that they can be copied over it. Images are
     not copied.
 
     Args:
-        cfg: a detector's config.
+        sets: `sets_of_config` or `sets_of_folder`.
         out: the folder, made if needed.
 
     Returns:
         A line per change.
 
     Raises:
-        UserError: the config lacks a section; a data set is of another format than VOC, COCO and YOLO, cannot be
-            listed, or has another root than the other one.
+        UserError: a data set is of another format than VOC, COCO and YOLO, cannot be
+            listed, or has another root than the others.
     """
-    require(cfg, "a detector", "data.train", "data.test")
-    sets = [_arguments(cfg.data[name]) for name in ("train", "test")]
-    roots = {Path(values["root"]) for _, values in sets}
+    known = [_arguments(node) for node in sets.values()]
+    roots = {Path(values["root"]) for _, values in known}
     if len(roots) > 1:
         raise UserError(
             f"--fix: data.train and data.test have different roots, {min(roots)} and {max(roots)}; fix each"
         )
     fixes = Fixes(roots.pop(), out)
     done: list[tuple[Any, dict[str, Any]]] = []
-    for kind, values in sets:
+    for kind, values in known:
         if (kind, values) not in done:  # both parts of a split are one data set
             FIXES[kind](fixes, values)
         done.append((kind, values))
@@ -63,7 +63,7 @@ def _arguments(node: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if node["type"] not in FIXES:
         name = getattr(node["type"], "__name__", node["type"])
         raise UserError(f"--fix: a {name} cannot be repaired; only {', '.join(kind.__name__ for kind in FIXES)} can")
-    return node["type"], build({key: value for key, value in node.items() if key != "type"})
+    return node["type"], build({key: value for key, value in node.items() if key not in ("type", "keep_difficult")})
 
 
 def _fix_voc(fixes: Fixes, values: dict[str, Any]) -> None:

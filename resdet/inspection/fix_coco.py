@@ -23,9 +23,9 @@ from resdet.data.detection.coco_records import (
     record_name,
 )
 from resdet.data.detection.coco_table import image_path
-from resdet.data.detection.coco_values import Id, MalformedError, same_id
+from resdet.data.detection.coco_values import Id, MalformedError, record_id, same_id
 from resdet.data.images import read_image
-from resdet.data.text_files import read_text
+from resdet.data.text_files import is_unknown, quoted, read_text
 from resdet.errors import UserError
 from resdet.inspection.fixes import Fixes, mend_box
 
@@ -55,6 +55,7 @@ def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
             raise UserError(f"{file}: cannot be written again ({error}); correct it") from None
         sizes, images = _mend_images(fixes, folder, file, content, whole["images"])
         objects = _mend_objects(fixes, file, content, whole["annotations"], sizes)
+        _renumber(fixes, file, objects)
         fixes.write(file, json.dumps({**whole, "images": images, "annotations": objects}, ensure_ascii=False))
 
 
@@ -78,6 +79,21 @@ def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items
         sizes[same_id(number)] = (height, width)
         kept.append(item)
     return sizes, kept
+
+
+def _renumber(fixes: Fixes, file: Path, objects: list[Any]) -> None:
+    """Give objects whose id repeats another's the next free numbers, in place; nothing refers to these ids."""
+    ids = [None if is_unknown(item.get("id")) else same_id(record_id(item["id"], "id")) for item in objects]
+    free = max((value for value in ids if isinstance(value, int)), default=0) + 1
+    seen: set[Id] = set()
+    for row, value in enumerate(ids):
+        if value is None:
+            continue
+        if value in seen:
+            fixes.note(f"{file}: annotation {quoted(objects[row]['id'])}", f"its id repeats another and is now {free}")
+            objects[row] = {**objects[row], "id": free}
+            free += 1
+        seen.add(value)
 
 
 def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], sizes: Sizes) -> list[Any]:

@@ -88,8 +88,8 @@ def _write_size(root: ElementTree.Element, size: tuple[int, int]) -> None:
 
 def _write_box(element: ElementTree.Element, corners: Sequence[float]) -> None:
     box = element.find("bndbox")
-    assert box is not None  # it was read from there
+    if box is None:  # it was read from a polygon
+        box = ElementTree.SubElement(element, "bndbox")
     for tag, value in zip(CORNERS, corners, strict=True):
         corner = box.find(tag)
-        assert corner is not None
-        corner.text = shortest(value)
+        (ElementTree.SubElement(box, tag) if corner is None else corner).text = shortest(value)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.yolo import label_lines, parse_row
-from resdet.data.detection.yolo_files import label_path, list_images, names_file, read_names
+from resdet.data.detection.yolo_files import label_file, list_images
+from resdet.data.detection.yolo_names import LineForm, line_form, names_file, read_names
 from resdet.data.image_files import missing_images
 from resdet.data.images import image_size
 from resdet.data.text_files import read_bytes
@@ -34,7 +35,8 @@ def fix_yolo(fixes: Fixes, image_sets: Sequence[str], classes: Sequence[str] | N
         UserError: there is no such set, or no class names.
     """
     root = fixes.root
-    names, source = read_names(root) if classes is None else classes, names_file(root)
+    form = line_form(root, read_names(root) if classes is None else classes, given=classes is not None)
+    source = names_file(root)
     if source is not None:
         fixes.write(source, read_bytes(source))
     for image_set in image_sets:
@@ -48,14 +50,14 @@ def fix_yolo(fixes: Fixes, image_sets: Sequence[str], classes: Sequence[str] | N
                 fixes.note(root / image_set, f"{image} was left out, because {error}")
                 continue
             kept.append(image)
-            path = root / label_path(image)
+            path = label_file(root, image)
             if root / image not in missing and path.is_file():
-                fixes.write(path, _mend(fixes, path, len(names), size))
+                fixes.write(path, _mend(fixes, path, form, size))
         if image_set.endswith(".txt"):
             fixes.write(root / image_set, "".join(f"{image.as_posix()}\n" for image in kept))
 
 
-def _mend(fixes: Fixes, path: Path, num_classes: int, size: tuple[int, int]) -> str:
+def _mend(fixes: Fixes, path: Path, form: LineForm, size: tuple[int, int]) -> str:
     """The content of a label file without what is wrong in it."""
     try:
         lines = label_lines(path)
@@ -66,7 +68,7 @@ def _mend(fixes: Fixes, path: Path, num_classes: int, size: tuple[int, int]) -> 
     seen, kept = set(), []
     for where, line in lines:
         try:
-            label, *corners = parse_row(line, num_classes, where)
+            label, *corners = parse_row(line, form, where)
         except UserError as error:
             fixes.note(where, f"removed, because {str(error).removeprefix(f'{where}: ')}")
             continue

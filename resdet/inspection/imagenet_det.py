@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from resdet.data.detection.imagenet_det import ListedImage, image_path, read_classes, read_list, xml_path
+from resdet.data.detection.imagenet_det import (
+    NO_NUMBER,
+    ListedImage,
+    image_path,
+    read_classes,
+    read_list,
+    xml_path,
+)
 from resdet.data.detection.voc_xml import read_annotation
 from resdet.data.image_files import missing_images
 from resdet.data.text_files import is_file
@@ -42,7 +49,12 @@ def check_imagenet_det(root: str | Path, image_sets: Sequence[str], annotated: b
         except UserError as error:
             yield Problem(str(error), True)
             continue
-        listed |= {image_path(root / "ILSVRC", item): item for item in items}
+        for item in items:
+            first = listed.setdefault(image_path(root / "ILSVRC", item), item)
+            if first is not item and (first.number, item.number) != (NO_NUMBER, NO_NUMBER):
+                yield Problem(
+                    f"{item.source}: image {item.id} is in the lists twice (first {first.source}); keep one", True
+                )
     missing = set(missing_images(list(listed)))
     for image in missing:
         yield Problem(f"{image}: no such image, but it is listed in {listed[image].source}; restore it", True)

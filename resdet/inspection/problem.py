@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     """One defect of a data set."""
 
     text: str  # file, object, what to do
-    refused: bool  # True: the data set cannot be read until this is corrected; False: it is repaired and counted
+    refused: bool  # True: the data set cannot be used until this is corrected; False: a warning, the reader goes on
 
 
 def decoded_sizes(paths: Sequence[Path]) -> Iterator[tuple[Path, tuple[int, int] | Problem]]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.yolo import label_lines, parse_row
-from resdet.data.detection.yolo_files import image_id, label_path, list_images, orphan_labels, read_names
+from resdet.data.detection.yolo_files import image_id, label_file, list_images, orphan_labels
+from resdet.data.detection.yolo_names import LineForm, line_form, read_names
 from resdet.data.image_files import missing_images
 from resdet.data.text_files import quoted
 from resdet.errors import UserError
@@ -32,9 +33,9 @@ def check_yolo(
     Yields:
         A problem per defect.
     """
-    root, num_classes = Path(root), _ANY
+    root, form = Path(root), LineForm(_ANY, str(root))
     try:
-        num_classes = len(read_names(root) if classes is None else classes)
+        form = line_form(root, read_names(root) if classes is None else classes, given=classes is not None)
     except UserError as error:
         yield Problem(str(error), True)
     seen: dict[str, Path] = {}
@@ -53,21 +54,21 @@ def check_yolo(
             seen.setdefault(name, image)
         for path in orphan_labels(root, image_set):
             yield Problem(f"{path}: no image belongs to it; restore the image or remove the file", False)
-        yield from _check_images(root, list(dict.fromkeys(images)), num_classes)
+        yield from _check_images(root, list(dict.fromkeys(images)), form)
 
 
-def _check_images(root: Path, images: Sequence[Path], num_classes: int) -> Iterator[Problem]:
+def _check_images(root: Path, images: Sequence[Path], form: LineForm) -> Iterator[Problem]:
     missing = set(missing_images(images))
     for image in missing:
         yield Problem(f"{image}: no such image; restore it or take it out of the image set", True)
     for image, found in decoded_sizes([image for image in images if image not in missing]):
         if isinstance(found, Problem):
             yield found
-        label = root / label_path(image.relative_to(root))
-        yield from _check_label(label, num_classes, None if isinstance(found, Problem) else found)
+        label = label_file(root, image.relative_to(root))
+        yield from _check_label(label, form, None if isinstance(found, Problem) else found)
 
 
-def _check_label(path: Path, num_classes: int, size: tuple[int, int] | None) -> Iterator[Problem]:
+def _check_label(path: Path, form: LineForm, size: tuple[int, int] | None) -> Iterator[Problem]:
     """Check one txt file; `size` is the image's, None if it cannot be read."""
     if not path.is_file():
         yield Problem(f"{path}: no such txt file; the image counts as one without objects", False)
@@ -80,7 +81,7 @@ def _check_label(path: Path, num_classes: int, size: tuple[int, int] | None) -> 
     places, rows = [], []
     for where, line in lines:
         try:
-            rows.append(parse_row(line, num_classes, where))
+            rows.append(parse_row(line, form, where))
             places.append((where, line))
         except UserError as error:
             yield Problem(str(error), True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.coco import instances, write
 from helpers.commands import call, inspect_data
 from helpers.configs import DETECTOR, write_classifier_config
 from helpers.datasets import write_class_folders, write_voc
@@ -50,10 +51,10 @@ def test_inspect_data_names_every_problem_in_one_pass(tmp_path: Path, capsys: py
     assert found("train: refused", "noimage.jpg", "no such image")
     assert found("train: refused", "fine.jpg", "not an image")
     assert found("train: refused", "unknown.xml", "'plum'")
-    assert found("train: repaired", "outside.xml, object 2", "90 70 130 80", "clipped")
-    assert found("train: repaired", "reversed.xml, object 1", "50 20 40 60", "dropped")
+    assert found("train: warning", "outside.xml, object 2", "90 70 130 80", "clipped")
+    assert found("train: warning", "reversed.xml, object 1", "50 20 40 60", "dropped")
     assert found("train: refused", "twice.xml", "keep one")
-    assert found("4 problems to mend, 2 repaired")
+    assert found("4 problems to mend, 2 warnings")
     assert (tmp_path / "pictures" / "test.jpg").is_file()
 
 
@@ -85,7 +86,8 @@ def test_inspect_data_describes_a_dataset_without_problems(
 ) -> None:
     inspect_data([str(det_config), "--out", str(tmp_path)])
     printed = capsys.readouterr().out
-    assert "0 problems to mend, 0 repaired" in printed
+    assert "0 problems to mend, 1 warning;" in printed
+    assert "train: warning: fewer than 5 objects to learn from: apple 1, pear 2" in printed
     assert "images without objects 1; objects per image 1.0, at most 2" in printed
     assert "width 100..100, height 80..80, portraits 0 %" in printed
     assert all(read_image(tmp_path / f"{name}.jpg").size for name in ("train", "test"))
@@ -131,9 +133,9 @@ def test_voc_with_inferred_classes_is_checked_to_its_end(tmp_path: Path, capsys:
     values = f"root={str(tmp_path)!r}, splits=[('tiny', 't')], classes=None"
     said = inspect(config_of(tmp_path / "mine.py", "VOCDataset", "resdet.data.detection.voc", values), capsys)
     assert re.search(r"train: refused: .*b\.jpg: not an image", said)
-    assert re.search(r"train: repaired: .*c\.xml, object 1: box 50 40 10 10 has no area", said)
-    assert re.search(r"train: repaired: .*d\.xml, object 2: box 10 10 40 50 repeats the one of object 1", said)
-    assert "2 problems to mend, 4 repaired" in said  # in both data sets
+    assert re.search(r"train: warning: .*c\.xml, object 1: box 50 40 10 10 has no area", said)
+    assert re.search(r"train: warning: .*d\.xml, object 2: box 10 10 40 50 repeats the one of object 1", said)
+    assert "1 problem to mend, 2 warnings" in said  # data.test is the same set, whose problems are listed once
 
 
 def write_yolo(root: Path) -> Path:
@@ -158,13 +160,13 @@ def test_yolo_is_checked_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixtur
     for what in (
         r"refused: .*a\.txt:3: class 9 is not one of 0\.\.1",
         r"refused: .*a\.txt:4: 'x' is not a number",
-        r"repaired: .*a\.txt:2: box 0 .5 .5 .1 .1 repeats the one of object 1",
-        r"repaired: .*a\.txt:5: box 1 .95 .5 .2 .2 extends beyond",
-        r"repaired: .*a\.txt:6: box 0 .5 .5 0 .1 has no area",
+        r"warning: .*a\.txt:2: box 0 .5 .5 .1 .1 repeats the one of object 1",
+        r"warning: .*a\.txt:5: box 1 .95 .5 .2 .2 extends beyond",
+        r"warning: .*a\.txt:6: box 0 .5 .5 0 .1 has no area",
         r"refused: .*b\.txt:1: '0 1 2' is not 'class cx cy w h'",
-        r"repaired: .*c\.txt: no such txt file",
+        r"warning: .*c\.txt: no such txt file",
         r"refused: .*d\.jpg: not an image",
-        r"repaired: .*orphan\.txt: no image belongs to it",
+        r"warning: .*orphan\.txt: no image belongs to it",
     ):
         assert re.search(f"train: {what}", said), what
 
@@ -178,8 +180,8 @@ def test_imagenet_det_is_checked_to_its_end(tmp_path: Path, capsys: pytest.Captu
     config = config_of(tmp_path / "mine.py", "ImageNetDETDataset", "resdet.data.detection.imagenet_det", values)
     said = inspect(config, capsys)
     assert re.search(rf"refused: .*{VAL}1\.xml: class 'n000' is not one of", said)
-    assert re.search(rf"repaired: .*{VAL}2\.xml, object 1: box 0 0 60 29 extends", said)
-    assert re.search(rf"repaired: .*{VAL}2\.xml, object 2: box 5 5 3 3 has no area", said)
+    assert re.search(rf"warning: .*{VAL}2\.xml, object 1: box 0 0 60 29 extends", said)
+    assert re.search(rf"warning: .*{VAL}2\.xml, object 2: box 5 5 3 3 has no area", said)
     assert re.search(rf"refused: .*{VAL}3\.JPEG: no such image", said)
 
 
@@ -207,7 +209,7 @@ def test_a_repaired_copy_of_voc_is_read_without_a_word(
     ):
         assert what in changes
     for what in (
-        "b.xml, object 1: removed, because no <bndbox>",
+        "b.xml, object 1: removed, because neither a <bndbox> nor a <polygon>",
         "size, 100x80, was added",
         "gone was left out",
         "bad was",
@@ -256,3 +258,73 @@ def test_a_repaired_copy_of_coco_has_plain_numbers(tmp_path: Path, capsys: pytes
     assert [item["bbox"] for item in mended["annotations"]] == [[10, 10, 20, 20], [90, 70, 10, 10]]
     assert [(item["iscrowd"], item["note"]) for item in mended["annotations"]] == [(0, 0), (0, 1)]
     assert mended["info"] == {"year": 2024}
+
+
+def test_two_records_of_one_file_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = instances()
+    content["images"][1]["file_name"] = "./12.png"
+    write(tmp_path / "data", content)
+    call(inspect_data, tmp_path / "data", "--out", tmp_path / "sheets")
+    assert "image 5 is of 12.png, as image 12 is; keep one record" in capsys.readouterr().out
+
+
+def test_what_the_reader_alone_refuses_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = instances()
+    for item in content["annotations"]:
+        item["bbox"] = [0.25, 0.25, 0.5, 0.5]
+    content["annotations"][0]["bbox"] = [-0.5, 0.25, 1, 0.5]
+    write(tmp_path / "data", content)
+    with pytest.raises(SystemExit) as caught:
+        call(inspect_data, tmp_path / "data", "--out", tmp_path / "sheets")
+    assert caught.value.code == 2
+    said = capsys.readouterr().out
+    assert "val: warning: " in said
+    assert "val: refused: " in said
+    assert "they are fractions of the images" in said
+
+
+def test_all_sets_of_a_folder_are_checked_and_their_classes_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    good, beyond = ("apple", 10, 10, 40, 50), ("apple", 50, 10, 130, 50)
+    sets = {"train": {f"t{i}": [good] for i in range(5)}, "val": {"v": [beyond]}, "test": {"s": [("pear", 1, 1, 9, 9)]}}
+    write_voc(tmp_path / "data", sets)
+    call(inspect_data, tmp_path / "data", "--out", tmp_path / "sheets")
+    said = capsys.readouterr().out
+    assert "PASCAL VOC, train, test, val" in said
+    assert re.search(r"val: warning: .*v\.xml, object 1: box 50 10 130 50 extends beyond", said)
+    assert "train: warning: no object to learn from: pear (1 in test)" in said
+    assert "0 problems to mend, 2 warnings" in said
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["test.jpg", "train.jpg", "val.jpg"]
+    assert len(caplog.records) == len({record.getMessage() for record in caplog.records}) == 1
+
+
+def test_crowds_are_counted_and_a_fault_of_a_split_set_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = instances()
+    content["annotations"][3]["bbox"] = [3, 3, 5, 5]
+    write(tmp_path / "data", content)
+    part = f"type=SplitPart, dataset=dict(type=COCODataset, root={str(tmp_path / 'data')!r}, splits=['val']), part="
+    config = tmp_path / "mine.py"
+    text = DETECTOR.format(root="x").replace(
+        "from resdet.data.detection.voc import VOCDataset",
+        "from resdet.data.detection.coco import COCODataset\nfrom resdet.data.detection.splitting import SplitPart",
+    )
+    for name in ("train", "test"):
+        text = re.sub(rf" {name}=dict\(.*\),\n", f" {name}=dict({part}{name!r}, fraction=0.5),\n", text)
+    config.write_text(text)
+    call(inspect_data, config, "--out", tmp_path / "sheets")
+    said = capsys.readouterr().out
+    assert said.count("extends beyond the image") == 1
+    assert "train and test: warning: " in said
+    columns = next(line.split() for line in said.splitlines() if line.lstrip().startswith("class"))
+    assert columns[-2:] == ["difficult", "crowd"]
+    assert sum(line.split()[-1] == "1" for line in said.splitlines() if line.lstrip().startswith("car ")) == 1
+
+
+def test_a_file_of_coco_is_inspected_without_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that new-config names takes what new-config took."""
+    root = write(tmp_path / "data", instances())
+    call(inspect_data, root / "annotations/instances_val.json", "--out", tmp_path / "sheets")
+    assert "a file of COCO instances, all" in capsys.readouterr().out

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from helpers.cls_loc import FISH, Layout
+from helpers.imagenet_det import ANT, CLASSES, write_image, write_list
 from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.classification.settings import ClassificationData
 from resdet.data.detection.annotations import Annotation, AnnotationTable, DetectionDataset
+from resdet.data.detection.imagenet_det import ImageNetDETDataset
 from resdet.data.detection.loading import detection_eval_loader, detection_loader
 from resdet.data.detection.settings import DetectionData
 from resdet.data.localization.crops import CenterCropWithBoxes, TrainCropWithBoxes
@@ -51,6 +53,21 @@ def detection(root: Path, skip: bool, workers: int) -> tuple[Batches, Callable[[
     return training, lambda: detection_eval_loader(data.test, data.resizer, workers=workers)
 
 
+def imagenet_det(root: Path, skip: bool, workers: int) -> tuple[Batches, Callable[[], Batches]]:
+    (root / "map_det.txt").write_text(CLASSES)
+    for i in range(IMAGES):
+        write_image(root, "train", str(i), [(ANT, 5, 5, 40, 30)], size=False)
+        write_photo(root / f"ILSVRC/Data/DET/train/{i}.JPEG", i)
+    write_list(root, "train", *map(str, range(IMAGES)))
+    data = DetectionData(
+        ImageNetDETDataset(root, ["train"]), Resizer(40), IMAGES, skip_unreadable=skip, workers=workers
+    )
+    training = detection_loader(
+        data.test, data.train_resizers, sampler(), workers=workers, skip_unreadable=data.skip_unreadable
+    )
+    return training, lambda: detection_eval_loader(data.test, data.resizer, workers=workers)
+
+
 def classification(root: Path, skip: bool, workers: int) -> tuple[Batches, Callable[[], Batches]]:
     for i in range(IMAGES):
         write_photo(root / "train" / "cat" / f"{i}.jpg", i)
@@ -78,7 +95,7 @@ def truncate_image(root: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("task", [detection, classification, localization])
+@pytest.mark.parametrize("task", [detection, imagenet_det, classification, localization])
 def test_a_truncated_training_image_is_replaced_by_the_next_one_if_asked(
     task: Task, workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -102,12 +119,17 @@ def test_a_truncated_training_image_is_replaced_by_the_next_one_if_asked(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("task", [detection, classification, localization])
-def test_a_truncated_training_image_is_an_error_by_default(task: Task, workers: int, tmp_path: Path) -> None:
-    training, _ = task(tmp_path, False, workers)
+@pytest.mark.parametrize("task", [detection, imagenet_det, classification, localization])
+def test_a_truncated_image_is_an_error_by_default_whose_remedy_a_training_names(
+    task: Task, workers: int, tmp_path: Path
+) -> None:
+    training, testing = task(tmp_path, False, workers)
     truncate_image(tmp_path, BROKEN)
-    with pytest.raises(UserError, match=rf"{BROKEN}\.\w+: the image is truncated"):
+    with pytest.raises(UserError, match=rf"{BROKEN}\.\w+: the image is truncated.*set data\.skip_unreadable=True"):
         next(iter(training))
+    with pytest.raises(UserError, match="truncated") as caught:
+        list(testing())
+    assert "skip_unreadable" not in str(caught.value)
 
 
 class Damaged:

@@ -17,9 +17,12 @@ from helpers.commands import ON_CPU, train_cls, train_det, train_loc
 from helpers.paths import CONFIGS, shipped_configs
 from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.detection.coco import COCO_CLASSES, COCODataset
+from resdet.data.detection.splitting import SplitPart
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
+from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.dry_run.detection_files import write_voc
 from resdet.dry_run.files import generate
-from resdet.dry_run.pictures import IMAGES
+from resdet.dry_run.pictures import IMAGES, Numbers
 from resdet.dry_run.shrink import STEPS, make_small
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build
@@ -141,6 +144,13 @@ def test_voc_files_have_the_published_form(tmp_path: Path) -> None:
     assert (len(train), train.classes, len(test)) == (3 * IMAGES, VOC_CLASSES, IMAGES)
     assert (train.table.difficult.sum(), test.table.difficult.sum()) == (0, 1)
     assert set(test.table.labels) == set(range(20))
+
+
+def test_voc_files_without_a_year_have_plain_names(tmp_path: Path) -> None:
+    """All xml files of one folder, as new-config reads labelImg's: the page's pictures are named like the images."""
+    node = {"root": str(tmp_path), "splits": [("", "*")], "classes": ("apple",)}
+    write_voc(tmp_path, node, 1, Numbers())
+    assert min(path.stem for path in tmp_path.rglob("*.jpg")).isdigit()
 
 
 def test_imagenet_files_of_both_tasks_have_the_published_form(tmp_path: Path) -> None:
@@ -281,3 +291,14 @@ def test_unknown_datasets_and_paths_outside_the_folder_are_named(tmp_path: Path)
         generate({"net": {**net, "num_classes": None}, "data": {}}, tmp_path / "data")
     assert not list(tmp_path.glob("photos"))
     assert np.all([p.is_relative_to(tmp_path / "data") for p in tmp_path.rglob("*") if p.is_file()])
+
+
+def test_both_parts_of_a_split_have_objects(tmp_path: Path) -> None:
+    """Else a dry run could not measure anything."""
+    photos = {"type": VOCDataset, "root": "x", "splits": [("mine", "all")]}
+    parts = {
+        name: {"type": SplitPart, "dataset": dict(photos), "part": name, "fraction": 0.9} for name in ("train", "test")
+    }
+    cfg = Config({"model": {"type": FasterRCNN, "num_classes": 20}, "data": parts})
+    generate(cfg, tmp_path / "data")
+    assert all(len(build(cfg.data[name]).table.labels) > 0 for name in parts)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from resdet.data.detection.usable import refuse_fractions
 from resdet.data.image_files import require_images
 from resdet.data.images import image_size, read_image, wrong_size
 from resdet.errors import UserError
@@ -163,11 +164,13 @@ def build_table(annotations: Sequence[Annotation], source: str | Path, warn_of_e
         warn_of_empty: see `complete_sizes`.
 
     Raises:
-        UserError: no image is left, an image is missing, or a header that must be read cannot.
+        UserError: no image is left, an image is missing, a header that must be read cannot, or boxes are fractions.
     """
     require_any(annotations, source)
     require_images([a.path for a in annotations], source)
-    table = clean_table(AnnotationTable(complete_sizes(annotations, warn_of_empty)))
+    table = AnnotationTable(complete_sizes(annotations, warn_of_empty))
+    refuse_fractions(table, source)
+    table = clean_table(table)
     tell_repeated(table)
     return table
 

@@ -28,6 +28,7 @@ from resdet.data.detection.coco_table import (
 )
 from resdet.data.detection.coco_values import IdIndex, id_array
 from resdet.data.detection.splitting import take_images
+from resdet.data.detection.usable import refuse_fractions
 from resdet.data.image_files import require_images
 from resdet.data.text_files import is_folder, quoted
 from resdet.errors import UserError
@@ -73,7 +74,7 @@ class COCODataset(DetectionDataset):
 
     Raises:
         UserError: a missing or malformed file, sets with different categories, an image twice, an unknown class; an
-            image that is missing or named outside of the root.
+            image that is missing or named outside of the root; boxes that are fractions.
     """
 
     def __init__(
@@ -111,10 +112,14 @@ class COCODataset(DetectionDataset):
         if with_images:
             require_images(table.paths.tolist(), self.files[0])
             complete_table_sizes(table)
+            refuse_fractions(table, self.files[0])
             tell_repeated(table)
         else:
             enclose_boxes(table)
-        super().__init__(found.names, clean_table(table))
+        table = clean_table(table)
+        if not empty_images:
+            require_any(table.labels, self.files[0], "empty_images=False")
+        super().__init__(found.names, table)
 
 
 def folder_and_file(root: Path, split: str | tuple[str, str]) -> tuple[Path, Path]:

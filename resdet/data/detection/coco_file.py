@@ -48,7 +48,7 @@ from resdet.data.text_files import is_file, quoted
 from resdet.errors import UserError
 
 CACHED_FROM = 20_000_000  # bytes of JSON; smaller files are parsed quickly
-CACHE_VERSION = 2  # raise it whenever the arrays of CocoFile change
+CACHE_VERSION = 3  # raise it whenever the arrays of CocoFile change
 logger = logging.getLogger("resdet")
 
 

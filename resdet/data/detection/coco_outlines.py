@@ -14,11 +14,12 @@ _MOST_PIXELS = 2**40  # of a mask; keeps the sums of its runs within int64
 
 
 def enclosing_box(outline: Any) -> list[float] | None:
-    """The box (x, y, width, height) around polygons [[x1, y1, x2, y2, ...], ...] or a run-length code.
+    """The box (x, y, width, height) around polygons or a run-length code.
 
     Args:
-        outline: a record's `segmentation`: a list of polygons, one polygon, or an object with `size` (height, width)
-            and `counts`, a list of run lengths or the text in which pycocotools packs them.
+        outline: a record's `segmentation`: a list of polygons [x1, y1, x2, y2, ...] or [[x1, y1], [x2, y2], ...], one
+            polygon, or an object with `size` (height, width) and `counts`, a list of run lengths or the text in which
+            pycocotools packs them.
 
     Returns:
         The box; None where there is no such outline, or it has no points.
@@ -30,7 +31,11 @@ def enclosing_box(outline: Any) -> list[float] | None:
     polygons = outline if isinstance(outline[0], list) else [outline]
     numbers: list[Any] = []
     for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) % 2:
+        if not isinstance(polygon, list):
+            return None
+        if polygon and all(isinstance(point, list) and len(point) == 2 for point in polygon):
+            polygon = [number for point in polygon for number in point]
+        if len(polygon) % 2:
             return None
         numbers += polygon
     try:

@@ -4,9 +4,8 @@
     image, category, box, area, crowd = object_values(content.annotations[0])
     results = read_result_records(path)
 
-Only the keys that a detector needs are decoded. COCO's train2017 is 450 MB of JSON, most of it polygons: they stay
-bytes of the file, and are decoded for objects without a box. What strict JSON refuses but Python reads (NaN, UTF-16,
-lone surrogates, endless integers) is read more slowly, so that the record with the unusable value can be named.
+Only what a detector needs is decoded; polygons, most of train2017's 450 MB, only for objects without a box. What strict
+JSON refuses but Python reads (NaN, UTF-16, lone surrogates, endless integers) is read more slowly, to name its record.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from resdet.data.detection.coco_values import (
     side_of,
     text_of,
 )
-from resdet.data.text_files import quoted, read_bytes
+from resdet.data.text_files import is_unknown, quoted, read_bytes
 from resdet.errors import UserError
 
 _BOM = b"\xef\xbb\xbf"
@@ -134,11 +133,7 @@ def read_content(path: Path, annotated: bool = True) -> Content:
 
 
 def read_result_records(path: Path) -> list[Result]:
-    """Decode a file of results.
-
-    Raises:
-        UserError: no such file, not JSON, or not a list of records.
-    """
+    """Decode a file of results; UserError if there is none, or it is not a list of records."""
     data = _bytes_of(path, "give a file of COCO results")
     with _without_collection():
         try:
@@ -156,7 +151,7 @@ def category_values(category: Category) -> tuple[Id, str]:
     Raises:
         MalformedError: one of them is missing or unusable.
     """
-    return record_id(category.id, "id"), text_of(category.name, "name")
+    return record_id(category.id, "id"), text_of(_stripped(category.name), "name")
 
 
 def image_values(image: Image) -> tuple[Id, str, tuple[int, int]]:
@@ -165,9 +160,13 @@ def image_values(image: Image) -> tuple[Id, str, tuple[int, int]]:
     Raises:
         MalformedError: a value is missing or unusable.
     """
-    name = "" if image.file_name is None else text_of(image.file_name, "file_name")
+    name = "" if image.file_name is None else text_of(_stripped(image.file_name, "\r\n"), "file_name")
     height, width = side_of(image.height, "height"), side_of(image.width, "width")
     return record_id(image.id, "id"), name, (height, width) if height and width else (0, 0)
+
+
+def _stripped(value: Any, letters: str | None = None) -> Any:
+    return value.strip(letters) if isinstance(value, str) else value
 
 
 def object_values(item: Object) -> tuple[Id, Id, list[float], float, bool]:
@@ -188,7 +187,7 @@ def object_id(item: Object) -> Id | None:
     Raises:
         MalformedError: it is neither a number nor a text.
     """
-    return None if item.id is None else record_id(item.id, "id")
+    return None if is_unknown(item.id) else record_id(item.id, "id")
 
 
 def object_box(item: Object) -> list[float]:
@@ -197,7 +196,7 @@ def object_box(item: Object) -> list[float]:
     Raises:
         MalformedError: it has neither.
     """
-    return box_of(item.bbox, None if item.bbox else item.outline())
+    return box_of(item.bbox, item.outline)
 
 
 def object_area(item: Object, box: Sequence[float]) -> float:

@@ -105,7 +105,7 @@ def _boxes(path: Path, records: Sequence[Result]) -> np.ndarray:
     found = []
     for row, record in enumerate(records):
         try:
-            found.append(box_of(record.bbox, None))
+            found.append(box_of(record.bbox))
         except MalformedError:
             _refuse(path, row)
     return np.array(found, np.float64).reshape(-1, 4)

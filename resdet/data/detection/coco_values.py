@@ -2,7 +2,7 @@
 
     record_id("img_1", "id"), record_id(7.0, "id")       # "img_1", 7
     IdIndex([7, "img_1"]).rows(["7", 7.0, 9])            # [0, 0, -1]: one id in three spellings
-    crowd_flag("0"), area_or_none(""), box_of(["1", 2, 3, 4.5], None)
+    crowd_flag("0"), area_or_none(""), box_of(["1", 2, 3, 4.5])
 
 Every value passes here once, for the reader, the check, the cache and the evaluation alike.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from resdet.data.detection.coco_outlines import enclosing_box
-from resdet.data.text_files import quoted
+from resdet.data.text_files import flag_of, is_unknown, quoted
 
 Id = int | str
 
@@ -27,7 +27,6 @@ MOST_DIGITS = 100  # of an id
 LARGEST = 1e9  # pixels, of a coordinate: beyond it areas and IoUs lose their meaning
 _WHOLE = re.compile(rf"\s*[+-]?[0-9]{{1,{MOST_DIGITS}}}(\.0*)?\s*")
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, lone surrogates
-_FLAGS = {None: False, "": False, "0": False, "false": False, "1": True, "true": True, 0: False, 1: True}
 
 
 class MalformedError(ValueError):
@@ -116,38 +115,38 @@ def finite(value: Any) -> float:
 
 
 def side_of(value: Any, key: str) -> int:
-    """A width or height in whole pixels; 0 where it is not known: missing, null, "" or not above zero.
-
-    Raises:
-        MalformedError: not a whole number.
-    """
-    if value is None or value == "":
-        return 0
-    number = finite(value)
-    if not number.is_integer():
-        raise MalformedError(f"has {key} {quoted(value)}, which is not a number of pixels")
-    return int(number) if 0 < number < 2**31 else 0
-
-
-def crowd_flag(value: Any) -> bool:
-    """The flag iscrowd: 0 and 1 as numbers, texts or booleans; null, "" and missing are 0.
-
-    Raises:
-        MalformedError: anything else.
-    """
-    known = value.strip().lower() if isinstance(value, str) else value
-    if isinstance(known, list | dict) or known not in _FLAGS:
-        raise MalformedError(f"has iscrowd {quoted(value)}, which is neither 0 nor 1")
-    return _FLAGS[known]
-
-
-def area_or_none(value: Any) -> float | None:
-    """An area in pixels; None where it is not known: missing, null, "" or negative.
+    """A width or height in pixels, rounded as in VOC's files; 0 where it is not known, or not above zero.
 
     Raises:
         MalformedError: not a number.
     """
-    if value is None or value == "":
+    if is_unknown(value):
+        return 0
+    number = finite(value)
+    if math.isnan(number):
+        raise MalformedError(f"has {key} {quoted(value)}, which is not a number of pixels")
+    return round(number) if 0 < number < 2**31 else 0
+
+
+def crowd_flag(value: Any) -> bool:
+    """The flag iscrowd, see `flag_of`.
+
+    Raises:
+        MalformedError: it is no flag.
+    """
+    flag = flag_of(value)
+    if flag is None:
+        raise MalformedError(f"has iscrowd {quoted(value)}, which is neither 0 nor 1")
+    return flag
+
+
+def area_or_none(value: Any) -> float | None:
+    """An area in pixels; None where it is not known, or negative.
+
+    Raises:
+        MalformedError: not a number.
+    """
+    if is_unknown(value):
         return None
     area = finite(value)
     if not area <= LARGEST**2:
@@ -155,12 +154,12 @@ def area_or_none(value: Any) -> float | None:
     return area if area >= 0 else None
 
 
-def box_of(value: Any, outline: Any) -> list[float]:
+def box_of(value: Any, outline: Callable[[], Any] | None = None) -> list[float]:
     """A box (x, y, width, height): four numbers, also as texts or as one text; without them that around the outline.
 
     Args:
         value: the record's bbox.
-        outline: the record's segmentation: polygons or a run-length code.
+        outline: returns the record's segmentation: polygons or a run-length code.
 
     Raises:
         MalformedError: neither gives a box.
@@ -168,8 +167,8 @@ def box_of(value: Any, outline: Any) -> list[float]:
     parts = value
     if isinstance(value, str):
         parts = value.strip("[]() \t").replace(",", " ").split()
-    if not parts and (value is None or isinstance(value, list | str)):
-        box = enclosing_box(outline)
+    if is_unknown(value) or (isinstance(parts, list) and all(map(is_unknown, parts))):
+        box = None if outline is None else enclosing_box(outline())
         if box is None or not all(abs(number) <= LARGEST for number in box):
             raise _no_box(value)
         return box

@@ -24,7 +24,7 @@ import numpy as np
 from resdet.data.detection.annotations import Annotation, DetectionDataset, build_table, require_any
 from resdet.data.detection.voc_files import read_image_set
 from resdet.data.detection.voc_xml import read_annotation
-from resdet.data.image_files import require_images
+from resdet.data.image_files import listed_stem, require_images
 from resdet.data.text_files import is_file, quoted, read_lines, whole_number
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
@@ -195,14 +195,16 @@ def read_list(root: Path, name: str) -> list[ListedImage]:
     if not is_file(path):
         raise UserError(f"{path}: no such list of images; check the root and the image set, or unpack ImageSets")
     if re.fullmatch(r"(train|val)_\d+", path.stem):
-        return [ListedImage(image_id, NO_NUMBER, part, path) for image_id in read_image_set(path)]
+        return [
+            ListedImage(listed_stem(image_id, str(path)), NO_NUMBER, part, path) for image_id in read_image_set(path)
+        ]
     listed = []
     for where, line in read_lines(path):
         words = line.split()
         number = whole_number(words[1]) if len(words) > 1 else NO_NUMBER
         if len(words) > 2 or number is None:
             raise UserError(f"{where}: {quoted(line)} is not 'path number'; correct the list")
-        listed.append(ListedImage(words[0], number, part, path))
+        listed.append(ListedImage(listed_stem(words[0], where), number, part, path))
     if not listed:
         raise UserError(f"{path}: no image in this list; write one 'path number' per line, the path without suffix")
     return listed

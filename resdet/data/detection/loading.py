@@ -144,7 +144,7 @@ class _DetectionItems(Dataset[ResizedSample]):
         samples: Samples,
         resizers: Sequence[Resizer],
         augment: DetectionAugmentation | None = None,
-        skip_unreadable: bool = False,
+        skip_unreadable: bool | None = None,
     ) -> None:
         self.samples, self.resizers, self.augment = samples, resizers, augment
         self.unreadable = UnreadableImages(skip_unreadable)

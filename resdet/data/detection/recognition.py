@@ -10,25 +10,29 @@ VOC, COCO and YOLO are recognized in their own layouts and in those of Roboflow,
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.coco_records import read_content
+from resdet.data.detection.folder_content import has_file, has_images, more_xml_than_txt
+from resdet.data.detection.unrecognized import EXPECTED, first_images, no_images, why_not
 from resdet.data.detection.voc import VOCDataset
-from resdet.data.detection.voc_files import EVERY
+from resdet.data.detection.voc_files import EVERY, OTHER_ANNOTATIONS
 from resdet.data.detection.yolo import YOLODataset
-from resdet.data.detection.yolo_files import LISTS, SETTINGS, names_file
-from resdet.data.image_files import IMAGE_SUFFIXES, find_folders, is_hidden, resolve_image
+from resdet.data.detection.yolo_names import LISTS, SETTINGS, names_file
+from resdet.data.image_files import find_folders, is_hidden, resolve_image
 from resdet.data.text_files import is_file, is_folder
 from resdet.errors import UserError, did_you_mean
 
-TRAIN, VAL, TEST = ("train", "trainval"), ("valid", "val", "validation", "dev"), ("test",)
+TRAIN, VAL = ("train", "trainval", "training"), ("valid", "val", "validation", "dev", "eval")
+TEST = ("test", "testing")
 _ALL = "all"  # the name of a set that is not divided
 _COCO_KEYS = ('"images"', '"annotations"', '"categories"')
 _HEAD = 1_000_000  # characters of a JSON file that are looked at
+ANNOTATION_FOLDERS = ("Annotations", *OTHER_ANNOTATIONS)
 _DEEPEST = 3  # folders around a data set that unpacking leaves
 
 logger = logging.getLogger("resdet")
@@ -55,8 +59,18 @@ class Recognized:
     sets: dict[str, Source] = field(default_factory=dict)  # by name, in the order of the layout
 
     def named(self, names: tuple[str, ...]) -> str | None:
-        """The first set with one of these names."""
-        return next((name for name in self.sets if name.lower() in names), None)
+        """The first set with one of these names, or one with a year: "train2017"."""
+        return next((name for name in self.sets if re.sub(r"[\W\d_]+$", "", name.lower()) in names), None)
+
+
+def choose_sets(found: Recognized) -> tuple[Source, Source | None]:
+    """The training set, and the set to test on: validation before test; None where nothing is divided."""
+    if "trainval" in found.sets and found.named(TEST):
+        return found.sets["trainval"], found.sets[str(found.named(TEST))]
+    train, test = found.named(TRAIN), found.named(VAL) or found.named(TEST)
+    if train is None or test is None:
+        return found.sets[train or next(iter(found.sets))], None
+    return found.sets[train], found.sets[test]
 
 
 def open_dataset(path: str | Path, image_set: str | None = None) -> DetectionDataset:
@@ -103,22 +117,22 @@ def recognize(path: str | Path) -> Recognized:
             if found is not None and found.sets:
                 return found
         inside = find_folders(root)
-        if len(inside) != 1 or _has_images(root):
+        if len(inside) != 1 or has_images(root):
             break
         root = inside[0]  # what unpacking an archive leaves
-    raise UserError(
-        f"{path}: no data set is recognized: expected VOC (VOC<year>/ or Annotations/*.xml), COCO (a .json with "
-        "images, annotations and categories) or YOLO (data.yaml or classes.txt, labels/*.txt)"
-    )
+    raise UserError(f"{path}: no data set is recognized: {why_not(path) or why_not(root) or EXPECTED}")
 
 
 def _recognize_file(path: Path) -> Recognized:
     if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
         raise UserError(f"{path}: is an archive; unpack it and give the folder")
     if path.suffix.lower() == ".json" and _is_coco(path):
-        source = _coco_source(path.parent, path)
-        if source is not None:
-            return Recognized("a file of COCO instances", path.parent, {_ALL: source})
+        roots = [path.parent, *([path.parent.parent] if path.parent.name == "annotations" else [])]
+        for root in roots:
+            source = _coco_source(root, path)
+            if source is not None:
+                return Recognized("a file of COCO instances", root, {_ALL: source})
+        raise UserError(no_images(path))
     if path.name in (*SETTINGS, *LISTS):
         found = _yolo(path.parent)
         if found is not None:
@@ -154,11 +168,12 @@ def _voc_beside(root: Path) -> Recognized | None:
     sets = {
         folder.name: _voc_source(root, [(folder.name, EVERY)])
         for folder in find_folders(root)
-        if folder.name.lower() in (*TRAIN, *VAL, *TEST) and _has(folder, ".xml")
+        if folder.name.lower() in (*TRAIN, *VAL, *TEST)
+        and (has_file(folder, ".xml") or any(has_file(folder / name, ".xml") for name in ANNOTATION_FOLDERS))
     }
     if sets:
         return Recognized("VOC as Roboflow exports it", root, sets)
-    if _has(root, ".xml") or any(_has(root / name, ".xml") for name in ("annotations", "annots", "xmls", "labels")):
+    if has_file(root, ".xml") or any(any((root / name).rglob("*.[xX][mM][lL]")) for name in ANNOTATION_FOLDERS):
         return Recognized("VOC without lists, as labelImg writes it", root, {_ALL: _voc_source(root, [("", EVERY)])})
     return None
 
@@ -172,25 +187,26 @@ def _voc_lists(folder: Path) -> list[str]:
     names = sorted(
         path.stem for path in (folder / "ImageSets" / "Main").glob("*.txt") if not is_hidden(Path(path.name))
     )
-    whole = [name for name in names if "_" not in name or name.rpartition("_")[2] not in names]
+    parts = (*names, *TRAIN, *VAL, *TEST)  # VoTT writes cat_train.txt, and no list of all
+    whole = [name for name in names if "_" not in name or name.rpartition("_")[2] not in parts]
     return whole or [EVERY]
 
 
 def _yolo(root: Path) -> Recognized | None:
-    if names_file(root) is None:
-        return None
     source = names_file(root)
+    if source is None or more_xml_than_txt(root):  # labelImg leaves its classes.txt to those who go over to VOC
+        return None
     by_set = [f.name for f in find_folders(root) if is_folder(f / "images") and f.name != "images"]
     if by_set:
         return _yolo_sets("YOLO as Roboflow exports it", root, by_set)
     if is_folder(root / "images"):
-        inside = [f.name for f in find_folders(root / "images") if not _has_images(root / "images")]
+        inside = [f.name for f in find_folders(root / "images") if not has_images(root / "images")]
         what = "YOLO as Label Studio exports it" if is_file(root / "notes.json") else "YOLO"
         return _yolo_sets(what, root, inside or ["."])
     lists = [f"{name}.txt" for name in ("train", "valid", "val", "test") if is_file(root / f"{name}.txt")]
     if lists:
         return _yolo_sets("YOLO as CVAT exports it (Darknet)", root, lists)
-    if source is not None and source.name in LISTS and _has_images(root):
+    if source.name in LISTS and has_images(root):
         return _yolo_sets("YOLO with the txt files beside the images", root, ["."])
     return None
 
@@ -213,6 +229,8 @@ def _coco(root: Path) -> Recognized | None:
     files = [
         file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.json")) if _is_coco(file)
     ]
+    instances = [file for file in files if file.stem.startswith("instances")]
+    files = instances or files  # beside them COCO has keypoints and captions of the same images
     what = "COCO"
     if [file.name for file in files] == ["instances_default.json"]:
         return _coco_sets("COCO as CVAT exports it", root, {_ALL: files[0]})
@@ -220,21 +238,42 @@ def _coco(root: Path) -> Recognized | None:
 
 
 def _coco_sets(what: str, root: Path, files: dict[str, Path]) -> Recognized:
-    sources = {name: _coco_source(root, file) for name, file in files.items()}
-    return Recognized(what, root, {name: source for name, source in sources.items() if source is not None})
+    """The sets whose files list images that are there; the others are told."""
+    sets, left_out = {}, []
+    for name, file in files.items():
+        source = _coco_source(root, file)
+        if source is None:
+            left_out.append(file)
+        else:
+            sets[name] = source
+    if files and not sets:
+        raise UserError(no_images(left_out[0]))
+    for file in left_out:
+        logger.warning("%s; this set is left out", no_images(file))
+    return Recognized(what, root, sets)
 
 
 def _coco_source(root: Path, file: Path) -> Source | None:
-    """The set of a file, with the folder in which its first image lies; None if that is nowhere."""
-    images = read_content(file).images or []
-    name = str(images[0].file_name) if images else ""
+    """The set of a file, with the folder in which most of its first images lie; None if they are nowhere."""
+    names = first_images(file)
     split = file.stem.removeprefix("instances_")
     near = [file.parent, root / split, root / "images" / split, root / "images", root, file.parent / "images"]
+    best, most = None, 0
     for folder in [*near, *find_folders(root), *find_folders(root / "images")]:
-        if is_folder(folder) and name and is_file(resolve_image(folder, name, str(file))):
-            pair = (folder.relative_to(root).as_posix(), file.relative_to(root).as_posix())
-            return Source(COCODataset, {"root": str(root), "splits": [pair]})
-    return None
+        found = sum(_is_there(folder, name) for name in names) if is_folder(folder) else 0
+        if found > most:
+            best, most = folder, found
+    if best is None:
+        return None
+    pair = (best.relative_to(root).as_posix(), file.relative_to(root).as_posix())
+    return Source(COCODataset, {"root": str(root), "splits": [pair]})
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    try:
+        return is_file(resolve_image(folder, name, ""))
+    except UserError:
+        return False
 
 
 def _is_coco(path: Path) -> bool:
@@ -246,14 +285,3 @@ def _is_coco(path: Path) -> bool:
         return False
     found = [key in head for key in _COCO_KEYS]
     return all(found) or (len(head) == _HEAD and found[0])
-
-
-def _has(folder: Path, suffix: str) -> bool:
-    """Whether a file with this suffix lies directly in a folder."""
-    return is_folder(folder) and any(
-        path.suffix.lower() == suffix and not is_hidden(Path(path.name)) for path in folder.iterdir()
-    )
-
-
-def _has_images(folder: Path) -> bool:
-    return any(_has(folder, suffix) for suffix in IMAGE_SUFFIXES)

@@ -28,7 +28,7 @@ _ABSENT = "-1"  # second column of the per-class image sets: the class is not in
 _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
 # Other names of these folders, where there is no list of images.
 _OTHER_IMAGES = ("images", "Images", "img", "imgs")
-_OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation")
+OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation")
 
 logger = logging.getLogger("resdet")
 
@@ -50,8 +50,9 @@ class VOCFiles:
         return images_by_name(self.images)
 
     def xml_of(self, image_id: str) -> Path:
-        """The annotation of an image."""
-        return self.annotations / f"{image_id}.xml"
+        """The annotation of an image; or the .XML that some tools on Windows write, if only that is there."""
+        path, upper = self.annotations / f"{image_id}.xml", self.annotations / f"{image_id}.XML"
+        return upper if not is_file(path) and is_file(upper) else path
 
     def list_of(self, image_set: str) -> Path:
         """The file or folder that says which images belong to an image set."""
@@ -79,9 +80,13 @@ class VOCFiles:
             UserError: there is none.
         """
         if image_id not in self.image_of:
-            path, source = quoted_path(self.images / f"{image_id}.jpg"), self.list_of(image_set)
+            path = quoted_path(self.images / f"{image_id}.jpg")
+            if image_set == EVERY:
+                xml = quoted_path(self.xml_of(image_id))
+                raise UserError(f"{path}: no such image, but {xml} is there; restore the image, or remove the xml file")
             raise UserError(
-                f"{path}: no such image, but it is listed in {source}; restore it, or take it from the list"
+                f"{path}: no such image, but it is listed in {self.list_of(image_set)}; restore it, or take it from "
+                "the list"
             )
         return self.image_of[image_id]
 
@@ -119,7 +124,7 @@ def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
     images, annotations = folder / _IMAGES, folder / _ANNOTATIONS
     if image_set == EVERY:
         images = _first_folder(folder, (_IMAGES, *_OTHER_IMAGES))
-        annotations = _first_folder(folder, (_ANNOTATIONS, *_OTHER_ANNOTATIONS))
+        annotations = _first_folder(folder, (_ANNOTATIONS, *OTHER_ANNOTATIONS))
     return VOCFiles(images, annotations, folder / "ImageSets" / "Main")
 
 

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation
-from resdet.data.text_files import finite_number, quoted, read_bytes, shortest
+from resdet.data.text_files import finite_number, flag_of, quoted, read_bytes, shortest
 from resdet.errors import UserError
 
 TO_CONTINUOUS = np.array([-1.0, -1.0, 0.0, 0.0])  # added to VOC's xmin, ymin, xmax, ymax
@@ -27,9 +27,8 @@ REMEDY = "check the root, the year and the image set"  # for a missing file
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LARGEST_SIDE = 2**31  # pixels; no image has more
-# Flags as tools write them; VOC itself writes 0 and 1. labelImg's "Unspecified" stands where nothing was chosen.
-_NO = ("", "0", "false", "no", "n", "f", "none", "null", "unspecified")
-_YES = ("1", "true", "yes", "y", "t")
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+_ENCODING = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"']([\w.-]+)")
 
 
 @dataclass
@@ -130,21 +129,42 @@ def parse_xml(path: Path) -> ElementTree.Element:
     """The root of a file, its tags without namespaces and in lower case.
 
     Raises:
-        UserError: the file is missing, malformed, declares entities, or is no <annotation>.
+        UserError: the file is missing, malformed, declares entities, is no <annotation>, or has objects elsewhere than
+            directly in it.
     """
     text = read_bytes(path, REMEDY)
-    # Entities can make a parser allocate without bound or read other files; no annotation tool declares any.
-    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", text.replace(b"\0", b""), re.IGNORECASE):
-        raise UserError(f"{path}: declares a DOCTYPE or ENTITY, which annotations never need; remove the declaration")
-    try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{path}: not valid XML ({error}); write the annotation again") from None
+    _refuse_entities(path, text)
+    root = _parse(path, text)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2].lower()
     if root.tag != "annotation":
         raise UserError(f"{path}: begins with <{root.tag[:40]}>, not with VOC's <annotation>; export it as PASCAL VOC")
+    parents = {parent.tag for parent in root.iter() if parent is not root and parent.find("object") is not None}
+    if parents:
+        raise UserError(f"{path}: has objects in <{min(parents)[:40]}>; VOC has them directly in <annotation>")
     return root
+
+
+def _refuse_entities(path: Path, content: bytes) -> None:
+    """Entities can make a parser allocate without bound or read other files; no annotation tool declares any."""
+    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", content.replace(b"\0", b""), re.IGNORECASE):
+        raise UserError(f"{path}: declares a DOCTYPE or ENTITY, which annotations never need; remove the declaration")
+
+
+def _parse(path: Path, content: bytes) -> ElementTree.Element:
+    """The root element; where the declaration is wrong (.NET's UTF-16 in a UTF-8 file) or late, without it."""
+    try:
+        return ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as first:
+        declared = _ENCODING.search(content[:200])
+        for encoding in (declared[1].decode() if declared else "utf-8", "utf-8-sig"):
+            try:
+                text = content.decode(encoding).strip("\0\r\n\t ")
+                _refuse_entities(path, text.encode("utf-8", "replace"))
+                return ElementTree.fromstring(_DECLARATION.sub("", text, count=1) if text[:5] == "<?xml" else text)
+            except (ElementTree.ParseError, ValueError, LookupError):
+                continue
+        raise UserError(f"{path}: not valid XML ({first}); write the annotation again") from None
 
 
 def parse_size(root: ElementTree.Element) -> tuple[int, int]:
@@ -176,9 +196,22 @@ def parse_object(element: ElementTree.Element, where: str) -> tuple[str, np.ndar
     name, box = _text(element, "name", where), element.find("bndbox")
     # a direct child: VOC's <part>s have a <bndbox> of their own
     if box is None:
-        raise UserError(f"{where}: no <bndbox>; complete or remove the object")
-    corners = [finite_number(_text(box, corner, where), where, "correct the annotation") for corner in CORNERS]
+        corners = _around_polygon(element, where)
+    else:
+        corners = [finite_number(_text(box, corner, where), where, "correct the annotation") for corner in CORNERS]
     return name, np.array(corners) + TO_CONTINUOUS, _flag(element, "difficult", where)
+
+
+def _around_polygon(element: ElementTree.Element, where: str) -> list[float]:
+    """The box around an object's <polygon>, of <x1>, <y1>, <x2> ... as Roboflow writes it or <pt>s as LabelMe does."""
+    polygon = element.find("polygon")
+    sides: dict[str, list[float]] = {"x": [], "y": []}
+    for point in [] if polygon is None else polygon.iter():
+        if re.fullmatch(r"[xy]\d*", point.tag):
+            sides[point.tag[0]].append(finite_number(point.text or "", where, "correct the annotation"))
+    if not sides["x"] or not sides["y"]:
+        raise UserError(f"{where}: neither a <bndbox> nor a <polygon>; complete or remove the object")
+    return [min(sides["x"]), min(sides["y"]), max(sides["x"]), max(sides["y"])]
 
 
 def unknown_class(where: str | Path, name: str, classes: Sequence[str]) -> UserError:
@@ -197,10 +230,9 @@ def _text(element: ElementTree.Element, tag: str, where: str) -> str:
 
 
 def _flag(element: ElementTree.Element, tag: str, where: str) -> bool:
-    text = (element.findtext(tag) or "").strip()
-    if text.lower() in _NO or text.lower() in _YES:
-        return text.lower() in _YES
-    return finite_number(text, where, f"write 0 or 1 as its <{tag}>") != 0
+    text = element.findtext(tag) or ""
+    flag = flag_of(text)
+    return finite_number(text, where, f"write 0 or 1 as its <{tag}>") != 0 if flag is None else flag
 
 
 def _enumerate(names: Sequence[str]) -> str:

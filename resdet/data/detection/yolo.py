@@ -5,7 +5,8 @@
     listed = YOLODataset("data/photos", "train.txt")         # as in Darknet: a file that lists the images
 
 A line is `class cx cy w h`, in fractions of the image after its EXIF rotation. A line with more numbers is a polygon,
-`class x1 y1 x2 y2 x3 y3 ...`, of which the enclosing box is used. An image without a txt file has no objects.
+`class x1 y1 x2 y2 x3 y3 ...`, of which the enclosing box is used; or, where data.yaml has `kpt_shape`, a box and its
+keypoints, which are not used. An image without a txt file has no objects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation, DetectionDataset, build_table
-from resdet.data.detection.yolo_files import REMEDY, image_id, label_path, list_images, read_names
+from resdet.data.detection.yolo_files import image_id, label_file, list_images
+from resdet.data.detection.yolo_names import REMEDY, LineForm, line_form, read_names
 from resdet.data.image_files import require_images
 from resdet.data.images import image_size
 from resdet.data.text_files import LONGEST_QUOTE, check_class_names, finite_number, is_file, quoted, read_lines
@@ -44,7 +46,7 @@ class YOLODataset(DetectionDataset):
               a listed image is found by replacing the last folder "images" of its path by "labels"; without one it is
               beside the image.
         classes: names in the order of their labels; None takes the lines of ROOT/classes.txt or ROOT/obj.names, else
-            the `names` of ROOT/data.yaml.
+            the `names` of ROOT/data.yaml, else the lines of a classes.txt beside the labels.
 
     An image's id is its path below ROOT without "images" and suffix, such as "train/001"; ids must be unique. Sizes are
     read from the image headers. Boxes are clipped to the image, boxes without area and repeated lines are dropped,
@@ -62,7 +64,8 @@ class YOLODataset(DetectionDataset):
         images = _by_id([image for image_set in image_sets for image in list_images(root, image_set)])
         source = f"{root}, {', '.join(image_sets)}"
         require_images([root / image for image in images.values()], source)
-        rows = [read_rows(root / label_path(image), len(names)) for image in images.values()]
+        form = line_form(root, names, given=classes is not None)
+        rows = [read_rows(label_file(root, image), form) for image in images.values()]
         _warn_of_missing(root, images)
         _warn_of_repeated(rows, list(images))
         annotations = [_annotation(root / images[i], i, own) for i, own in zip(images, rows, strict=True)]
@@ -79,13 +82,13 @@ def _by_id(images: Sequence[PurePath]) -> dict[str, PurePath]:
     return found
 
 
-def read_rows(path: Path, num_classes: int) -> list[Row]:
+def read_rows(path: Path, form: LineForm) -> list[Row]:
     """Read the objects of a txt file; a missing one has none.
 
     Raises:
         UserError: a line is malformed.
     """
-    return [parse_row(line, num_classes, where) for where, line in label_lines(path)]
+    return [parse_row(line, form, where) for where, line in label_lines(path)]
 
 
 def label_lines(path: Path) -> list[tuple[str, str]]:
@@ -93,12 +96,12 @@ def label_lines(path: Path) -> list[tuple[str, str]]:
     return list(read_lines(path, REMEDY)) if is_file(path) else []
 
 
-def parse_row(line: str, num_classes: int, where: str) -> Row:
+def parse_row(line: str, form: LineForm, where: str) -> Row:
     """Read one line: label and corners in fractions of the image.
 
     Args:
         line: of a txt file.
-        num_classes: labels are 0..num_classes - 1.
+        form: what a line of this data set may hold.
         where: file and line, for the message.
 
     Raises:
@@ -108,13 +111,15 @@ def parse_row(line: str, num_classes: int, where: str) -> Row:
     numbers = [finite_number(word, where, "correct the line") for word in words]
     if len(numbers) < 5:
         raise UserError(f"{where}: {quoted(line.strip())} is not 'class cx cy w h'; complete or remove the line")
+    if form.keypoints and len(numbers) == 5 + form.keypoints:
+        numbers = numbers[:5]
     if len(numbers) % 2 == 0:
         counted = f"{len(numbers)} numbers are neither 'class cx cy w h' nor 'class' and the x y pairs of a polygon"
         raise UserError(f"{where}: {counted}; correct or remove the line")
     label, values = numbers[0], np.array(numbers[1:])
-    if label not in range(num_classes):
-        remedy = "correct the line, or complete the classes"
-        raise UserError(f"{where}: class {words[0][:LONGEST_QUOTE]} is not one of 0..{num_classes - 1}; {remedy}")
+    if label not in range(form.num_classes):
+        remedy = f"correct the line, or complete the classes of {form.source}"
+        raise UserError(f"{where}: class {words[0][:LONGEST_QUOTE]} is not one of 0..{form.num_classes - 1}; {remedy}")
     outside = np.flatnonzero((values < -_TOLERANCE) | (values > 1 + _TOLERANCE))
     if len(outside):
         remedy = "divide x and w by the image's width, y and h by its height"
@@ -144,7 +149,7 @@ def _annotation(path: Path, name: str, rows: Sequence[Row]) -> Annotation:
 
 
 def _warn_of_missing(root: Path, images: dict[str, PurePath]) -> None:
-    missing = [i for i, image in images.items() if not is_file(root / label_path(image))]
+    missing = [i for i, image in images.items() if not is_file(label_file(root, image))]
     if missing:
         logger.warning(
             "%d of %d images have no txt file (first: %s) and count as images without objects",

@@ -1,8 +1,7 @@
-"""Where the images, labels and class names of a YOLO data set are.
+"""Where the images and labels of a YOLO data set are; its class names are in yolo_names.py.
 
 images = list_images(Path("data/photos"), "train")        # paths below the root
 labels = label_path(images[0])                            # labels/train/001.txt of images/train/001.jpg
-names = read_names(Path("data/photos"))                   # of classes.txt, data.yaml or obj.names
 """
 
 from __future__ import annotations
@@ -11,24 +10,11 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
+from resdet.data.detection.yolo_names import LISTS, REMEDY
 from resdet.data.image_files import find_images, is_hidden, resolve_image, suffixes_in_words
-from resdet.data.text_files import (
-    check_class_names,
-    is_file,
-    is_folder,
-    quoted,
-    read_lines,
-    read_text,
-    split_lines,
-    whole_number,
-)
+from resdet.data.text_files import is_file, is_folder, quoted, read_lines
 from resdet.errors import UserError
-
-REMEDY = "check the root and the name of the set"  # for a missing file
-LISTS = ("classes.txt", "obj.names")  # a name per line; the second is Darknet's and CVAT's
-SETTINGS = ("data.yaml", "data.yml", "dataset.yaml")
 
 logger = logging.getLogger("resdet")
 
@@ -43,6 +29,8 @@ def list_images(root: Path, image_set: str) -> list[PurePath]:
     source, images = _find_images(root, image_set)
     if not images:
         raise UserError(f"{source}: no image in this image set; put images there ({suffixes_in_words()}), or list them")
+    if source.suffix == ".txt" and not any(is_file(root / image) for image in images):
+        return images  # told as missing images, which is what to mend first
     folders = [root / label_path(image).parent for image in images]
     if not any(is_folder(folder) for folder in set(folders)):
         raise UserError(
@@ -69,49 +57,16 @@ def label_path(image: PurePath) -> PurePath:
     return _instead_of_images(image, ("labels",)).with_suffix(".txt")
 
 
+def label_file(root: Path, image: PurePath) -> Path:
+    """The txt file of an image, whether it is there or not; or the .TXT that some tools on Windows write."""
+    path = root / label_path(image)
+    upper = path.with_suffix(".TXT")
+    return upper if not is_file(path) and is_file(upper) else path
+
+
 def image_id(image: PurePath) -> str:
     """An image's id: its path below the root without "images" and suffix."""
     return _instead_of_images(image, ()).with_suffix("").as_posix()
-
-
-def names_file(root: Path) -> Path | None:
-    """The file that names the classes, or None."""
-    return next((root / name for name in (*LISTS, *SETTINGS) if is_file(root / name)), None)
-
-
-def read_names(root: Path) -> tuple[str, ...]:
-    """The class names in the order of their labels.
-
-    Raises:
-        UserError: no file names them, or names are missing, repeated or no text.
-    """
-    source = names_file(root)
-    if source is None:
-        raise UserError(f"{root}: neither classes.txt nor data.yaml is there; write one, or give the classes")
-    if source.name in LISTS:
-        names = [line.strip() for line in split_lines(read_text(source, REMEDY).rstrip())]
-    else:
-        names = _names_of_yaml(source)
-    if not names:
-        raise UserError(f"{source}: names no class; name them, or give the classes")
-    check_class_names(names, source)
-    return tuple(names)
-
-
-def read_settings(path: Path) -> dict[Any, Any]:
-    """The content of a data.yaml.
-
-    Raises:
-        UserError: the file is not YAML, or does not hold a mapping.
-    """
-    import yaml  # type: ignore[import-untyped]  # imported here: only data.yaml needs it; it is installed with mmengine
-
-    text = read_text(path, REMEDY)
-    try:
-        content = yaml.safe_load(text)
-    except Exception as error:  # beside YAMLError: ValueError for the 31st of February, RecursionError, OverflowError
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())[:200]}); write it again") from None
-    return content if isinstance(content, dict) else {}
 
 
 def _find_images(root: Path, image_set: str) -> tuple[Path, list[PurePath]]:
@@ -131,19 +86,15 @@ def _find_images(root: Path, image_set: str) -> tuple[Path, list[PurePath]]:
 def _listed(root: Path, line: str, where: str) -> PurePath:
     """The image of a line of a list, below the root.
 
-    Darknet and CVAT write paths that begin with "data/", notebooks the absolute ones of their own machine: what cannot
-    be found is looked for below the root, by ever fewer of its last folders.
+    Darknet and CVAT write paths that begin with "data/".
     """
     path = Path(os.path.abspath(resolve_image(root, line, where)))
     inside = next((path.relative_to(r) for r in _roots(root) if path.is_relative_to(r)), None)
     if inside is not None and is_file(path):
         return inside
     parts = PurePath(line.replace("\\", "/")).parts
-    if os.path.isabs(line) or parts[:1] == ("data",):
-        endings = [PurePath(*parts[k:]) for k in range(1, len(parts) - 1)]
-        found = next((ending for ending in endings if is_file(root / ending)), None)
-        if found is not None:
-            return found
+    if parts[:1] == ("data",) and is_file(root.joinpath(*parts[1:])):
+        return PurePath(*parts[1:])
     if inside is None or not inside.name:
         raise UserError(f"{where}: {quoted(line)} is not below {root}; list the images by their paths below the root")
     return inside
@@ -170,17 +121,3 @@ def _labels_without_image(root: Path, folder: Path, images: Sequence[PurePath]) 
 def _is_list(path: Path) -> bool:
     """Whether a txt file beside images is no label: a list of names or images, or a README of an export."""
     return path.name in LISTS or path.name.lower().startswith(("readme", "train.", "val.", "valid.", "test."))
-
-
-def _names_of_yaml(path: Path) -> list[str]:
-    names = read_settings(path).get("names")
-    if isinstance(names, dict):
-        # Keys that YAML reads as booleans would pass as 0 and 1.
-        keys = {None if isinstance(key, bool) else whole_number(str(key)): name for key, name in names.items()}
-        names = [keys[label] for label in range(len(keys))] if set(keys) == set(range(len(names))) else None
-    if not isinstance(names, list):
-        raise UserError(f"{path}: has no 'names' as a list or as '0: name'; add them, or give the classes")
-    unclear = [name for name in names if not isinstance(name, str)]  # YAML reads an unquoted no as False
-    if unclear:
-        raise UserError(f"{path}: YAML does not read the name {quoted(unclear[0])} as text; put it in quotes")
-    return [str(name) for name in names]

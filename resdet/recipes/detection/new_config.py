@@ -1,4 +1,4 @@
-"""Write a config for one's own data: its sets and classes, anchors of its objects' sizes, bins that fit the trunk.
+"""Write a config for your own data: data sets, classes, anchors of the objects' sizes, RoI bins that fit the trunk.
 
 trunk = Trunk(depth=18, crop=224)
 text, said = new_config("data/export", trunk)          # the file, and a line for each choice
@@ -6,21 +6,22 @@ text, said = new_config("data/export", trunk)          # the file, and a line fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resdet.data.detection.annotations import AnnotationTable, take_objects
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.recognition import TEST, TRAIN, VAL, Recognized, Source, recognize
+from resdet.data.detection.recognition import Source, recognize
 from resdet.data.detection.splitting import stratified_split, take_images
-from resdet.data.detection.voc import VOCDataset
 from resdet.data.transforms import Resizer
 from resdet.engine.kept_config import kept_config
 from resdet.errors import UserError
+from resdet.recipes.detection.new_config_data import evaluation_of, read_data
 from resdet.recipes.detection.new_config_template import TEMPLATE
+from resdet.weights.hub import local_file
 
 EPOCHS, IMAGES = 20, 2  # of the training set, and images per step
 STEPS = (1000, 90_000)  # fewest and most
@@ -38,17 +39,19 @@ class Trunk:
         depth: 18, 34, 50, 101 or 152.
         crop: side in pixels of the crops that it was trained on.
         stride_on: convolution with the stride in a bottleneck: "1x1" (the paper's), or "3x3" (torchvision's).
-        why: how this is known, for people.
+        why: where these values come from, for the message.
+        weights: the file or name, for the config's `init_from`; None: not known yet.
     """
 
     depth: int = 18
     crop: int = 224
     stride_on: str = "1x1"
     why: str = "no weights were named"
+    weights: str | None = None
 
     @property
     def bins(self) -> int:
-        """A sixteenth of the crop: conv5 then reads maps of the size that it was trained on."""
+        """RoI bins: a sixteenth of the crop, so that conv5 reads maps of the size that it was trained on."""
         return max(1, round(self.crop / 16))
 
 
@@ -61,11 +64,11 @@ class NewConfig:
 
 
 def trunk_of(weights: str | None, depth: int | None, crop: int | None) -> Trunk:
-    """What is known of the weights that a training will start from.
+    """Find out depth and crop of the weights that a training will start from.
 
     Args:
-        weights: as for --init-from; None: not known yet.
-        depth, crop: what the user says of them, which counts; None: from the weights, else 18 and 224.
+        weights: a file or name, as for --init-from; None: not known yet.
+        depth, crop: given by the user; None: taken from the weights, else 18 and 224.
 
     Raises:
         UserError: `crop` is below 32.
@@ -75,7 +78,9 @@ def trunk_of(weights: str | None, depth: int | None, crop: int | None) -> Trunk:
             f"--crop {crop}: give the side in pixels of the crops that the trunk was trained on, such as 224"
         )
     known = Trunk() if weights is None else _look_at(weights)
-    return Trunk(depth or known.depth, crop or known.crop, known.stride_on, "you said so" if crop else known.why)
+    return Trunk(
+        depth or known.depth, crop or known.crop, known.stride_on, "you said so" if crop else known.why, weights
+    )
 
 
 def new_config(path: str | Path, name: str, trunk: Trunk) -> NewConfig:
@@ -89,34 +94,54 @@ def new_config(path: str | Path, name: str, trunk: Trunk) -> NewConfig:
     Raises:
         UserError: the data set is not recognized or cannot be read.
     """
-    found = recognize(path)
-    train, test = _choose(found)
-    classes = _classes(found, train, test)
-    dataset = train.open(classes=classes)
-    table = dataset.table
+    data = read_data(path, recognize(path))
+    found, train, test, classes, table = data.found, data.train, data.test, data.classes, data.table
+    fraction = _fraction(path, table) if test is None else FRACTION
     if test is None:
-        table = take_images(table, stratified_split(table, FRACTION)[0])
+        table = take_images(table, stratified_split(table, fraction)[0])
+    difficult = int(table.difficult.sum())
+    table = take_objects(table, ~table.difficult & ~table.crowd)
     if not len(table.labels):
-        raise UserError(f"{path}: no object is annotated in the training set; annotate some")
+        raise UserError(f"{path}: no object of the training set is learned, {_why_none(difficult)}")
     sides, ratios = _sides(table), _ratios(table)
     short, long, factors = _input_size(table, sides)
     scales = anchor_scales(sides * factors)
     steps = int(np.clip(round(EPOCHS * len(table) / IMAGES, -2), *STEPS))
     whys = _whys(trunk, sides * factors, scales, (short, len(table), steps))
+    sets = _sets_in_words(train, test, fraction, difficult > 0)
     text = TEMPLATE.format(
         depth=trunk.depth, stride_on=trunk.stride_on, bins=trunk.bins, what=found.what, classes=len(classes), name=name,
-        images=len(table), root=str(found.root), class_names=tuple(classes), scales=scales,
+        evaluate=f"{evaluation_of(train)} runs/{Path(name).stem}/last.pth",
+        images=len(table), class_names=tuple(classes), scales=scales,
         ratios=anchor_ratios(ratios), proposals=300, short=short, long=long, batch=IMAGES, steps=steps,
         milestone=round(0.7 * steps), validate=max(1, steps // 6),
-        method="coco" if train.kind is COCODataset else "area", **_sets_in_words(train, test), **whys,
+        method="coco" if train.kind is COCODataset else "area", **_start(trunk, found.root), **sets, **whys,
     )  # fmt: skip
-    divided = "one set, split 80 : 20" if test is None else "a training and a test set"
+    parts = f"one set, split {100 * fraction:.0f} : {100 - 100 * fraction:.0f}"
+    divided = "a training and a test set" if test else parts
     first = f"{path}: {found.what}, {divided}; {len(table)} training images, {len(table.labels)} objects"
-    return NewConfig(text, (first, *whys.values()))
+    return NewConfig(text, (first, *data.notes(name), *_notes(difficult), *whys.values()))
+
+
+def _start(trunk: Trunk, root: str | Path) -> dict[str, Any]:
+    """Where the training starts from, for the config and its docstring, and where the data are."""
+    relative = not Path(root).is_absolute()
+    return {
+        "init_from": trunk.weights,
+        "weights": "" if trunk.weights else " --init-from WEIGHTS",
+        "root": str(root),
+        "relative": "  # relative to the folder that commands are run in" if relative else "",
+    }
+
+
+def _notes(difficult: int) -> list[str]:
+    if not difficult:
+        return []
+    return [f"{difficult} objects marked difficult are not trained on, and count neither way in a test"]
 
 
 def anchor_scales(sides: np.ndarray) -> tuple[int, ...]:
-    """Powers of two from the smallest to the largest objects, 2 % at either end left out.
+    """Powers of two from the smallest to the largest object, without the smallest and the largest 2 %.
 
     Args:
         sides: square roots of the objects' areas in pixels of the network's input, [M].
@@ -127,14 +152,14 @@ def anchor_scales(sides: np.ndarray) -> tuple[int, ...]:
 
 
 def anchor_ratios(ratios: np.ndarray) -> tuple[float, ...]:
-    """The paper's ratios, height / width, with 1/3 or 3 if a tenth of the objects, [M], is flatter or taller."""
+    """The paper's ratios, height / width; also 1/3 if a tenth of the objects, [M], is flatter, 3 if taller."""
     low, high = np.quantile(ratios, [0.1, 0.9])
     return (*((0.33,) if low < 0.33 else ()), 0.5, 1, 2, *((3,) if high > 3 else ()))
 
 
 def _look_at(weights: str) -> Trunk:
     """Depth and crop of our own checkpoints, from the config they keep; of others from their name."""
-    kept = kept_config(weights)
+    kept = kept_config(local_file(weights))
     if kept is not None:
         net = kept.get("net") or kept.get("model", {}).get("net") or {}
         depth, stride_on = net.get("depth", 18), net.get("stride_on", "1x1")
@@ -149,45 +174,38 @@ def _look_at(weights: str) -> Trunk:
     return Trunk(int(digits or 18), 224, stride_on, f"{Path(weights).name} is taken to be trained on ImageNet")
 
 
-def _choose(found: Recognized) -> tuple[Source, Source | None]:
-    """The training set, and the set to test on: validation before test; None where nothing is divided."""
-    if "trainval" in found.sets and found.named(TEST):
-        return found.sets["trainval"], found.sets[str(found.named(TEST))]
-    train, test = found.named(TRAIN), found.named(VAL) or found.named(TEST)
-    if train is None or test is None:
-        return found.sets[train or next(iter(found.sets))], None
-    return found.sets[train], found.sets[test]
+def _fraction(path: str | Path, table: AnnotationTable) -> float:
+    """The part of the images for training: `FRACTION`, or less where so few images would leave none to test."""
+    for fraction in (FRACTION, 0.75, 0.67, 0.5):
+        if all(len(part) for part in stratified_split(table, fraction)):
+            return fraction
+    raise UserError(f"{path}: {len(table)} image cannot be divided for training and test; annotate more")
 
 
-def _classes(found: Recognized, train: Source, test: Source | None) -> tuple[str, ...]:
-    """The classes of both sets; VOC's in alphabetical order, others as their files number them."""
-    options: dict[str, Any] = {"classes": None}
-    names = list(_open_classes(train, options))
-    if test is not None and train.kind is VOCDataset:
-        names = sorted({*names, *_open_classes(test, options)})
-    return tuple(names)
+def _why_none(difficult: int) -> str:
+    if difficult:
+        return f"{difficult} are marked difficult; clear the flag <difficult> of those that can be learned"
+    return "none is annotated, or all are crowds; annotate some, or correct 'iscrowd'"
 
 
-def _open_classes(source: Source, options: dict[str, Any]) -> Sequence[str]:
-    return source.open(**options).classes
-
-
-def _sets_in_words(train: Source, test: Source | None) -> dict[str, str]:
-    """The config's data sets as Python, and the imports of their classes."""
+def _sets_in_words(train: Source, test: Source | None, fraction: float, difficult: bool) -> dict[str, str]:
+    """The config's data sets as Python, and the imports of their classes; `difficult`: the training set has such."""
     imports = {f"from {train.kind.__module__} import {train.kind.__name__}"}
+    easy = "keep_difficult=False" if difficult else ""
     if test is not None:
-        return {"imports": "\n".join(imports), "whole": "", "train": _in_words(train), "test": _in_words(test)}
+        return {"imports": "\n".join(imports), "whole": "", "train": _in_words(train, easy), "test": _in_words(test)}
     imports.add("from resdet.data.detection.splitting import SplitPart")
+    photos = {"train": f"dict(PHOTOS, {easy})" if easy else "PHOTOS", "test": "PHOTOS"}
     parts = {
-        name: f'dict(type=SplitPart, dataset=PHOTOS, part="{name}", fraction={FRACTION}, seed=0)'
+        name: f'dict(type=SplitPart, dataset={photos[name]}, part="{name}", fraction={fraction}, seed=0)'
         for name in ("train", "test")
     }
     return {"imports": "\n".join(sorted(imports)), "whole": f"PHOTOS = {_in_words(train)}\n", **parts}
 
 
-def _in_words(source: Source) -> str:
+def _in_words(source: Source, more: str = "") -> str:
     values = ", ".join(f"{key}={value!r}" for key, value in source.values.items() if key != "root")
-    return f"dict(type={source.kind.__name__}, root=ROOT, {values}, classes=CLASSES)"
+    return f"dict(type={source.kind.__name__}, root=ROOT, {values}, classes=CLASSES{more and ', '}{more})"
 
 
 def _sides(table: Any) -> np.ndarray:
@@ -222,6 +240,7 @@ def _whys(trunk: Trunk, sides: np.ndarray, scales: tuple[int, ...], facts: tuple
         "14 for 224, 7 for 112",
         "anchors_why": f"Objects have sides of {low:.0f} to {high:.0f} pixels, median {middle:.0f}: anchors of "
         f"{scales[0]} to {scales[-1]}",
-        "size_why": f"Short side {short}: for nine of ten objects to be larger than {SMALLEST} pixels, up to 800",
+        "size_why": f"Short side {short}: the smallest of {', '.join(str(s) for s, _ in SIZES)} at which nine of ten "
+        f"objects are larger than {SMALLEST} pixels, else the largest",
         "steps_why": f"{steps} steps of {IMAGES} images are {steps * IMAGES / images:.0f} epochs",
     }

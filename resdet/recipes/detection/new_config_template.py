@@ -4,8 +4,9 @@ from __future__ import annotations
 
 TEMPLATE = '''"""ResNet-{depth} on {what}: {classes} classes, {images} training images.
 
-Written by `resdet new-config`; every value may be changed. Train with
-resdet train-det {name} --init-from WEIGHTS
+Written by `resdet new-config`; every value may be changed. Train and measure with
+resdet train-det {name}{weights}
+resdet {evaluate}
 """
 
 from albumentations import HorizontalFlip
@@ -18,7 +19,7 @@ from resdet.detection.rpn import RPNSettings
 from resdet.engine.schedule import MultiStep
 from resdet.nets.resnet import ResNet
 
-ROOT = {root!r}
+ROOT = {root!r}{relative}
 CLASSES = {class_names!r}
 {whole}
 model = dict(
@@ -69,6 +70,6 @@ loop = dict(
     log_every=20, checkpoint_every=200, validate_every={validate}, accumulate=1, clip=10.0, ema=None, best="val/mAP50"
 )
 testing = dict()
-init_from = None
+init_from = {init_from!r}
 log_backends = []
 '''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from resdet.data.detection.imagenet_det import ImageNetDETDataset, read_blacklis
 from resdet.data.detection.imagenet_det_halves import class_counts
 from resdet.data.detection.splitting import subset
 from resdet.errors import UserError
+from resdet.inspection.imagenet_det import check_imagenet_det
 from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.score import score
 
@@ -185,3 +187,33 @@ def test_a_detector_is_scored_by_ilsvrcs_rule(det_folder: Path) -> None:
     without = ImageNetDETDataset(det_folder, ["val"], blacklist=det_folder / "blacklist.txt")
     counts = [sum(c.num_truth for c in score(perfect, d, "ilsvrc").classes) for d in (dataset, without)]
     assert counts[1] < counts[0]
+
+
+def test_a_list_may_have_backslashes_and_suffixes(det_folder: Path) -> None:
+    path = det_folder / "ILSVRC/ImageSets/DET/val.txt"
+    plain = [line.split() for line in path.read_text().splitlines()]
+    expected = ImageNetDETDataset(det_folder, ["val"]).table.ids.tolist()
+    path.write_text("".join(f"{words[0]}.JPEG {' '.join(words[1:])}\n" for words in plain))
+    assert ImageNetDETDataset(det_folder, ["val"]).table.ids.tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "..\\x"])
+def test_a_list_does_not_lead_out_of_the_images(det_folder: Path, name: str) -> None:
+    write_list(det_folder, "val", f"{name} 1")
+    with pytest.raises(UserError, match=r"val\.txt:1: .* is not below the folder of images; list paths below it"):
+        ImageNetDETDataset(det_folder, ["val"])
+
+
+def test_every_image_that_is_listed_twice_is_named(det_folder: Path) -> None:
+    write_list(det_folder, "val", f"{VAL}1 1", f"{VAL}2 2", f"{VAL}1 3", f"{VAL}2 4")
+    told = [problem.text for problem in check_imagenet_det(det_folder, ["val"]) if problem.refused]
+    assert [f"{VAL}{i} is in the lists twice" in text for i, text in zip((1, 2), told, strict=True)] == [True, True]
+
+
+def test_boxes_that_are_fractions_are_refused(det_folder: Path) -> None:
+    for path in (det_folder / "ILSVRC/Annotations/DET").rglob("*.xml"):
+        path.write_text(
+            re.sub(r"(<(?:xm|ym)(in|ax)>)\d+", lambda m: m[1] + (".2" if m[2] == "in" else ".7"), path.read_text())
+        )
+    with pytest.raises(UserError, match="they are fractions of the images"):
+        ImageNetDETDataset(det_folder, ["val"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from helpers.voc import SIZE_XML, object_xml, write_image, write_voc_xml
 from resdet.data.detection import open_dataset
-from resdet.data.detection.recognition import recognize
+from resdet.data.detection.recognition import TEST, TRAIN, VAL, recognize
 from resdet.errors import UserError
 
 CAT = SIZE_XML + object_xml("cat", (1, 1, 9, 9))
@@ -167,3 +168,137 @@ def test_what_is_not_recognized_is_refused_with_what_was_looked_for(tmp_path: Pa
     yolo_roboflow(tmp_path)
     with pytest.raises(UserError, match=r"has no set 'vali' \(did you mean valid\?\)"):
         open_dataset(tmp_path, "vali")
+
+
+def voc_vott(root: Path) -> None:
+    for name in "ab":
+        write_image(root / f"x-PascalVOC-export/JPEGImages/{name}.jpg")
+        xml(root / f"x-PascalVOC-export/Annotations/{name}.xml")
+    text(root / "x-PascalVOC-export/ImageSets/Main/cat_train.txt", "a.jpg 1\n")
+    text(root / "x-PascalVOC-export/ImageSets/Main/cat_val.txt", "b.jpg 1\n")
+
+
+def voc_in_folders_of_sets(root: Path) -> None:
+    for name in ("train", "val"):
+        write_image(root / name / "images/a.jpg")
+        xml(root / name / "annotations/a.xml")
+
+
+def voc_with_sets_below(root: Path) -> None:
+    for name in ("train", "test"):
+        write_image(root / f"images/{name}/{name}.jpg")
+        xml(root / f"annotations/{name}/{name}.xml")
+
+
+def coco_2017(root: Path) -> None:
+    for name in ("train2017", "val2017"):
+        write_image(root / name / "a.jpg")
+        for kind in ("instances", "person_keypoints"):
+            coco(root / f"annotations/{kind}_{name}.json", "a.jpg")
+
+
+def coco_label_studio_elsewhere(root: Path) -> None:
+    write_image(root / "images/a.jpg")
+    coco(root / "result.json", "/label-studio/data/media/upload/1/a.jpg")
+
+
+def yolo_labelimg(root: Path) -> None:
+    write_image(root / "images/a.jpg")
+    text(root / "labels/a.txt", LINE)
+    text(root / "labels/classes.txt", "cat\n")
+
+
+def yolo_with_another_settings_file(root: Path) -> None:
+    write_image(root / "images/train/a.jpg")
+    text(root / "labels/train/a.txt", LINE)
+    text(root / "pets.yaml", "train: images/train\nnames: [cat]\n")
+
+
+@pytest.mark.parametrize(
+    ("build", "sets"),
+    [
+        (voc_vott, ["all"]),
+        (voc_in_folders_of_sets, ["train", "val"]),
+        (voc_with_sets_below, ["all"]),
+        (coco_2017, ["train2017", "val2017"]),
+        (coco_label_studio_elsewhere, ["all"]),
+        (yolo_labelimg, ["all"]),
+        (yolo_with_another_settings_file, ["train"]),
+    ],
+)
+def test_further_layouts(tmp_path: Path, build: Callable[[Path], None], sets: list[str]) -> None:
+    build(tmp_path)
+    assert list(recognize(tmp_path).sets) == sets
+    assert open_dataset(tmp_path).classes == ("cat",)
+
+
+def test_sets_are_named_with_years(tmp_path: Path) -> None:
+    coco_2017(tmp_path)
+    found = recognize(tmp_path)
+    assert (found.named(TRAIN), found.named(VAL), found.named(TEST)) == ("train2017", "val2017", None)
+
+
+def test_a_set_without_images_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_image(tmp_path / "train/a.jpg")
+    coco(tmp_path / "train/_annotations.coco.json", "a.jpg")
+    text(tmp_path / "valid/_annotations.coco.json", '{"images": [], "annotations": [], "categories": []}')
+    assert list(recognize(tmp_path).sets) == ["train"]
+    assert "_annotations.coco.json: lists no image; this set is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("labels.json", '{"images": [{"id": 1', r"labels\.json is not valid JSON \(.*line 1"),
+        ("labels.json", '{"images": [], "annotations": [], "categories": [', r"labels\.json: not valid JSON"),
+        ("labels.json", '{"images": [], "annotations": []}', "has images and annotations but no categories"),
+        ("a.json", '{"shapes": [], "imagePath": "a.jpg"}', r"a\.json is of LabelMe, which is not read; convert it"),
+        ("labels/a.txt", LINE, r"no class is named; write a name per line into .*classes\.txt"),
+        ("train/labels/a.txt", LINE, r"train/labels has txt files of YOLO, but no class is named"),
+        ("images/a.txt", LINE, r"images has txt files of YOLO, but no class is named"),
+        ("all.zip", "x", r"unpack all\.zip"),
+        ("a.csv", "x", r"a\.csv is of a format that is not read"),
+        ("notes.txt", "x", "no data set is recognized: expected VOC"),
+    ],
+)
+def test_what_lies_there_instead_is_told(tmp_path: Path, name: str, content: str, message: str) -> None:
+    write_image(tmp_path / "images/a.jpg")
+    text(tmp_path / name, content)
+    with pytest.raises(UserError, match=message) as caught:
+        recognize(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_annotations_without_their_images_are_told(tmp_path: Path) -> None:
+    coco(tmp_path / "annotations/instances_default.json", "a.jpg")
+    with pytest.raises(UserError, match=r"its images \(first: 'a\.jpg'\) are not found nearby; put them into .*images"):
+        recognize(tmp_path)
+    with pytest.raises(UserError, match="are not found nearby"):
+        recognize(tmp_path / "annotations/instances_default.json")
+
+
+@pytest.mark.parametrize("folders", [("", ""), ("images", "annotations"), ("images", "labels")])
+def test_xml_beside_a_left_over_list_of_yolo_classes_is_voc(tmp_path: Path, folders: tuple[str, str]) -> None:
+    """labelImg's classes.txt and the txt of an image stay when its user goes over to VOC."""
+    images, annotations = folders
+    for name in "abc":
+        write_image(tmp_path / images / f"{name}.jpg")
+        xml(tmp_path / annotations / f"{name}.xml")
+    text(tmp_path / annotations / "a.txt", LINE)
+    text(tmp_path / annotations / "classes.txt", "dog\n")
+    assert "VOC" in recognize(tmp_path).what
+    assert open_dataset(tmp_path).classes == ("cat",)
+    if annotations == "annotations":
+        return
+    for name in "bcd":
+        text(tmp_path / annotations / f"{name}.txt", LINE)
+    assert "YOLO" in recognize(tmp_path).what
+
+
+def test_an_xml_without_its_image_is_named_where_there_is_no_list(tmp_path: Path) -> None:
+    voc_labelimg(tmp_path)
+    xml(tmp_path / "annots/b.xml")
+    with pytest.raises(
+        UserError, match=r"b\.jpg: no such image, but .*b\.xml is there; restore the image, or remove the xml"
+    ):
+        open_dataset(tmp_path)

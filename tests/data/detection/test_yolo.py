@@ -144,7 +144,11 @@ def test_class_names_come_from_classes_txt_or_else_from_data_yaml(tmp_path: Path
         ("classes.txt", "cat\n\ndog\n", "a class has an empty name"),
         ("classes.txt", "cat\ncat\n", "the class 'cat' is there twice"),
         ("classes.txt", "\n", "names no class"),
-        ("data.yaml", "names: {0: cat, 2: dog}", "has no 'names' as a list or as '0: name'"),
+        ("data.yaml", "nc: 2\nnames: {0: cat, 2: dog}", ":2: 'names' numbers 2 classes up to 2, and has none with 1; "),
+        ("data.yaml", "names: {cat: 0, dog: 1}", ":1: 'names' has the key 'cat'; write a number and a name each"),
+        ("data.yaml", "train: x\nnc: 3\nnames: [cat, dog]", ":2: nc is 3, but 2 classes are named; correct one of"),
+        ("data.yaml", "names:\n  0: cat\n  0: dog", ":2: has '0' twice; keep one"),
+        ("data.yaml", "names: [cat, dog]\nkpt_shape: 17", "kpt_shape 17 is not"),
         ("data.yaml", "nc: 2", "has no 'names'"),
         ("data.yaml", "- cat", "has no 'names'"),
         ("data.yaml", "names: [yes, no]", "YAML does not read the name True as text; put it in quotes"),
@@ -272,5 +276,5 @@ def test_names_may_have_numbers_as_text_for_keys(tmp_path: Path) -> None:
     (root / "data.yaml").write_text("names: {'1': dog, '0': cat}\n")
     assert YOLODataset(root, "train").classes == ("cat", "dog")
     (root / "data.yaml").write_text("names: {true: dog, 0: cat}\n")
-    with pytest.raises(UserError, match="has no 'names'"):
+    with pytest.raises(UserError, match="'names' has the key True"):
         YOLODataset(root, "train")

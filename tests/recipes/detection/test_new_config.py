@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers.coco import instances, write
 from helpers.commands import call, error_line, inspect_data, train_det
 from helpers.commands import new_config as new_config_command
 from helpers.datasets import write_voc
+from resdet.cli.common.options import parse_options
+from resdet.data.detection.settings import DetectionData
+from resdet.engine.config import build_call
 from resdet.errors import UserError
 from resdet.recipes.detection.new_config import Trunk, anchor_ratios, anchor_scales, new_config, trunk_of
 from resdet.recipes.sections import load_config
@@ -49,6 +55,20 @@ def test_the_config_of_an_export_is_inspected_and_trained_without_an_edit(
     assert (tmp_path / "run/last.pth").is_file()
     assert "is there already" in error_line(new_config_command, [data, "--out", config], capsys)
     assert "ends in .py" in error_line(new_config_command, [data, "--out", tmp_path / "x.txt"], capsys)
+
+
+def test_the_weights_that_were_named_are_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever trains with it need not name them again; paths are those of the folder that commands are run in."""
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / "data")
+    call(new_config_command, "data", "--out", "mine.py", "--init-from", "ResNet18_Weights.IMAGENET1K_V1")
+    assert load_config("mine.py").init_from == "ResNet18_Weights.IMAGENET1K_V1"
+    text = Path("mine.py").read_text()
+    assert "ROOT = 'data'  # relative to the folder that commands are run in" in text
+    assert "--init-from WEIGHTS" not in text
+    call(new_config_command, tmp_path / "data", "--out", "other.py")
+    assert load_config("other.py").init_from is None
+    assert "--init-from WEIGHTS" in Path("other.py").read_text()
 
 
 def test_divided_sets_become_train_and_test_and_a_class_may_be_in_one(tmp_path: Path) -> None:
@@ -91,3 +111,142 @@ def test_anchors_cover_the_sizes_of_the_objects() -> None:
     assert anchor_scales(np.array([1.0, 5000.0] * 50)) == (16, 32, 64, 128, 256, 512)
     assert anchor_ratios(np.full(10, 1.0)) == (0.5, 1, 2)
     assert anchor_ratios(np.array([0.2] * 5 + [4.0] * 5)) == (0.33, 0.5, 1, 2, 3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_few_images_are_divided_so_that_one_is_tested(tmp_path: Path, count: int) -> None:
+    photos = {f"p{i}": [("apple", 5, 5, 70, 60)] for i in range(count)}
+    write_voc(tmp_path / "data", {"t": photos})
+    config = tmp_path / "mine.py"
+    config.write_text(new_config(tmp_path / "data", "mine.py", Trunk()).text)
+    data = build_call(DetectionData, load_config(config).data)
+    assert len(data.test) == 1
+    assert data.train is not None
+    assert len(data.train) == count - 1
+
+
+def test_one_image_is_refused(tmp_path: Path) -> None:
+    write_voc(tmp_path, {"t": {"p": [("apple", 5, 5, 70, 60)]}})
+    with pytest.raises(UserError, match="1 image cannot be divided for training and test; annotate more"):
+        new_config(tmp_path, "mine.py", Trunk())
+
+
+def test_objects_marked_difficult_are_not_trained_on_and_not_enough_alone(tmp_path: Path) -> None:
+    easy, hard = ("apple", 5, 5, 70, 60), ("apple", 20, 20, 60, 70, True)
+    write_voc(tmp_path / "some", {"t": {f"p{i}": [easy, hard] for i in range(5)}})
+    made = new_config(tmp_path / "some", "mine.py", Trunk())
+    assert "4 objects marked difficult are not trained on, and count neither way in a test" in made.choices
+    (tmp_path / "mine.py").write_text(made.text)
+    data = build_call(DetectionData, load_config(tmp_path / "mine.py").data)
+    assert data.train is not None
+    assert (len(data.train.table.labels), len(data.test.table.labels)) == (4, 2)
+    write_voc(tmp_path / "all", {"t": {f"p{i}": [hard] for i in range(5)}})
+    with pytest.raises(UserError, match="no object of the training set is learned, 4 are marked difficult"):
+        new_config(tmp_path / "all", "mine.py", Trunk())
+
+
+def write_coco(root: Path, **values: object) -> Path:
+    """Three images with an object each, of which some values are replaced."""
+    content = instances()
+    content["annotations"] = [
+        {"id": i, "image_id": i, "category_id": 7, "bbox": [1, 2, 30, 20], "area": 600, "iscrowd": 0, **values}
+        for i in (12, 5, 90)
+    ]
+    return write(root, content)
+
+
+def test_a_set_of_crowds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="or all are crowds; annotate some, or correct 'iscrowd'"):
+        new_config(write_coco(tmp_path, iscrowd=1), "mine.py", Trunk())
+
+
+def test_a_bad_record_is_refused_with_the_command_that_repairs_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, config = write_coco(tmp_path / "data"), tmp_path / "mine.py"
+    path = root / "annotations/instances_val.json"
+    content = json.loads(path.read_text())
+    content["annotations"][1]["category_id"] = 8
+    content["annotations"][2]["id"] = 12  # as the first one
+    path.write_text(json.dumps(content))
+    line = error_line(new_config_command, [root, "--out", config], capsys)
+    assert f"(resdet inspect-data {root} lists all such problems, --fix OUT writes repaired annotations)" in line
+    with pytest.raises(SystemExit):
+        call(inspect_data, root, "--out", tmp_path / "sheets", "--fix", tmp_path / "fixed")
+    said = capsys.readouterr().out
+    assert "annotation 5 is of category 8, which is not listed" in said
+    assert "two annotations have the id 12" in said
+    (tmp_path / "fixed/annotations/instances_val.json").replace(path)
+    call(inspect_data, root, "--out", tmp_path / "sheets")
+    call(new_config_command, root, "--out", config)
+    assert config.is_file()
+
+
+def test_sets_that_are_not_used_are_told(tmp_path: Path) -> None:
+    good = [("apple", 5, 5, 50, 60)]
+    write_voc(tmp_path, {"train": {"a": good}, "val": {"b": good}, "night": {"c": good}})
+    said = new_config(tmp_path, "mine.py", Trunk()).choices
+    assert "Set night: 1 image, not used" in said
+    assert "Set val: 1 image, data.test, measured while training" in said
+
+
+def test_a_training_set_without_anything_to_learn_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, config = write_coco(tmp_path / "data"), tmp_path / "mine.py"
+    call(new_config_command, root, "--out", config)
+    write_coco(root, iscrowd=1)
+    command = [config, "--work-dir", tmp_path / "run", "--device", "cpu", "--cfg-options", *SMALL]
+    line = error_line(train_det, command, capsys)
+    assert "data.train: all 2 objects are crowds, which are not learned; correct 'iscrowd'" in line
+    with pytest.raises(SystemExit):
+        call(inspect_data, config, "--out", tmp_path / "sheets")
+    assert "train: refused: data.train: all 2 objects are crowds" in capsys.readouterr().out
+
+
+def write_divided(root: Path, kind: str) -> Path:
+    """Five images of apples to train on, one to test while training, and one of a pear in `test`."""
+    good, pear = [("apple", 5, 5, 50, 60)], [("pear", 5, 5, 50, 60)]
+    sets = {"train": {f"t{i}": good for i in range(5)}, "val": {"v": good}, "test": {"s": pear}}
+    folder = write_voc(root, sets)
+    if kind == "voc":
+        return root
+    for number, (name, images) in enumerate(sets.items()):
+        (root / name / "images").mkdir(parents=True)
+        (root / name / "labels").mkdir()
+        for image in images:
+            (folder / f"JPEGImages/{image}.jpg").rename(root / name / "images" / f"{image}.jpg")
+            (root / name / "labels" / f"{image}.txt").write_text(f"{int(number == 2)} .5 .5 .5 .5\n")
+        records = [{"id": k, "file_name": f"{image}.jpg", "width": 100, "height": 80} for k, image in enumerate(images)]
+        objects = [
+            {"id": k, "image_id": k, "category_id": int(number == 2), "bbox": [5, 5, 45, 55]}
+            for k in range(len(images))
+        ]
+        content = {
+            "images": records, "annotations": objects,
+            "categories": [{"id": 0, "name": "apple"}, {"id": 1, "name": "pear"}],
+        }  # fmt: skip
+        if kind == "coco":
+            (root / name / "_annotations.coco.json").write_text(json.dumps(content))
+    shutil.rmtree(folder)
+    if kind == "yolo":
+        (root / "data.yaml").write_text("names: [apple, pear]\n")
+    return root
+
+
+@pytest.mark.parametrize(("kind", "command"), [("voc", "eval-voc"), ("coco", "eval-coco"), ("yolo", "eval-voc")])
+def test_the_part_for_the_end_is_told_with_a_command_that_measures_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = new_config(write_divided(Path("my data"), kind), "mine.py", Trunk())
+    Path("mine.py").write_text(made.text)
+    line = next(line for line in made.choices if line.startswith("Set test: 1 image, not used while training"))
+    words = shlex.split(line.partition("at the end: ")[2])
+    assert words[:5] == ["resdet", command, "mine.py", "--checkpoint", "runs/mine/last.pth"]
+    assert f"resdet {command} runs/mine/last.pth" in made.text
+    cfg = load_config("mine.py", parse_options(words[words.index("--cfg-options") + 1 :]))
+    test = build_call(DetectionData, cfg.data).test
+    assert ([Path(path).stem for path in test.table.paths], test.classes) == (["s"], ("apple", "pear"))
+    assert "Objects by class: apple 5, pear 0" in made.choices
+    assert "Check the classes: no object to learn from: pear (1 in test)" in made.choices

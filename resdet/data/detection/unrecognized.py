@@ -1,0 +1,106 @@
+"""Why no data set is recognized in a folder, for messages: what lies there instead, or what is missing or broken."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from resdet.data.detection.coco_records import read_content
+from resdet.data.image_files import is_hidden, is_image_name
+from resdet.data.text_files import is_folder, quoted, quoted_path, read_text
+from resdet.errors import UserError
+
+EXPECTED = (
+    "expected VOC (VOC<year>/ or Annotations/*.xml), COCO (a .json with images, annotations and categories) or YOLO "
+    "(data.yaml or classes.txt, labels/*.txt)"
+)
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+_LARGEST = 200_000_000  # bytes of a JSON file that is looked at
+_SMALL = 1_000_000  # bytes of a JSON file that may list no image
+_SEVERAL = 20  # images of a file that are looked for
+
+
+def why_not(root: Path) -> str | None:
+    """What is wrong with a folder in which no data set was recognized; None if nothing there looks like one."""
+    files = [path for path in sorted(root.iterdir()) if path.is_file() and not is_hidden(Path(path.name))]
+    found = [file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.json"))]
+    for file in found:
+        why = _why_not_coco(file)
+        if why is not None:
+            return why
+    labels = _yolo_labels(root)
+    if labels is not None:
+        return (
+            f"{labels} has txt files of YOLO, but no class is named; write a name per line into {root / 'classes.txt'}"
+        )
+    archive = next((path for path in files if path.suffix.lower() in _ARCHIVES), None)
+    if archive is not None:
+        return f"unpack {archive.name}, and give the folder that it makes"
+    other = next((path for path in files if path.suffix.lower() in (".csv", ".tfrecord", ".record")), None)
+    return None if other is None else f"{other.name} is of a format that is not read; export as COCO, VOC or YOLO"
+
+
+def _yolo_labels(root: Path) -> Path | None:
+    """A folder of labels, or `root` where a txt file lies beside an image of its name; None if there is neither."""
+    for folder in (root / "labels", *sorted(root.glob("*/labels"))):
+        if is_folder(folder) and any(folder.rglob("*.[tT][xX][tT]")):
+            return folder
+    names = [Path(name) for name in os.listdir(root)]
+    images = {name.stem for name in names if is_image_name(name)}
+    return root if any(name.suffix.lower() == ".txt" and name.stem in images for name in names) else None
+
+
+def first_images(file: Path) -> list[str]:
+    """The names of some of the images that a file of COCO instances lists; () if it lists none.
+
+    Raises:
+        UserError: the file is not valid JSON, or of another content.
+    """
+    if _lists_no_image(file):
+        return []
+    images = (read_content(file).images or [])[:_SEVERAL]
+    return [image.file_name.strip() for image in images if isinstance(image.file_name, str)]
+
+
+def no_images(file: Path) -> str:
+    """The message about a file of COCO instances without its images."""
+    names = first_images(file)
+    if not names:
+        return f"{file}: lists no image"
+    folder = file.parent.parent if file.parent.name == "annotations" else file.parent
+    return (
+        f"{file}: a file of COCO instances, but its images (first: {quoted(names[0])}) are not found nearby; put them "
+        f"into {quoted_path(folder / 'images')}"
+    )
+
+
+def _lists_no_image(file: Path) -> bool:
+    if file.stat().st_size > _SMALL:
+        return False
+    try:
+        content = _json_of(file)
+    except (ValueError, RecursionError):
+        return False  # read_content names the error
+    return isinstance(content, dict) and content.get("images") == []
+
+
+def _why_not_coco(file: Path) -> str | None:
+    try:
+        content = _json_of(file)
+    except (ValueError, RecursionError) as error:
+        return f"{file} is not valid JSON ({str(error)[:200]}); download or write it again"
+    except UserError as error:
+        return str(error)
+    if not isinstance(content, dict):
+        return None
+    if "shapes" in content and "imagePath" in content:
+        return f"{file.name} is of LabelMe, which is not read; convert it to COCO or VOC"
+    keys = [key for key in ("images", "annotations", "categories") if key in content]
+    absent = [key for key in ("images", "annotations", "categories") if key not in content]
+    return f"{file} has {' and '.join(keys)} but no {' and no '.join(absent)}" if keys and absent else None
+
+
+def _json_of(file: Path) -> Any:
+    return json.loads(read_text(file)) if file.stat().st_size < _LARGEST else None

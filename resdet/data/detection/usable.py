@@ -1,0 +1,77 @@
+"""What a data set must have for a training to learn from it, and signs that its numbers mean something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resdet.errors import UserError
+
+if TYPE_CHECKING:
+    from resdet.data.detection.annotations import AnnotationTable
+
+
+def refuse_fractions(table: AnnotationTable, source: str | Path) -> None:
+    """Refuse boxes that are fractions of their images where a format has pixels: they would be less than a pixel large.
+
+    Args:
+        table: of the whole data set, not clipped yet.
+        source: what lists the images, for the message.
+
+    Raises:
+        UserError: all boxes lie in the first two pixels, and not on their corners.
+    """
+    boxes = table.boxes
+    # 2, because readers of inclusive pixels, such as DET's, have added 1 to the right and lower sides.
+    if len(boxes) and (np.abs(boxes) <= 2).all() and (boxes % 1 != 0).any() and (table.sizes > 4).all():
+        raise UserError(
+            f"{source}: all {len(boxes)} boxes lie in the first pixels: they are fractions of the images; multiply x "
+            "by the width and y by the height"
+        )
+
+
+def unlearnable(table: AnnotationTable) -> str | None:
+    """Why nothing can be learned from a data set, for messages; None where it can."""
+    if not len(table.labels):
+        return f"its {len(table)} images have no objects; annotate some, or read the warnings above"
+    if table.crowd.all():
+        return f"all {len(table.labels)} objects are crowds, which are not learned; correct 'iscrowd'"
+    return None
+
+
+def require_learnable(table: AnnotationTable, what: str) -> None:
+    """Refuse a training set without an object that is learned.
+
+    Args:
+        table: of the training set.
+        what: its name, for the message.
+
+    Raises:
+        UserError: there is none.
+    """
+    why = unlearnable(table)
+    if why is not None:
+        raise UserError(f"{what}: {why}")
+
+
+def require_scorable(table: AnnotationTable, what: str) -> None:
+    """Refuse a test set without an object that counts in AP: the figures of its detections would mean nothing.
+
+    Args:
+        table: of the test set.
+        what: its name, for the message.
+
+    Raises:
+        UserError: there is no object, or all are difficult or crowds.
+    """
+    if not (table.difficult | table.crowd).all():
+        return
+    objects = len(table.labels)
+    why = (
+        f"all its objects ({objects}) are difficult or crowds"
+        if objects
+        else f"its {len(table)} images have no objects"
+    )
+    raise UserError(f"{what}: {why}, so nothing can be scored; give a test set with annotated objects")

@@ -15,6 +15,7 @@ from resdet.engine.config_text import read_text
 from resdet.errors import UserError
 
 _SCHEME = re.compile(r"[a-z]\w+:/")  # one slash: what pathlib leaves of two
+_LONGEST = 1 << 20  # characters; a resolved config has a few thousand, and parsing takes a hundred times the memory
 SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")  # of files of weights, as opposed to configs
 
 
@@ -53,14 +54,17 @@ def _kept_text(path: Path) -> str:
             from safetensors import safe_open
 
             with safe_open(path, "pt") as file:
-                return str((file.metadata() or {}).get("config", ""))
+                return _bounded((file.metadata() or {}).get("config"))
         if not zipfile.is_zipfile(path) or any(part.compress_type for part in zipfile.ZipFile(path).infolist()):
             return ""  # torch compresses nothing: what does could be of any size
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # the tensors are not read
     except Exception:  # damaged bytes raise anything
         return ""
-    text = state.get("config", "") if isinstance(state, Mapping) and state.get("format") == "resdet" else ""
-    return text if isinstance(text, str) else ""
+    return _bounded(state.get("config")) if isinstance(state, Mapping) and state.get("format") == "resdet" else ""
+
+
+def _bounded(text: Any) -> str:
+    return text if isinstance(text, str) and len(text) <= _LONGEST else ""
 
 
 def _types(node: Any) -> list[Any]:

@@ -9,7 +9,6 @@ Code inside a file is never run, and memory is bounded by the size of the file.
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import re
@@ -27,6 +26,7 @@ from resdet.errors import UserError
 from resdet.weights.arrays import to_array
 from resdet.weights.find_net import is_tensor
 from resdet.weights.foreign import Foreign, class_name
+from resdet.weights.safetensors_file import read_safetensors
 from resdet.weights.torch_file import open_legacy, open_zip
 from resdet.weights.unpickle import read_pickle
 from resdet.weights.weights import State, is_weight
@@ -106,7 +106,7 @@ def open_content(path: Path) -> Iterator[Content]:
             raise UserError(f"{path}: a pointer of Git LFS, not the file itself; fetch it with 'git lfs pull'")
         size = path.stat().st_size
         if path.suffix == ".safetensors":
-            yield Content(_read_safetensors(path), size, lambda value: value)
+            yield Content(read_safetensors(path), size, lambda value: value)
         elif head.startswith((_ZIP, _LEGACY)):
             with open_zip(path) if head.startswith(_ZIP) else open_legacy(path) as (data, to_tensor):
                 yield Content(_checked(data), size, to_tensor)
@@ -132,19 +132,6 @@ def _checked(data: Any) -> Any:
     if isinstance(data, Foreign) and not is_tensor(data) and not isinstance(data.state, Mapping) and not data.items:
         raise pickle.UnpicklingError(f"it asks for {data.name}")
     return data
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    """A dict like that of our exported .pth files: "state_dict", and "mean" and "std" if the metadata holds them."""
-    try:
-        from safetensors import safe_open
-    except ImportError:
-        raise UserError(f"{path}: reading it needs a package: pip install resdet[safetensors]") from None
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
-    pixels = {name: torch.tensor(json.loads(metadata[name])) for name in ("mean", "std") if name in metadata}
-    return {"state_dict": state, **pixels}
 
 
 def _explain(error: Exception) -> str:

@@ -36,6 +36,7 @@ _WRAPPERS = (
 _NO_NETS = ("optimizer", "optim", "scheduler", "lr_scheduler", "scaler")
 _TENSORS = ("torch._utils._rebuild", "torch._tensor._rebuild", "numpy.core.multiarray._reconstruct")
 _DEPTH, _MOST = 4, 2000  # levels of mappings, and mappings, that are looked at
+_ITEMS = 8  # of a list
 
 
 @dataclass
@@ -112,7 +113,9 @@ def _rank(key: Any) -> int:
 
 
 def _as_mapping(value: Any) -> Mapping[Any, Any] | None:
-    """A dict, the items of a foreign one, a saved module's tensors by name, or any object's attributes."""
+    """A dict, the items of a foreign one, a saved module's tensors by name, any object's attributes, or a list."""
+    if isinstance(value, list | tuple):  # (state, epoch), or the nets of an ensemble
+        return dict(enumerate(value[:_ITEMS]))
     if not isinstance(value, Foreign):
         return value if isinstance(value, Mapping) else None
     if value.items or not isinstance(value.state, Mapping):

@@ -3,6 +3,7 @@
     path = resolve("msra://R-101")
     path = resolve("torchvision://ResNet50_Weights.IMAGENET1K_V1")       # or without "torchvision://"
     path = resolve("detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x")
+    path = resolve("hf://owner/name")                                    # through huggingface_hub (weights/hub.py)
     config_for("detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x")    # "detectron2_r101_c4"
 
 Files are kept in $RESDET_CACHE, else where torch.hub keeps its own ($TORCH_HOME/hub/checkpoints, in ~/.cache/torch by
@@ -22,6 +23,7 @@ import torch
 
 from resdet.errors import UserError
 from resdet.weights.download import Download, fetch
+from resdet.weights.hub import download, hub_file
 
 DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2"
 
@@ -63,6 +65,8 @@ def resolve(source: str | Path) -> Path:
     Raises:
         UserError: the project has no such weights, or they cannot be downloaded.
     """
+    if hub_file(source) is not None:
+        return download(source)
     known = find(source)
     if known is None:
         check_present(Path(source))
@@ -107,6 +111,20 @@ def find(source: str | Path) -> Known | None:
     guess = get_close_matches(full, names, 1)
     hint = f"did you mean {guess[0]}?" if guess else f"known are {', '.join(names)}"
     raise UserError(f"{full}: there are no such weights; {hint}")
+
+
+def published_name(source: str | Path) -> str:
+    """The name that downloads a file: "msra://R-101" for data/weights/R-101.pkl; a name itself; else ""."""
+    if find(source) is not None:
+        return str(source)
+    known = _by_file().get(Path(source).name)
+    return "" if known is None else known.name
+
+
+def downloaded(source: str | Path) -> bool:
+    """Whether `source` is a published name whose file is in the folder of downloads."""
+    known = find(source)
+    return known is not None and (cache_folder() / known.place).is_file()
 
 
 def cache_folder() -> Path:

@@ -60,10 +60,16 @@ def serve(server: FileServer) -> Iterator[FileServer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        server.url = f"http://127.0.0.1:{http.server_port}"
+    with running(Handler) as server.url:
+        yield server
+
+
+@contextmanager
+def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests by `handler` on a free port of localhost; gives the server's address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield server
+        yield f"http://127.0.0.1:{http.server_port}"
         http.shutdown()
         thread.join()

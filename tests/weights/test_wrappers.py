@@ -49,6 +49,8 @@ WRAPPERS = {
     "module.": lambda s: prefixed("module.", s),
     "averaged": lambda s: {"n_averaged": torch.tensor(1), **prefixed("module.module.", s)},
     "compiled": lambda s: prefixed("_orig_mod.", s),
+    "a tuple with the epoch": lambda s: (s, 3),
+    "a list of nets": lambda s: {"nets": [s, s]},
     "EMA": lambda s: {"ema": {"module": s}, "updates": 7},
     "optimizer first": lambda s: {"optimizer": {"state": {0: {"exp_avg": s["conv1.weight"]}}}, "model": s},
     "MoCo": lambda s: {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import add_path
+from resdet.cli.arguments.outputs import add_output
 
 FORMS = ("torchvision", "cifar", "detectron2")
 EXAMPLES = """
@@ -24,4 +24,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", choices=FORMS, default="torchvision", help="the project whose names to use (default: %(default)s)"
     )
-    add_path(parser, "--out", "FILE", "the file to write: .pth or .safetensors, for detectron2 .pkl", required=True)
+    add_output(parser, "--out", "FILE", "the file to write: .pth or .safetensors, for detectron2 .pkl", required=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from resdet.errors import UserError
 from resdet.weights.export import has_torchvision_preprocessing, to_cifar, to_detectron2, to_torchvision
 from resdet.weights.read import read_weights
+from resdet.weights.safetensors_file import write_safetensors
 from resdet.weights.weights import State, Weights
 from resdet.whole_files import whole_file
 
@@ -58,12 +59,7 @@ def _write(path: Path, state: State, pixels: State) -> None:
         with whole_file(path) as partial, partial.open("wb") as file:
             torch.save({"state_dict": state, **pixels} if pixels else state, file)
         return
-    try:
-        from safetensors.torch import save_file
-    except ImportError:
-        raise UserError(f"{path}: writing it needs a package: pip install resdet[safetensors]") from None
-    with whole_file(path) as partial:
-        save_file(state, partial, {name: json.dumps(value.tolist()) for name, value in pixels.items()})
+    write_safetensors(path, state, {name: json.dumps(value.tolist()) for name, value in pixels.items()})
 
 
 def _words(values: Tensor) -> str:

@@ -1,0 +1,6 @@
+import sys
+
+from resdet.__main__ import program
+
+if __name__ == "__main__":
+    program(["serve", *sys.argv[1:]])

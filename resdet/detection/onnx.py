@@ -5,18 +5,17 @@
 The file runs in ONNX Runtime without resdet and torch:
 
     image   uint8 [H, W, 3]      RGB, resized as the metadata "short" and "long" say; any H and W
-    boxes   float32 [D, 4]       x1, y1, x2, y2 in pixels of that image, by falling score
+    boxes   float32 [D, 4]       x1, y1, x2, y2 in pixels of that image, by descending score
     scores  float32 [D]
     labels  int64 [D]            indices into the metadata "classes", a JSON list
 
-What a general exporter cannot trace are operations whose result has a size that depends on the data. They are two here,
-NMS of the proposals and NMS of the detections: operators of their own, which ONNX has as NonMaxSuppression. RoIAlign
-and RoIPool become ONNX's RoiAlign and MaxRoiPool. Appendix B's improvements are not exported.
+The exporter cannot trace operations whose output size depends on the data. There are two, NMS of the proposals and NMS
+of the detections; each is a custom operator here and NonMaxSuppression in the file. RoIAlign and RoIPool become ONNX's
+RoiAlign and MaxRoiPool. Appendix B's improvements are not exported.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -31,12 +30,10 @@ from resdet.boxes.coding import decode
 from resdet.boxes.geometry import clip_boxes
 from resdet.boxes.nms import multiclass_nms, nms
 from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
-from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
+from resdet.nets.onnx_file import export_module, require_onnx
 from resdet.structures import Features
-from resdet.whole_files import whole_file
 
-OPSET = 18
 EXAMPLE_SIZE = (256, 320)  # height and width that the export traces; the file takes any
 
 
@@ -44,7 +41,7 @@ class ExportedDetector(nn.Module):
     """The detector as one function of one image, in fp32.
 
     Args:
-        model: it is copied; BN is folded in the copy.
+        model: the detector; it is copied, and BN is folded in the copy.
     """
 
     def __init__(self, model: FasterRCNN) -> None:
@@ -93,23 +90,12 @@ def export_onnx(model: FasterRCNN, path: str | Path, classes: Sequence[str], res
     Raises:
         UserError: onnx or onnxscript is not installed.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  torch's exporter needs it
-    except ImportError as error:
-        raise UserError("the export needs onnx and onnxscript: pip install 'resdet[onnx]'") from error
+    require_onnx()  # before the operators' translations
     size = {0: torch.export.Dim("height", min=STRIDE), 1: torch.export.Dim("width", min=STRIDE)}
-    program = torch.onnx.export(
-        ExportedDetector(model).eval(), (torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8),),
-        input_names=["image"], output_names=["boxes", "scores", "labels"], opset_version=OPSET, dynamo=True,
-        dynamic_shapes=(size,), custom_translation_table=_translations(), verbose=False,
+    export_module(
+        ExportedDetector(model).eval(), (torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8),), path,
+        ["image"], ["boxes", "scores", "labels"], {"classes": list(classes), **resizer}, (size,), _translations(),
     )  # fmt: skip
-    assert program is not None
-    proto = program.model_proto
-    facts = {"classes": list(classes), **resizer}
-    onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in facts.items()})
-    with whole_file(path) as temporary:
-        onnx.save(proto, str(temporary))
 
 
 def _pooling(model: FasterRCNN) -> Any:
@@ -157,7 +143,7 @@ def _(boxes: Tensor, scores: Tensor, floor: float, iou: float, count: int) -> tu
 
 
 def _translations() -> dict[Any, Any]:
-    """ONNX's form of the two operators."""
+    """The custom operators and RoIPool, written as ONNX operators."""
     from onnxscript import opset18 as op
 
     def onnx_proposals(boxes: Any, scores: Any, candidates: int, iou: float, count: int) -> Any:

@@ -13,6 +13,7 @@ from helpers.detectors import make_detector, make_sample
 from resdet.data.detection.loading import collate_detection
 from resdet.detection.inference import Inference
 from resdet.detection.onnx import export_onnx
+from resdet.detection.pt2 import export_pt2, load_pt2
 
 SIZES = ((256, 320), (200, 300), (333, 190))  # landscape and portrait; the first is what the export traces
 
@@ -58,3 +59,18 @@ def test_an_image_without_detections_gives_empty_arrays(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "d.onnx")
     found = session.run(None, {"image": np.zeros((64, 80, 3), np.uint8)})
     assert [values.shape for values in found] == [(0, 4), (0,), (0,)]
+
+
+@pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=pytest.mark.heavy)])
+def test_a_program_of_torch_export_gives_the_same_detections(pooling: str, tmp_path: Path) -> None:
+    detector = make_detector(18, pooling=pooling).eval()
+    export_pt2(detector, tmp_path / "d.pt2", ["a", "b", "c", "d"], {"short": 200, "long": None})
+    detect, facts = load_pt2(tmp_path / "d.pt2")
+    assert facts == {"classes": ["a", "b", "c", "d"], "short": 200, "long": None}
+    for i, (height, width) in enumerate(SIZES):
+        sample = make_sample(height, width, seed=i)
+        expected = Inference([detector]).detect(collate_detection([sample]))[0]
+        boxes, scores, labels = detect(sample[0].image)
+        np.testing.assert_allclose(scores, expected.scores, atol=1e-5)
+        assert torch.equal(labels, expected.labels)
+        np.testing.assert_allclose(boxes, expected.boxes, atol=1e-2)

@@ -1,23 +1,36 @@
-"""Write a detector as an ONNX file, which ONNX Runtime runs without resdet and torch, with a script that runs it.
+"""Write a trained model in one file for use elsewhere: ONNX, torch.export's .pt2, or .safetensors.
 
-The file takes an image of any size, uint8 [height, width, 3] in RGB, resized as its metadata say, and gives boxes,
-scores and labels. RPN, pooling and NMS are inside. Precision is fp32. Appendix B's improvements are not exported.
+An .onnx file runs in ONNX Runtime without resdet and torch, by the script that is written beside it. A detector takes
+an image of any size, uint8 [height, width, 3] in RGB, resized as its metadata say, and gives boxes, scores and labels.
+RPN, pooling and NMS are inside. Precision is fp32. Appendix B's improvements are not exported. Classifiers and
+localizers take the centre crop.
+
+A detector's .pt2 file is the same program for torch (resdet.detection.pt2.load_pt2).
+
+A detector's .safetensors file has the weights, and as metadata the config of the training and the classes: predict,
+eval-voc, eval-coco, errors and resdet.load_detector take it like a checkpoint, at about half of its size. No code of it
+is run.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import add_path
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config_options
 
+FORMS = ("onnx", "pt2", "safetensors")
 EXAMPLES = """
   resdet export runs/fruit_r18/last.pth --out detector.onnx
   python run_onnx.py detector.onnx photo.jpg --out drawn.jpg       # needs numpy, opencv-python and onnxruntime
+  resdet export runs/fruit_r18/last.pth --to safetensors           # runs/fruit_r18/last.safetensors
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of export."""
-    parser.add_argument("checkpoint", help="a detector's checkpoint")
+    parser.add_argument("checkpoint", help="a checkpoint, or the name of a published detector")
     parser.add_argument("--config", help="its config, for weights that keep none (default: the checkpoint's)")
-    add_path(parser, "--out", "FILE", "the ONNX file to write; run_onnx.py is written beside it", required=True)
+    parser.add_argument("--to", choices=FORMS, help="form of the file (default: as --out ends)")
+    add_output(parser, "--out", "FILE", "the file to write (default: the checkpoint's name with the form's ending)")
+    add_config_options(parser)

@@ -1,13 +1,46 @@
-"""Run export: write a detector as an ONNX file."""
+"""Run export: write a trained detector, classifier or localizer in one file for use elsewhere."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
 
+from resdet.cli.common.options import parse_options
+from resdet.errors import UserError
+from resdet.recipes.classification.export import export_classifier
 from resdet.recipes.detection.export import export_detector
+from resdet.recipes.localization.export import export_localizer
+from resdet.recipes.sections import load_config, task_of
+
+EXPORTERS: dict[str, Callable[..., Path | None]] = {
+    "detector": export_detector, "classifier": export_classifier, "localizer": export_localizer
+}  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the file and the script, and print how to run them."""
-    script = export_detector(args.checkpoint, args.out, args.config)
-    print(f"{args.out} ({args.out.stat().st_size / 2**20:.1f} MiB), run it with: python {script} {args.out} photo.jpg")
+    """Write the file, and for ONNX the script, and print how to use them."""
+    out = _target(args)
+    options = parse_options(args.cfg_options)
+    export = EXPORTERS[task_of(load_config(args.config or args.checkpoint, options))]
+    script = export(args.checkpoint, out, args.config, options)
+    size = f"{out} ({out.stat().st_size / 2**20:.1f} MiB)"
+    if script is not None:
+        print(f"{size}, run it with: python {script} {out} photo.jpg")
+    elif out.suffix == ".pt2":
+        print(f"{size}, load it with: resdet.detection.pt2.load_pt2({str(out)!r})")
+    else:
+        print(f"{size}, use it as a checkpoint: resdet predict {out} photo.jpg")
+
+
+def _target(args: argparse.Namespace) -> Path:
+    """--out; without it the checkpoint's path with another suffix."""
+    if args.out is None and args.to is None:
+        raise UserError("which form? give --to onnx, or --out with a name that ends in .onnx")
+    if args.out is None:
+        if not Path(args.checkpoint).is_file():
+            raise UserError(f"{args.checkpoint}: no such file; a name's export needs --out")
+        return Path(args.checkpoint).with_suffix(f".{args.to}")
+    if args.to is not None and args.out.suffix != f".{args.to}":
+        raise UserError(f"--out {args.out} does not end in .{args.to}, as --to says; leave --to out or change the name")
+    return Path(args.out)

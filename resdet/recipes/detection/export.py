@@ -1,25 +1,38 @@
-"""Export a trained detector for use without resdet, with a script that runs it.
+"""Export a trained detector: to ONNX with a script that runs it without resdet, or to safetensors for use with resdet.
 
 export_detector("runs/mine/last.pth", "detector.onnx")
+export_detector("runs/mine/last.pth", "detector.safetensors")
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from resdet.data.transforms import Resizer
+from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import InferenceSettings
 from resdet.detection.onnx import export_onnx
-from resdet.engine.config import build, build_call, require
+from resdet.detection.pt2 import export_pt2
+from resdet.engine.config import Config, build, build_call, require
+from resdet.engine.config_text import config_text
 from resdet.errors import UserError
 from resdet.recipes.detection.load import read_detectors
-from resdet.recipes.sections import load_config
-from resdet.recipes.trained import trained_nets
+from resdet.recipes.trained import trained_net
+from resdet.weights.safetensors_file import resdet_metadata, write_safetensors
 
 EXAMPLE = Path(__file__).with_name("run_onnx.py")
+
+
+class TrainedDetector(NamedTuple):
+    """A detector and what is exported with it."""
+
+    model: FasterRCNN  # on the CPU, fp32
+    classes: tuple[str, ...]
+    cfg: Config  # resolved
 
 
 def export_detector(
@@ -27,30 +40,81 @@ def export_detector(
     out: str | Path,
     config: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write a detector as an ONNX file, and `run_onnx.py` beside it.
+) -> Path | None:
+    """Write a detector in the form that the file's suffix names: .onnx, .pt2, .safetensors.
 
     Args:
         checkpoint: of the detector.
-        out: the ONNX file.
+        out: the file.
         config: of the detector; None: the one that the checkpoint keeps.
         options: values of the config to change: {"model.head.score_floor": 0.3}.
 
     Returns:
-        The path of the script that was written.
+        The path of the script `run_onnx.py`, which is written beside an ONNX file; None where there is none.
 
     Raises:
-        UserError: a file cannot be read, an improvement of Appendix B is asked for, or a package is missing.
+        UserError: a file cannot be read, an .onnx or .pt2 file would need an improvement of Appendix B, a package is
+            missing, or the suffix is another one.
     """
-    cfg = load_config(config or checkpoint, options)
-    nets = trained_nets(cfg, [checkpoint], options)
-    cfg = nets[0][0]
-    require(cfg, "a detector", "model", "data.resizer")
-    if build_call(InferenceSettings, cfg.get("testing", {})) != InferenceSettings():
-        raise UserError("testing: Appendix B's improvements cannot be exported; remove the section")
-    models, classes = read_detectors(nets)
-    resizer: Resizer = build(cfg.data.resizer)
     target = Path(out)
+    if target.suffix not in WRITERS:
+        raise UserError(f"{out}: exported are {', '.join(WRITERS)}; give a name that ends so")
+    trained = read_trained(checkpoint, config, options)
     target.parent.mkdir(parents=True, exist_ok=True)
-    export_onnx(models[0], target, classes, {"short": resizer.short, "long": resizer.long})
-    return Path(shutil.copyfile(EXAMPLE, target.parent / EXAMPLE.name))
+    return WRITERS[target.suffix](trained, target)
+
+
+def read_trained(
+    checkpoint: str | Path, config: str | Path | None = None, options: Mapping[str, Any] | None = None
+) -> TrainedDetector:
+    """Read a detector with its classes and the config that it is tested with.
+
+    Args:
+        checkpoint, config, options: as `export_detector` takes them.
+
+    Raises:
+        UserError: a file cannot be read, or the checkpoint is no detector or does not fit the config.
+    """
+    cfg, path = trained_net(checkpoint, config, options)
+    require(cfg, "a detector", "model", "data.resizer")
+    models, classes = read_detectors([(cfg, path)])
+    return TrainedDetector(models[0], classes, cfg)
+
+
+def write_detector_safetensors(trained: TrainedDetector, path: Path) -> None:
+    """Write the weights with config, classes and preprocessing; `resdet.load_detector` reads the file alone.
+
+    Args:
+        trained: the detector.
+        path: of the file.
+
+    Raises:
+        UserError: safetensors is not installed.
+    """
+    metadata = resdet_metadata(config_text(trained.cfg), trained.classes, trained.model.stride_on)
+    write_safetensors(path, trained.model.state_dict(), metadata)
+
+
+def _write_onnx(trained: TrainedDetector, path: Path) -> Path:
+    export_onnx(trained.model, path, trained.classes, _sides(trained.cfg))
+    return Path(shutil.copyfile(EXAMPLE, path.parent / EXAMPLE.name))
+
+
+def _write_pt2(trained: TrainedDetector, path: Path) -> None:
+    export_pt2(trained.model, path, trained.classes, _sides(trained.cfg))
+
+
+def _sides(cfg: Config) -> dict[str, int | None]:
+    """How images are resized for a detector as one program, which has none of Appendix B's improvements."""
+    testing = build_call(InferenceSettings, cfg.get("testing", {}))
+    used = [field for field in fields(testing) if getattr(testing, field.name) != field.default]
+    if used:
+        off = " ".join(f"'testing.{field.name}={field.default}'" for field in used)
+        raise UserError(f"Appendix B's improvements cannot be exported; switch them off: --cfg-options {off}")
+    resizer: Resizer = build(cfg.data.resizer)
+    return {"short": resizer.short, "long": resizer.long}
+
+
+WRITERS: dict[str, Callable[[TrainedDetector, Path], Path | None]] = {
+    ".onnx": _write_onnx, ".pt2": _write_pt2, ".safetensors": write_detector_safetensors
+}  # fmt: skip

@@ -25,7 +25,7 @@ def resize(image, short, long):
 
 
 def detect(session, image):
-    """Boxes [D, 4] in the pixels of `image`, uint8 [H, W, 3] RGB; scores [D] and labels [D], by falling score."""
+    """Boxes [D, 4] in the pixels of `image`, uint8 [H, W, 3] RGB; scores [D] and labels [D], by descending score."""
     facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     resized = resize(image, facts["short"], facts["long"])
     boxes, scores, labels = session.run(None, {"image": resized})

@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from itertools import groupby
 from pathlib import Path
 
-from resdet.paper.rows import all_rows, rows_of
+from resdet.paper.rows import Row, all_rows, rows_of
 
 BLOCK = re.compile(r"(<!-- rows: (?P<what>[\w ,]+) -->\n).*?(<!-- end of rows -->)", re.DOTALL)
 SUMMARY = "summary"
@@ -45,10 +46,18 @@ def _table(what: str) -> str:
 
 
 def _summary() -> str:
-    """A line for each table and figure: how many rows it has, and its last one (of joint training)."""
-    lines = ["| | rows | the last of them | config | paper |", "| --- | ---: | --- | --- | --- |"]
+    """A line for each table and figure: how many rows it has, and the one with the paper's best figure."""
+    lines = ["| | rows | the best of them | config | paper |", "| --- | ---: | --- | --- | --- |"]
     for place, group in groupby(all_rows(), key=lambda row: row.place):
         rows = list(group)
-        last = [row for row in rows if not row.config.endswith("_alternating")][-1]
-        lines.append(f"| {place} | {len(rows)} | {last.title} | `{last.config}` | {last.paper} |")
+        best = min(rows, key=_error)
+        lines.append(f"| {place} | {len(rows)} | {best.title} | `{best.config}` | {best.paper} |")
     return "\n".join(lines) + "\n"
+
+
+def _error(row: Row) -> float:
+    """The first of the paper's figures, percent: an error, or 100 less the mAP; infinite where a row has neither."""
+    if "mAP" not in row.paper and "error" not in row.paper:
+        return math.inf
+    figure = float(row.paper.split()[0].rstrip(","))
+    return 100 - figure if "mAP" in row.paper else figure

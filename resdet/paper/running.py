@@ -56,12 +56,13 @@ def run_commands(commands: Sequence[Command], folder: Path, processes: int = 1) 
 
     Args:
         commands: in order.
-        folder: the working directory of all of them.
+        folder: the working directory of all of them; made if it does not exist.
         processes: of a training or a test.
 
     Raises:
         UserError: a command failed, with its own message above.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     done = _read_record(folder)
     for number, command in enumerate(commands, 1):
         where = f"[{number}/{len(commands)}]"
@@ -71,7 +72,10 @@ def run_commands(commands: Sequence[Command], folder: Path, processes: int = 1) 
         print(f"{where} {command.text}", flush=True)
         code = subprocess.run([sys.executable, *command.line(processes)], cwd=folder, check=False).returncode
         if code:
-            raise UserError(f"'{command.text}' ended with exit code {code}; the same command again goes on from there")
+            raise UserError(
+                f"'{command.text}' ended with exit code {code}, for the reason above; once that is mended, the same "
+                "command again begins with it, a training at its last checkpoint"
+            )
         done[command.text] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
         _write_record(folder, done)
 

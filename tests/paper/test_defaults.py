@@ -2,7 +2,69 @@
 
 from __future__ import annotations
 
+import ast
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.paths import CONFIGS, ROOT
+from resdet.engine.config import build
+from resdet.paper.running import images_for
 from resdet.recipes.sections import load_config
+
+NUMBERS = re.findall(r"^\| .+ \| (\w+): (`.+`) \|$", (ROOT / "docs/PAPER.md").read_text(), re.MULTILINE)
+
+
+def plain(value: object) -> object:
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize(("config", "values"), NUMBERS, ids=[f"{config} {values}" for config, values in NUMBERS])
+def test_the_papers_numbers_are_where_the_page_says(config: str, values: str) -> None:
+    found = re.findall(r"`([\w.]+)=([^`]+)`", values)
+    assert len(found) == values.count("=")
+    cfg = load_config(config)
+    for key, value in found:
+        node = cfg
+        for part in key.split("."):
+            node = node[part]
+        assert plain(node) == plain(ast.literal_eval(value)), key
+
+
+def test_the_page_has_the_numbers_of_each_section() -> None:
+    assert len(NUMBERS) == 58
+    sections = {re.match(r"[a-z]+", config)[0] for config, _ in NUMBERS}  # type: ignore[index]
+    assert sections == {"imagenet", "cifar", "voc", "coco", "det", "loc"}
+
+
+IMAGENET = build(load_config("imagenet_r101").schedule)
+IMAGES_OF_AN_EPOCH = 1_281_167
+
+
+@given(st.lists(st.floats(0, 100), max_size=120))
+def test_any_log_of_imagenet_divides_the_rate_at_the_documented_epochs(errors: list[float]) -> None:
+    """Sect. 3.4 has 60 x 10^4 steps and no epochs; Fig. 4 falls at about 30 and 60, ARCHITECTURE.md has 30, 60, 90."""
+    rates = {}
+    for epoch in range(120):
+        for error in errors[epoch : epoch + 1]:
+            IMAGENET.observe({"test/top1_error": error, "loss": error})
+        rates[epoch] = IMAGENET(epoch * IMAGES_OF_AN_EPOCH // 256)
+    assert [epoch for epoch in range(1, 120) if rates[epoch] < rates[epoch - 1]] == [30, 60, 90]
+    assert rates[119] == pytest.approx(1e-3)
+    assert IMAGENET.steps * 256 / IMAGES_OF_AN_EPOCH == pytest.approx(120, abs=0.2)
+
+
+def test_long_trainings_measure_a_sample_on_the_way() -> None:
+    """COCO's 320,000 steps have figures of 5,000 of the 40,504 images 16 times; ImageNet's of all, each epoch."""
+    for name in ("coco_r101", "coco_vgg16", "det_r101"):
+        loop = load_config(name).loop
+        assert (loop.validate_every, loop.validate_images) == (20_000, 5_000)
+    loop = load_config("imagenet_r50").loop
+    assert (loop.validate_every, loop.get("validate_images", 0)) == (5_000, 0)
+    for name in ("voc07_r101", "voc07_vgg16"):
+        assert load_config(name).loop.validate_every == 20_000
 
 
 def test_imagenet_det_is_done_as_coco() -> None:
@@ -62,3 +124,14 @@ def test_the_four_step_configs_train_what_the_joint_ones_do() -> None:
 def test_the_caffe_line_doubles_the_biases_rate() -> None:
     assert load_config("voc07_r101_caffe").optimizer.double_bias_lr
     assert not load_config("voc07_r101").optimizer.double_bias_lr
+
+
+def test_images_of_a_step_are_shared_by_eight_processes_or_the_config_says_what_to_set() -> None:
+    """The configs for eight GPUs as the authors had them need no option; VOC's one and two images do."""
+    for name in ("coco_r101", "det_r101", "imagenet_r50", "cifar10_r20", "loc_r101", "loc_r101_rcnn"):
+        assert images_for(load_config(name), 8) == [], name
+    assert images_for(load_config("voc07_r101"), 8) == ["data.images=8"]
+    assert "data.images=8" in (CONFIGS / "voc07_r50.py").read_text()
+    four = ["alternating.rpn.images=8", "alternating.head.images=8"]
+    assert images_for(load_config("voc07_r101_alternating"), 8) == four
+    assert "alternating.rpn.images=8" in (CONFIGS / "_base_/alternating.py").read_text()

@@ -71,6 +71,14 @@ def test_what_was_measured_is_in_the_results() -> None:
             assert figure in results, (row.id, figure)
 
 
+def test_rows_that_a_server_scores_write_the_file_it_takes() -> None:
+    """Table 5's 3.57, Table 9's test-dev, Tables 12's and 14's test sets: only the servers have the answers."""
+    rows = [row for row in ROWS if "server scores" in row.note]
+    assert {row.place for row in rows} == {f"Table {n}" for n in (5, 7, 9, 11, 12, 14)}
+    for row in rows:
+        assert re.search(r"--(submission|write-submission|write-results|write-predictions) ", row.measure[-1]), row.id
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/PAPER.md"])
 def test_the_tables_of_the_pages_are_those_of_the_rows(page: str) -> None:
     text = (ROOT / page).read_text()
@@ -111,7 +119,57 @@ def test_an_unknown_row_or_table_is_one_line(capsys: pytest.CaptureFixture[str])
     assert "give 1 to 14" in error_line(table, ["f2"], capsys)
 
 
-def test_with_several_processes_the_images_of_a_step_are_shared_evenly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_has_the_best_row_of_each_table() -> None:
+    """Of the trainings, not of their order in the paper: of Table 6 ResNet-110, not ResNet-1202."""
+    summary = updated("<!-- rows: summary -->\n<!-- end of rows -->\n")
+    assert "| Table 6 | 6 | ResNet-110, five runs | `cifar10_r110` | 6.43 (6.61 +- 0.16) error |" in summary
+    assert "| `coco_r101_trainval_multiscale` | 59.0, 37.4 mAP@.5, @[.5,.95] |" in summary
+    assert "| `det_r101_plus` | 63.6, 62.1 mAP |" in summary
+
+
+def test_a_row_whose_data_are_missing_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it needs is told before anything begins; --work-dir need not exist."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        call(reproduce, "table8-coco_r101", "--processes", 8, "--work-dir", "rr")
+    assert caught.value.code == 2
+    told = capsys.readouterr()
+    assert "needs     data/coco/train2014 (missing: data/README.md says where it is from)" in told.out
+    assert "not started: 2 of the 3 folders and files that it needs are missing, first rr/data/coco/train" in told.err
+    assert told.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_not_there_are_downloaded_by_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESDET_CACHE", str(tmp_path / "cache"))
+    call(table, "8")
+    printed = capsys.readouterr().out
+    assert "needs     VGG16_Weights.IMAGENET1K_V1 (will be downloaded)" in printed
+    assert "needs     data/weights/R-101.pkl (not there: --init-from msra://R-101 downloads it)" in printed
+    call(reproduce, "table8-coco_r101", "--list")
+    assert capsys.readouterr().out.startswith("resdet train-det coco_r101 --init-from msra://R-101\n")
+    for name in ("cache/vgg16-397923af.pth", "data/weights/R-101.pkl"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).touch()
+    call(table, "8")
+    printed = capsys.readouterr().out
+    assert "VGG16_Weights.IMAGENET1K_V1 (there)" in printed
+    assert "data/weights/R-101.pkl (there)" in printed
+    call(reproduce, "table8-coco_r101", "--list")
+    assert capsys.readouterr().out.startswith("resdet train-det coco_r101\n")
+
+
+def test_with_several_processes_the_images_of_a_step_are_shared_evenly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/weights").mkdir(parents=True)
+    Path("data/weights/R-101.pkl").touch()
     call(reproduce, "table7-voc07_r101_alternating", "--list", "--processes", 8)
     train, test = capsys.readouterr().out.splitlines()
     torchrun = "torchrun --standalone --nproc-per-node 8 -m resdet"

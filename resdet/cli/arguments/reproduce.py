@@ -1,13 +1,16 @@
 """Run a row of the paper's tables: its trainings, with those that it needs, then its measurements.
 
-A command that has ended is not run again, and a training that was interrupted goes on. `resdet table` lists the rows.
+Finished commands are not run again, and an interrupted training is resumed. `resdet table` lists the rows.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import add_path
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_dry_run
+from resdet.ranges import Count
 
 EXAMPLES = """
   resdet reproduce table7-voc07_r101 --list
@@ -22,15 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="only print the commands")
     parser.add_argument(
         "--processes",
-        type=int,
+        type=number(Count),
         default=1,
         metavar="N",
         help="train and test with N processes, one for each GPU, by torchrun (default: %(default)s)",
     )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="run all commands in seconds each: narrow nets, three steps, generated noise in the data sets' layouts, "
-        "in a temporary folder unless --work-dir is given; the figures mean nothing",
+    add_dry_run(parser, "run all commands in seconds each")
+    add_output(
+        parser, "--work-dir", "DIR", "folder to run in, with data and runs below it (default: the current folder)"
     )
-    add_path(parser, "--work-dir", "DIR", "folder to run in, with data and runs below it (default: this one)")

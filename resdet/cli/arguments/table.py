@@ -1,6 +1,6 @@
-"""Print the rows of the paper's tables and figures: the paper's figures, the commands, and what is needed for them.
+"""Print the rows of the paper's tables and figures: the paper's results, the commands, and what they need.
 
-Without TABLE, a line for each row of all tables and figures.
+Without TABLE, all rows of all tables and figures are listed, one line each.
 """
 
 from __future__ import annotations

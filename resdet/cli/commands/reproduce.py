@@ -6,24 +6,24 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from resdet.errors import UserError
+from resdet.engine.config import read_config
+from resdet.paper.needs import needs_of, refuse_missing, start_weights
 from resdet.paper.rows import Row, commands_of, find_row, words_of
 from resdet.paper.running import Command, images_for, run_commands, show
 
 
 def run(args: argparse.Namespace) -> None:
     """Run what has not ended yet, or print the commands."""
-    if args.processes < 1:
-        raise UserError(f"--processes {args.processes}: give a number of processes, 1 or more")
-    row = find_row(args.row)
+    row, folder = find_row(args.row), args.work_dir or Path()
     if args.list:
-        print("\n".join(show(command, args.processes) for command in _commands(row, args.processes)))
+        print("\n".join(show(command, args.processes) for command in _commands(row, folder, args.processes)))
         return
     print(f"{row.place}, {row.title}. The paper: {row.paper}")
     if args.dry_run:
         _dry_run(row, args)
         return
-    run_commands(_commands(row, args.processes), args.work_dir or Path(), args.processes)
+    refuse_missing(needs_of(row, folder), row.id, folder)
+    run_commands(_commands(row, folder, args.processes), folder, args.processes)
 
 
 def _dry_run(row: Row, args: argparse.Namespace) -> None:
@@ -35,14 +35,23 @@ def _dry_run(row: Row, args: argparse.Namespace) -> None:
     print(f"dry run: the row's commands work, their figures mean nothing; all of it is in {folder}")
 
 
-def _commands(row: Row, processes: int) -> list[Command]:
-    """The row's commands; trainings with as many images a step as the processes can share evenly."""
-    return [Command(text, _words(text, processes)) for text in commands_of(row)]
+def _commands(row: Row, folder: Path, processes: int) -> list[Command]:
+    """The row's commands.
+
+    Trainings download weights that are not there, and have as many images per step as the processes can share evenly.
+    """
+    return [Command(text, _words(text, folder, processes)) for text in commands_of(row)]
 
 
-def _words(text: str, processes: int) -> list[str]:
+def _words(text: str, folder: Path, processes: int) -> list[str]:
     words = words_of(text)
-    if processes == 1 or not words[0].startswith("train-"):
+    if not words[0].startswith("train-"):
+        return words
+    source = str(read_config(words[1]).get("init_from") or "")
+    weights = start_weights(source, folder) if source and "--init-from" not in words else None
+    if weights and not weights.there and weights.published not in ("", source):
+        words = [*words, "--init-from", weights.published]
+    if processes == 1:
         return words
     from resdet.recipes.sections import load_config  # imports torch
 

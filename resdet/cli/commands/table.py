@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from resdet.cli.common.output import write_json
-from resdet.paper.needs import Need, needs_of
+from resdet.paper.needs import needs_of
 from resdet.paper.rows import Row, all_rows, commands_of, rows_of
 
 
@@ -25,16 +25,10 @@ def _described(row: Row) -> str:
     commands = commands_of(row)
     lines = [f"{row.id}  ({row.place}: {row.title})", f"  paper     {row.paper}"]
     lines += [f"  measured  {row.measured or 'not yet; docs/RESULTS.md has what was run'}", f"  config    {row.config}"]
-    lines += [f"  needs     {_said(need)}" for need in needs_of(row)]
+    lines += [f"  needs     {need.line}" for need in needs_of(row)]
     lines += [f"  $ {command}" for command in commands]
     lines += [f"  note: {row.note}"] if row.note else []
     return "\n".join(lines)
-
-
-def _said(need: Need) -> str:
-    if need.there is None:
-        return f"{need.name} (downloaded)"
-    return f"{need.name} ({'there' if need.there else 'missing: data/README.md says where it is from'})"
 
 
 def _print_lines(rows: list[Row]) -> None:

@@ -8,10 +8,10 @@ detections = detector("photo.jpg")        # .boxes [N, 4]  .scores [N]  .labels 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's, without the import: a process that starts imports this file first
 if TYPE_CHECKING:
+    from typing import Any
+
     from resdet.recipes.detection.detector import load_detector
     from resdet.recipes.sections import load_config
     from resdet.recipes.tasks import evaluate, train
@@ -31,6 +31,15 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import resdet.boxes` does not import OpenCV."""
-    if name in _MODULES:
+    from importlib import import_module
+
+    from resdet.errors import missing_library
+
+    if name not in _MODULES:
+        raise AttributeError(f"module 'resdet' has no attribute '{name}'")
+    try:
         return getattr(import_module(f"resdet.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'resdet' has no attribute '{name}'")
+    except ImportError as error:
+        if (line := missing_library(error)) is not None:
+            raise ImportError(line) from error
+        raise

@@ -6,8 +6,12 @@ Exit codes: 2 a user's mistake; 130 and 143 stopped by SIGINT and SIGTERM; 1 all
 from __future__ import annotations
 
 import difflib
+import re
 import signal
 from collections.abc import Iterable
+
+# Libraries of the system that OpenCV's wheel needs; images of servers and of CUDA lack them.
+_OF_OPENCV = re.compile(r"(lib(GL|EGL|glib|gthread|SM|ICE|Xext|X11|xcb)\b[\w.+-]*): cannot open shared object")
 
 
 class UserError(ValueError):
@@ -36,6 +40,15 @@ class LostProcessError(RuntimeError):
     """Another process of this run has died. The message is one line; exit code 1, with which torchrun restarts."""
 
 
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """All names that exist, the most similar to `word` first; upper and lower case are alike."""
+
+    def likeness(name: str) -> float:
+        return difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio()
+
+    return sorted(known, key=likeness, reverse=True)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint to append to an error message about an unknown name.
 
@@ -51,3 +64,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return ""
     *others, last = near
     return f" (did you mean {', '.join(others)} or {last}?)" if others else f" (did you mean {last}?)"
+
+
+def missing_library(error: ImportError) -> str | None:
+    """What to do about a library of the system that OpenCV lacks, in one line; None for any other error."""
+    found = _OF_OPENCV.search(str(error))
+    if found is None:
+        return None
+    return (
+        f"{found[1]}: OpenCV needs this library of the system; install it (Debian, Ubuntu: apt-get install libgl1 "
+        "libglib2.0-0), or use the OpenCV that needs none: pip install --force-reinstall opencv-python-headless"
+    )

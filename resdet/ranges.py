@@ -1,4 +1,4 @@
-"""Numbers of a range as types. Values of a config are checked against them (engine/typed.py)."""
+"""Numbers of a range as types. Values of a config and arguments of commands are checked against them."""
 
 from __future__ import annotations
 
@@ -11,4 +11,7 @@ Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
+PositiveShare = Annotated[float, Interval(gt=0, le=1)]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]  # what NumPy takes
+Port = Annotated[int, Interval(ge=1, lt=2**16)]
 Width = Annotated[float, Interval(gt=0, le=4)]  # a factor of a net's channels: 16 channels are not meant

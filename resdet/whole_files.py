@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from resdet.errors import UserError
+
+# Another folder mends these; not a full disk.
+_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST)
+
+
+def write_whole_file(path: str | Path, data: bytes) -> None:
+    """Write a file; readers see the old content or the new one. Missing folders are made.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+        OSError: anything else, such as a full disk.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        if error.errno not in _PLACE:
+            raise
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to"
+        ) from None
 
 
 @contextmanager
@@ -24,7 +50,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield target
         return
     target = target.resolve()  # a link stays one
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")  # another process may write the same file
     try:
         yield partial
         partial.replace(target)
@@ -42,11 +68,15 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     If the block fails, nothing is left of it; other files in `path` stay in any case.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: a file cannot be written; `filename` is `path` if no file can.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         yield partial
         target.mkdir(exist_ok=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from resdet.cli.common.output import write_json
 from resdet.data.detection.comp4 import comp4_path, write_comp4, write_comp4_archive
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
-from resdet.whole_files import whole_file
+from resdet.whole_files import whole_file, write_whole_file
 
 CLASSES, COUNT = ("apple", "pear"), 2000
 
@@ -81,6 +83,26 @@ def test_a_link_stays_one_and_a_device_is_written_to(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "target").read_text()) == {"a": 1}
     write_json(Path("/dev/null"), {"a": 1})
     assert not Path("/dev/null").is_file()
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_permission(tmp_path: Path) -> None:
+    with small_disk(), pytest.raises(OSError, match="File too large") as caught:
+        write_whole_file(tmp_path / "page.html", bytes(20_000))
+    assert not isinstance(caught.value, UserError)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose a folder that you may write to"):
+        write_whole_file(tmp_path / "file" / "page.html", b"")
+
+
+def test_two_processes_that_write_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    code = "import sys; from resdet.whole_files import write_whole_file as w; w(sys.argv[1], b'theirs')"
+    with whole_file(path) as partial:
+        partial.write_bytes(b"ours")
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+        assert path.read_bytes() == b"theirs"
+    assert path.read_bytes() == b"ours"
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:

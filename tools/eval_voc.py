@@ -1,6 +1,6 @@
 import sys
 
-from resdet.cli.main import program
+from resdet.__main__ import program
 
 if __name__ == "__main__":
     program(["eval-voc", *sys.argv[1:]])

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from resdet.errors import LostProcessError, Stopped, UserError
+from resdet.errors import LostProcessError, Stopped, UserError, missing_library
 
 # What torch, its allocators and its data loader say when memory is exhausted.
 MEMORY = re.compile(
@@ -38,10 +38,16 @@ REMEDIES = {
     errno.EACCES: PERMISSION,
     errno.EPERM: PERMISSION,
     errno.EROFS: "choose a folder that can be written to",
+    errno.EISDIR: "a folder is where a file is meant: move it away, or choose another name",
+    errno.ENOTDIR: "a file is where a folder is meant: move it away, or choose another name",
+    errno.EEXIST: "a file is where a folder is meant: move it away, or choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT)
+DOUBTFUL = (errno.EISDIR, errno.EEXIST)  # may be the program's own mistake: the log has the traceback
 LEAVING = 5.0  # seconds: leaving the process group of processes that may be dead
 ENDING = 12.0  # seconds: from the end of a failed command to the end of its process
 
@@ -84,6 +90,8 @@ def _end(error: BaseException, resumable: bool) -> None:
         _exit(str(stopped), stopped.exit_code)
     line = _mendable(error, resumable)
     if line is not None:
+        if isinstance(error, OSError) and error.errno in DOUBTFUL:
+            _log("where the error below came from", error)
         _exit(f"error: {line}")
     _log("the run ends by an error of the program", error)
 
@@ -116,7 +124,9 @@ def _lost_processes_explained() -> Iterator[None]:
 
 
 def _mendable(error: BaseException, resumable: bool) -> str | None:
-    """The line for missing memory, disk space or permission; None for any other error."""
+    """The line for missing memory, space, permission or libraries, or a wrong path; None for any other error."""
+    if isinstance(error, ImportError):
+        return missing_library(error)
     if isinstance(error, OSError) and error.errno in REMEDIES:
         where = f"{error.filename}: " if error.filename else ""
         remedy = REMEDIES[error.errno]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 GROUPS: dict[str, dict[str, str]] = {
     "the paper's tables": {
-        "table": "the rows of a table or figure, with the paper's figures and the commands",
+        "table": "the rows of a table or figure, with the paper's results and the commands",
         "reproduce": "run a row's commands, one after the other",
     },
     "train": {
@@ -21,14 +21,16 @@ GROUPS: dict[str, dict[str, str]] = {
         "eval-voc": "mAP of a detector by the rules of PASCAL VOC or ImageNet DET",
         "eval-coco": "mAP of a detector by the rules of COCO",
         "eval-loc": "localization error by the rules of ILSVRC",
-        "errors": "why a detector is wrong: kinds of errors, confusions, the worst images",
+        "errors": "errors of a detector: kinds and their cost, confusions, the worst images",
         "compare-voc": "whether one detector's mAP is higher than another's by more than chance",
         "ablate": "the rows of Table 9: refinement, context, multi-scale testing, ensemble",
         "plot-errors": "training and test error curves of classifiers",
     },
     "use a detector": {
         "predict": "detect objects in an image, a folder of images or a video",
-        "export": "write a detector as an ONNX file",
+        "export": "write a detector as an ONNX or .safetensors file",
+        "serve": "a page in the browser on which a detector is tried",
+        "push": "publish a detector on the Hugging Face Hub",
     },
     "check and split data": {
         "new-config": "write a config for your own data, whose format is recognized",

@@ -60,6 +60,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: the file is missing, truncated or damaged, of another program, or contains pickled code.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a checkpoint in it, such as last.pth")
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; train one, or give the path of last.pth or best.pth in a run")
     try:
@@ -71,6 +73,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if damaged:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from error
     except Exception as error:  # damaged bytes raise IndexError, KeyError, struct.error ...
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise UserError(f"{path} is not a checkpoint that can be read safely ({reason}); give another file") from error
@@ -97,6 +101,8 @@ def find_resume(work_dir: Path, resume: str | None, run_id: str | None = None) -
         return None
     if resume != "auto":
         return read_checkpoint(resume)
+    if (work_dir / LAST).is_dir():
+        raise UserError(f"{work_dir / LAST} is a folder, where the run writes its checkpoint; move it away")
     found = [path for name in (LAST, PREVIOUS) if (path := work_dir / name).is_file()]
     if not found:
         logger.warning("--resume: there is no %s, the run starts at step 0", work_dir / LAST)

@@ -18,8 +18,8 @@ import torch
 RECOMPILE_LIMIT = 64  # variants of a graph: train or eval, grad or not, batch of one or more, padded or not; torch's: 8
 
 
-class Net(Protocol):
-    """A net of resdet/nets, as far as `compiled` needs it."""
+class Compilable(Protocol):
+    """What `compiled` needs of a net."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ class Net(Protocol):
 
 
 @contextmanager
-def compiled(net: Net | None, mode: str | None = "default", **options: Any) -> Iterator[None]:
+def compiled(net: Compilable | None, mode: str | None = "default", **options: Any) -> Iterator[None]:
     """Compile the methods `net.parts` within this block; afterwards the net is as before. Weights are shared.
 
     Meant for GPUs. The first call takes up to minutes; so does each new image size, unless `dynamic` is True.

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_OF_DATA = "if it is a data set, 'resdet new-config {0} --out configs/mine.py' writes a config for it"
 
 
 def read_config(path: str | Path) -> Config:
@@ -63,14 +64,19 @@ def find_config(path: str | Path) -> Path:
     """The file itself if it exists, else the packaged config of that name ("voc07_r50").
 
     Raises:
-        UserError: there is neither; the message names similar configs. A path, with a folder or ".py", is never taken
-            for the name of a packaged config, which may differ from the file that was meant.
+        UserError: there is neither, or it is a folder or another kind of file; the message names similar configs. A
+            path, with a folder or ".py", is never taken for the name of a packaged config, which may differ from the
+            file that was meant.
     """
     given, packaged = Path(path), packaged_configs() / f"{Path(path).stem}.py"
     if given.is_file():
+        if given.suffix != ".py":
+            raise UserError(f"{path} is no config, which is a .py file; {_OF_DATA.format(path)}")
         return given
     if str(path) == given.stem and packaged.is_file():
         return packaged
+    if given.is_dir():
+        raise UserError(f"{path} is a folder; {_OF_DATA.format(path)}")
     if packaged.is_file():
         raise UserError(f"{path} is not there; the config of that name that comes with resdet is '{given.stem}' alone")
     beside = [str(other) for other in given.parent.glob("*.py")] if given.parent.is_dir() else []

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mmengine.logging import MMLogger
 from mmengine.logging.logger import MMFormatter
 from mmengine.visualization.vis_backend import (
     BaseVisBackend,
@@ -34,15 +35,65 @@ def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
 
     Processes other than the main one log errors only.
     """
-    made = MMLogger(name="resdet", log_file=str(work_dir / f"{name}.log"), file_mode="a")
-    for handler in made.handlers:
-        in_file = isinstance(handler, logging.FileHandler)
-        colour = isinstance(handler, logging.StreamHandler) and _has_colour(handler)
-        handler.setFormatter(MMFormatter(color=colour, datefmt="%Y-%m-%d %H:%M:%S" if in_file else "%H:%M:%S"))
     logger = logging.getLogger("resdet")
-    logger.handlers, logger.propagate = made.handlers, False
+    logger.handlers, logger.propagate = [_with_format(logging.StreamHandler(sys.stdout), "%H:%M:%S")], False
+    if is_main_process():
+        logger.addHandler(_with_format(_LogFile(work_dir / f"{name}.log", encoding="utf-8"), "%Y-%m-%d %H:%M:%S"))
     logger.setLevel(logging.INFO if is_main_process() else logging.ERROR)
     return logger
+
+
+class _LogFile(logging.FileHandler):
+    """Says once that lines are missing in the file, as on a full disk, where `logging` prints a traceback for each."""
+
+    incomplete = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.incomplete:
+            self.incomplete = True
+            print(f"{self.baseFilename} is incomplete: {error.strerror}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        with suppress(OSError):  # what could not be written is tried once more, and the file is closed all the same
+            super().close()
+
+
+class _EachWarningOnce(logging.Filter):
+    """Lets a warning by that has not been logged before, as every validation may log the same ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        text = record.getMessage()
+        new = text not in self.logged
+        self.logged.add(text)
+        return new
+
+
+@contextmanager
+def warnings_once() -> Iterator[None]:
+    """Let the "resdet" logger give each warning once, for commands that read a data set twice and keep no log."""
+    logger, once = logging.getLogger("resdet"), _EachWarningOnce()
+    logger.addFilter(once)
+    try:
+        yield
+    finally:
+        logger.removeFilter(once)
+
+
+def _with_format(handler: logging.StreamHandler[Any], date: str) -> logging.StreamHandler[Any]:
+    formatter = MMFormatter(color=_has_colour(handler), datefmt=date)
+    formatter.err_format = formatter.err_format.replace("%(pathname)s - %(funcName)s - %(lineno)d - ", "")
+    handler.setFormatter(formatter)
+    handler.addFilter(_EachWarningOnce())
+    return handler
 
 
 def log_to_file(text: str) -> None:
@@ -78,7 +129,8 @@ class Scalars:
         self.backends += [_start_backend(b, work_dir) for b in backends if b != "local"]
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        """Record `values` at `step`."""
+        """Record `values` at `step`; what is not finite, as the AP of no objects, has no place in JSON: left out."""
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         for backend in self.backends:
             backend.add_scalars({"iteration": step, **values}, step)
 

@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from resdet.engine.checkpoint import BEST, LAST, save_checkpoint
-from resdet.engine.compiled import Net, compiled
+from resdet.engine.compiled import Compilable, compiled
 from resdet.engine.conditions import check_conditions
 from resdet.engine.config_text import changed_values
+from resdet.engine.convolutions import timed_convolutions
 from resdet.engine.distributed import (
-    copy_from_main,
+    average_bn,
     distribute,
     explain_lost_process,
     get_world_size,
@@ -39,9 +40,10 @@ from resdet.engine.run import Run, how_to_go_on
 from resdet.engine.schedule import Schedule
 from resdet.engine.stop_signals import StopSignals
 from resdet.engine.train_state import M, TrainState
-from resdet.errors import Stopped, UserError
+from resdet.errors import LostProcessError, Stopped, UserError
 
 logger = logging.getLogger("resdet")
+EARLY = (1, 2, 5, 10)  # steps after a start or a resume that the log shows at once; only the log: no figure changes
 WEIGHTS = ("model", "raw_model", "ema", "optimizer")  # the large entries of a checkpoint
 
 
@@ -81,6 +83,7 @@ class TrainLoop(TrainState[M]):
         self.settings, self.metadata = settings, dict(metadata or {})
         self.state: Mapping[str, Any] = {}
         self.saved = 0  # the step of last.pth
+        self.first = 0  # the step that `train` began with
 
     @property
     def passes(self) -> int:
@@ -96,7 +99,7 @@ class TrainLoop(TrainState[M]):
         self,
         batches: Iterable[Any],
         validate: Validate | None = None,
-        net: Net | None = None,
+        net: Compilable | None = None,
         dynamic: bool | None = None,
     ) -> M:
         """Train until the schedule's last step.
@@ -105,7 +108,8 @@ class TrainLoop(TrainState[M]):
             batches: endless, from `passes` on; each has `to(device)` and `image_ids`.
             validate: tests the model every `validate_every` steps and at the end.
             net: the model's net, compiled while the training lasts if --compile asks for it.
-            dynamic: of torch.compile: True for images of many sizes.
+            dynamic: True for images of many sizes: torch.compile does not compile for each, and cuDNN tries no
+                algorithms for each.
 
         Returns:
             The model to keep (`averaged`).
@@ -117,10 +121,10 @@ class TrainLoop(TrainState[M]):
         self.scalars.forget_after(self.step, not self.validation_due)
         try:
             with compiled(net, self.run.compile, dynamic=dynamic):
-                self._train(batches, validate)
-        except Exception:
+                self._train(batches, validate, fixed=not dynamic)
+        except Exception as error:
             with StopSignals() as signals:  # torchrun sends SIGTERM when another process has failed
-                self._save_after_error(signals)
+                self._save_after_error(signals, error)
             raise
         self.scalars.close()
         return self.averaged
@@ -159,15 +163,17 @@ class TrainLoop(TrainState[M]):
         if name == LAST:
             self.saved = self.step
 
-    def _train(self, batches: Iterable[Any], validate: Validate | None) -> None:
+    def _train(self, batches: Iterable[Any], validate: Validate | None, fixed: bool) -> None:
         model = distribute(self.model, self.run.device)
         self.window.begin()
+        self.first = self.step
         if self.validation_due and validate is not None:
             self._validate(validate)
         source = iter(batches) if not self.finished else iter(())
         with StopSignals(self.run.device) as signals, explain_lost_process():
             while not self.finished:
-                self._update(model, list(islice(source, self.settings.accumulate)))
+                with timed_convolutions(self.run.device, wanted=fixed):  # a validation's inputs have other sizes
+                    self._update(model, list(islice(source, self.settings.accumulate)))
                 self._every(validate)
                 if number := signals.agreed():
                     self._stop(number)
@@ -190,6 +196,7 @@ class TrainLoop(TrainState[M]):
             with no_gradient_exchange(model, not last):
                 torch.autograd.backward(self.scaler.scale(total / len(batches)))
             self.window.add(values, total.detach(), batch.image_ids)
+        average_bn(self.model)
         self.window.steps += 1
         if self.settings.clip is not None:
             self.scaler.unscale_(self.optimizer)
@@ -208,20 +215,24 @@ class TrainLoop(TrainState[M]):
         saving = last or validating or self.step % s.checkpoint_every == 0
         if self.step % s.log_every == 0 or saving:
             self._log()
+        elif self.step - self.first in EARLY:
+            self._log(early=True)
         self.validation_due = validating
         if saving:
             self.save(LAST)
         if validating and validate is not None:
             self._validate(validate)
 
-    def _log(self) -> None:
+    def _log(self, early: bool = False) -> None:
+        """Log the means since the last line; an early line is for the reader alone, and its steps count in the next."""
         if not self.window.steps:
             return
-        means, images_per_second, seconds_per_step = self.window.read()
+        means, images_per_second, seconds_per_step = self.window.read(restart=not early)
         speed = images_per_second * get_world_size()
         lr = self.rates[0] * self.schedule(self.step - 1)
-        self.schedule.observe(means)
-        self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed})
+        if not early:
+            self.schedule.observe(means)
+            self.scalars.add(self.step, {"lr": lr, **means, "images_per_second": speed})
         parts = " ".join(f"{k.removeprefix('loss_')} {v:.3f}" for k, v in means.items() if k != "loss")
         line = f"step {self.step:{len(str(self.steps))}}/{self.steps}  loss {means['loss']:.3f} ({parts})  lr {lr:.2g}"
         logger.info("%s  %.1f images/s  %s left", line, speed, clock((self.steps - self.step) * seconds_per_step))
@@ -230,7 +241,7 @@ class TrainLoop(TrainState[M]):
         self.save(LAST, self.window.state())  # so that a schedule sees the same means as without the stop
         raise Stopped(number, f"stopped at step {self.step}; {how_to_go_on(self.run)}")
 
-    def _save_after_error(self, signals: StopSignals) -> None:
+    def _save_after_error(self, signals: StopSignals, cause: Exception) -> None:
         """Save the last whole state, if it is sound, without an exchange: other processes may hang."""
         signals.wait_for_none()
         if not is_main_process():
@@ -241,11 +252,12 @@ class TrainLoop(TrainState[M]):
         except Exception as error:  # the first error is the one to be raised
             logger.error("the state of step %d could not be saved: %s", self.step, error)
         if self.saved:
-            logger.error("the error came after step %d, which is saved; %s", self.saved, how_to_go_on(self.run))
+            lost = isinstance(cause, LostProcessError)  # of all causes the one that may be over
+            remedy = how_to_go_on(self.run) if lost else "remove the cause, then run the command again with --resume"
+            logger.error("the error came after step %d, which is saved; %s", self.saved, remedy)
 
     def _validate(self, validate: Validate) -> None:
         """Validate what last.pth has, keep the best, and save that it is done."""
-        copy_from_main(self.averaged)  # BN statistics follow each process's images; the checkpoint has the main one's
         sample = self.settings.validate_images if self.settings.validate_every else 0
         figures = validate(self.averaged, sample) if sample else validate(self.averaged)
         best = self.is_best(self.settings.best, figures)

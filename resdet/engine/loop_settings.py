@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resdet.errors import UserError
+from resdet.engine.typed import check_values
+from resdet.errors import UserError, nearest
 from resdet.ranges import Count, Natural, Positive, Share
 
 
@@ -13,7 +15,7 @@ class LoopSettings:
     """A config's section `loop`.
 
     Args:
-        log_every: optimizer steps between two lines of the log.
+        log_every: optimizer steps between two lines of the log; the first few steps have lines besides.
         checkpoint_every: optimizer steps between two checkpoints (last.pth).
         validate_every: optimizer steps between two validations; 0: only at the end.
         validate_images: test images that the validations on the way use, a fixed sample spread evenly over the set;
@@ -27,7 +29,7 @@ class LoopSettings:
             `validate_images` all steps are compared on the sample.
 
     Raises:
-        UserError: a number of steps, passes or images is not an integer, or too small.
+        UserError: a value is not of its type or range.
     """
 
     log_every: Count = 20
@@ -40,7 +42,18 @@ class LoopSettings:
     validate_images: Natural = 0
 
     def __post_init__(self) -> None:
-        lowest = {"log_every": 1, "checkpoint_every": 1, "accumulate": 1, "validate_every": 0, "validate_images": 0}
-        for name, least in lowest.items():
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise UserError(f"loop.{name} is {getattr(self, name)!r}: give a whole number, {least} or more")
+        check_values(LoopSettings, vars(self), "loop")
+
+    def check_best(self, figures: Sequence[str]) -> None:
+        """Check, before the first step, that the validations will give the figure `best`.
+
+        Args:
+            figures: the names of all that they give.
+
+        Raises:
+            UserError: it is not among them.
+        """
+        if self.best and self.best not in figures:
+            raise UserError(
+                f"loop.best is {self.best!r}; wanted: {', '.join(nearest(self.best, figures))}, or '' for none"
+            )

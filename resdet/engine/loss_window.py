@@ -55,8 +55,8 @@ class LossWindow:
         self.values.append(torch.stack([total, *(v.detach().float() for v in values.values())]))
         self.image_ids.append(image_ids)
 
-    def read(self) -> tuple[dict[str, float], float, float]:
-        """Summarize the window and restart it.
+    def read(self, restart: bool = True) -> tuple[dict[str, float], float, float]:
+        """Summarize the window, and restart it or let it go on.
 
         Returns:
             Means by name over the passes and processes, images per second of this process, seconds per step.
@@ -68,7 +68,8 @@ class LossWindow:
         seconds = time.perf_counter() - self.started
         images_per_second = sum(map(len, self.image_ids)) / seconds
         seconds_per_step = seconds / max(1, self.steps)
-        self.restart()
+        if restart:
+            self.restart()
         return dict(zip(self.names, mean.tolist(), strict=True)), images_per_second, seconds_per_step
 
     def state(self) -> dict[str, Any]:

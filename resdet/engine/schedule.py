@@ -35,6 +35,10 @@ class Schedule(ABC):
         """The schedule of a training with this many images per optimizer step."""
         return self
 
+    def in_words(self) -> str:
+        """How the rate changes, for the log: "x 0.1 at step 60,000"; empty if it stays."""
+        return ""
+
     def observe(self, figures: Mapping[str, float]) -> None:  # noqa: B027
         """Take note of the figures of a log line or a validation; they are the same on all processes."""
 
@@ -81,6 +85,12 @@ class MultiStep(Schedule):
             reference_images=None,
         )
 
+    def in_words(self) -> str:
+        """The milestones and the warm-up; milestones beyond the last step are said to be so."""
+        marks = [f"{m:,}{'' if m < self.steps else ' (beyond the end)'}" for m in self.milestones]
+        falls = [f"x {self.gamma:g} at step{'s' if len(marks) > 1 else ''} {', '.join(marks)}"] if marks else []
+        return ", ".join([*falls, *_warmup_in_words(self.warmup)])
+
     def __call__(self, step: int) -> float:
         """The factor on the base learning rate at `step`."""
         passed = sum(step >= m for m in self.milestones)
@@ -100,6 +110,10 @@ class Cosine(Schedule):
     steps: Natural
     warmup: Natural = 0
     warmup_factor: float = 0.1
+
+    def in_words(self) -> str:
+        """Where the rate ends, and the warm-up."""
+        return ", ".join(["to 0 along a cosine", *_warmup_in_words(self.warmup)])
 
     def __call__(self, step: int) -> float:
         """The factor on the base learning rate at `step`."""
@@ -134,6 +148,10 @@ class Plateau(Schedule):
         self.steps, self.figure, self.patience, self.margin, self.gamma = steps, figure, patience, margin, gamma
         self.most_divisions = divisions
         self.lowest, self.waited, self.divisions = math.inf, 0, 0
+
+    def in_words(self) -> str:
+        """When the rate falls."""
+        return f"x {self.gamma:g} where {self.figure} stops falling, {self.most_divisions} times at most"
 
     def __call__(self, step: int) -> float:
         """The factor on the base learning rate, as of the last validation."""
@@ -180,6 +198,11 @@ class WarmUntil(Schedule):
         """The other schedule for this many images per step."""
         return WarmUntil(self.schedule.for_images(images), self.figure, self.below, self.factor)
 
+    def in_words(self) -> str:
+        """The other schedule, and until when the rate is lower."""
+        until = f"x {self.factor:g} until {self.figure} is below {self.below:g}"
+        return ", ".join(filter(None, [self.schedule.in_words(), until]))
+
     def __call__(self, step: int) -> float:
         """The factor on the base learning rate at `step`."""
         return self.schedule(step) * (1.0 if self.warm else self.factor)
@@ -201,3 +224,7 @@ class WarmUntil(Schedule):
 
 def _warmup(step: int, length: int, factor: float) -> float:
     return 1.0 if step >= length else factor + (1 - factor) * step / length
+
+
+def _warmup_in_words(length: int) -> list[str]:
+    return [f"warm-up of {length:,} steps"] if length else []

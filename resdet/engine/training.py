@@ -7,6 +7,7 @@ trained = loop.train(loader_from(loop.passes), validate)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from resdet.engine.schedule import Schedule
 from resdet.engine.train_state import M
 from resdet.errors import UserError
 
+logger = logging.getLogger("resdet")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -42,6 +45,17 @@ class Plan:
     optimizer: Mapping[str, Any]
     schedule: Schedule
     loop: LoopSettings
+
+    def in_words(self) -> str:
+        """What will run, after all scaling with the images per step; `optimizer` must have its lr and reference_images.
+
+        "1,000 steps of 4 images (scaled from 2,000), rate 0.02, x 0.1 at step 700, warm-up of 500 steps".
+        """
+        schedule = self.schedule.for_images(self.images)
+        rate = self.optimizer["lr"] * self.images / self.optimizer["reference_images"]
+        scaled = "" if schedule.steps == self.schedule.steps else f" (scaled from {self.schedule.steps:,})"
+        steps = f"{schedule.steps:,} steps of {self.images:,} image{'s' * (self.images > 1)}{scaled}"
+        return ", ".join(filter(None, [steps, f"rate {rate:g}", schedule.in_words()]))
 
 
 def begin(
@@ -87,6 +101,7 @@ def begin(
     images_per_pass(plan.images, plan.loop.accumulate)  # raises: a mistake must not cost the older run its place
     claim(run.identity, folder, run.resume, state, run.command)
     make_folder(run.work_dir)
+    logger.info("training: %s", plan.in_words())
     return loop
 
 

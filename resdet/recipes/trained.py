@@ -1,9 +1,9 @@
-"""What a checkpoint was trained with is what it is tested with, unless the user says otherwise.
+"""Test a checkpoint with the net and preprocessing that it was trained with, unless the user says otherwise.
 
 nets = trained_nets(load_config("voc07_r101"), [Path("runs/voc07_r101/last.pth")], {"model.head.nms_iou": 0.5})
 
 Model and preprocessing follow the checkpoint; the test set, Appendix B's improvements and the rule of AP follow the
-config. Options, which are the user's word for this test, come before both. Every difference is logged.
+config. Options that the user gives for this test override both. Every difference is logged.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from resdet.engine.config_text import changes, leaves
 from resdet.engine.kept_config import is_checkpoint, kept_config
 from resdet.errors import UserError
 from resdet.recipes.sections import load_config, resolve, task_of
+from resdet.weights.hub import local_file
 
 # What follows the checkpoint, by task.
 FOLLOWS = {
@@ -36,14 +37,14 @@ def trained_nets(
     """Pair checkpoints with the configs to test them with.
 
     Args:
-        cfg: says on what and how they are tested.
+        cfg: the config of the test.
         checkpoints: one net's, or an ensemble's.
-        options: values that the user has set for this test (`load_config`); they are in `cfg` already.
+        options: values that the user has set for this test; `cfg` has them already (`load_config`).
 
     Raises:
-        UserError: a checkpoint does not exist or is of another number of classes than `cfg`.
+        UserError: a checkpoint does not exist, or has another number of classes than `cfg`.
     """
-    nets = [(as_trained(cfg, path, options), Path(path)) for path in checkpoints]
+    nets = [(as_trained(cfg, path, options), Path(path)) for path in map(local_file, checkpoints)]
     first = leaves(_followed(nets[0][0], only="data")) if nets else {}
     for own, path in nets[1:]:
         found = [f"{c.path} was {c.now}" for c in changes(first, leaves(_followed(own, only="data")))]
@@ -52,10 +53,28 @@ def trained_nets(
     return nets
 
 
+def trained_net(
+    checkpoint: str | Path, config: str | Path | None = None, options: Mapping[str, Any] | None = None
+) -> tuple[Config, Path]:
+    """One checkpoint and the config to test it with.
+
+    Args:
+        checkpoint: whose weights are used.
+        config: gives what does not follow the checkpoint; a file, the name of one that comes with resdet, or another
+            checkpoint. None: the config that `checkpoint` keeps.
+        options: values that the user has set.
+
+    Raises:
+        UserError: as `trained_nets`, or `checkpoint` keeps no config and none is given.
+    """
+    cfg = load_config(checkpoint if config is None else config, options)
+    return trained_nets(cfg, [checkpoint], options)[0]
+
+
 def given_nets(
     config: str | Path | Config, checkpoint: str | Path | Sequence[str | Path], options: Mapping[str, Any] | None = None
 ) -> list[tuple[Config, Path]]:
-    """The nets that a Python caller names: a checkpoint alone, or a config and checkpoints.
+    """The nets for a call from Python: of a checkpoint alone, or of a config and checkpoints.
 
     Args:
         config: a checkpoint, which keeps its config; or a config, its file, or the name of one that comes with resdet.
@@ -79,9 +98,9 @@ def as_trained(cfg: Config, checkpoint: str | Path, options: Mapping[str, Any] |
     """A config with the model and the preprocessing that a checkpoint was trained with.
 
     Args:
-        cfg: says all else. Weights of other projects, and checkpoints without a config, are used as it says.
+        cfg: gives everything else, and all of it for weights of other projects and checkpoints without a config.
         checkpoint: the file.
-        options: values that the user has set for this test; they come before the checkpoint's.
+        options: values that the user has set for this test; they override the checkpoint's.
 
     Returns:
         A new config; `filename` is that of `cfg`.
@@ -129,12 +148,12 @@ def _copy(key: str, source: Mapping[str, Any], target: dict[str, Any]) -> None:
 
 
 def _follows(key: str, task: str) -> bool:
-    """Whether an option is of a part that follows the checkpoint, or of a section around it."""
+    """Whether an option changes a part that is taken from the checkpoint, or a section around it."""
     return any(f"{key}.".startswith(f"{part}.") or f"{part}.".startswith(f"{key}.") for part in FOLLOWS[task])
 
 
 def _followed(cfg: Config, only: str = "") -> dict[str, Any]:
-    """The parts of a config that follow the checkpoint, by path."""
+    """The parts of a config that are taken from the checkpoint, by path."""
     parts = {}
     for key in FOLLOWS[task_of(cfg)]:
         section, _, name = key.partition(".")

@@ -13,7 +13,7 @@ import pytest
 from helpers.paths import ROOT
 from resdet.boxes.soft_nms import Decay
 from resdet.cli import arguments, commands
-from resdet.cli.arguments import eval_loc, export_weights, shared
+from resdet.cli.arguments import eval_loc, export_weights, shared, testing
 from resdet.cli.commands.export_weights import DETECTRON2, FORMS
 from resdet.cli.common.options import parse_options
 from resdet.cli.common.run import command_line
@@ -40,7 +40,7 @@ def test_subcommands_modules_and_tools_are_one_set() -> None:
     modules = {module_name(subcommand) for subcommand in SUBCOMMANDS}
     assert len(SUBCOMMANDS) == len(modules)
     for folder in (Path(commands.__path__[0]), Path(arguments.__path__[0]), ROOT / "tools"):
-        found = {path.stem for path in folder.glob("*.py")} - {"__init__", "shared"}
+        found = {path.stem for path in folder.glob("*.py")} - {"__init__", "numbers", "outputs", "shared", "testing"}
         assert found == modules, folder
 
 
@@ -100,10 +100,10 @@ def test_every_subcommand_has_help_that_describes_every_argument(
 
 def test_choices_are_those_of_the_code_that_takes_them() -> None:
     assert get_args(Precision) == shared.PRECISIONS
-    assert get_args(Decay) == shared.SOFT_NMS_DECAYS
-    assert get_args(Method) == shared.AP_METHODS
-    assert get_args(classification.TestMode) == shared.CLASSIFIER_VIEWS
-    assert get_args(localization.Views) == eval_loc.VIEWS
+    assert get_args(Decay) == testing.SOFT_NMS_DECAYS
+    assert get_args(Method) == testing.AP_METHODS
+    assert get_args(classification.TestMode) == testing.CLASSIFIER_VIEWS
+    assert get_args(localization.TestCrops) == eval_loc.VIEWS
     assert (*FORMS, DETECTRON2) == export_weights.FORMS
 
 

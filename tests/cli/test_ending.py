@@ -100,6 +100,18 @@ def test_a_fault_anywhere_is_in_the_runs_log(
     assert "LookupError: a fault of the program" in (tmp_path / "run.log").read_text()
 
 
+def test_a_folder_in_the_place_of_a_file_is_one_line_and_its_cause_is_in_the_runs_log(
+    det_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trainer, "write_detector_page", lambda *_, **__: (tmp_path / "folder").mkdir())
+    (tmp_path / "folder").touch()
+    words: list[object] = [det_config, "--work-dir", tmp_path, *ON_CPU, "--cfg-options", "schedule.steps=1"]
+    assert "File exists; a file is where a folder is meant" in error_of(train_det, words, capsys)
+    log = (tmp_path / "run.log").read_text()
+    assert "Traceback (most recent call last)" in log
+    assert "FileExistsError" in log
+
+
 @pytest.mark.parametrize(("owner", "name"), PLACES, ids=["model", "validation", "page"])
 def test_missing_memory_anywhere_is_one_line(
     owner: object,
@@ -149,6 +161,19 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(det_config: Path,
     assert read_checkpoint(tmp_path / "last.pth")["step"] > 0
 
 
+@pytest.mark.parametrize("name", ["resdet.cli.main", "argparse", "numpy", "cv2"])
+def test_ctrl_c_ends_a_process_in_one_line_from_its_first_import_on(name: str) -> None:
+    """Whatever is being imported; only before it does Python itself start, and report a Ctrl-C in its own way."""
+    code = (
+        "import os, runpy, sys\n"
+        f"sys.addaudithook(lambda event, of: event == 'import' and of[0] == {name!r} and os.kill(os.getpid(), 2))\n"
+        "sys.argv = ['resdet', 'train-det', 'shapes_det', '--print-config']\n"
+        "runpy.run_module('resdet', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.slow
 def test_ctrl_c_while_a_program_starts_is_at_most_one_line(tmp_path: Path) -> None:
     """In its first seconds torch and others are imported, which report a KeyboardInterrupt in their own ways."""
@@ -181,6 +206,27 @@ def test_a_training_goes_on_without_its_terminal(redirection: str, det_config: P
     for name in ("last.pth", "page.html", "figures.json"):
         assert (tmp_path / name).is_file(), name
     assert "step 2/2" in (tmp_path / "run.log").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_training_whose_output_is_on_a_full_disk_ends_whole_and_says_so(det_config: Path, tmp_path: Path) -> None:
+    words = ["train-det", det_config, "--work-dir", tmp_path, *ON_CPU, "--cfg-options", "schedule.steps=1"]
+    with open("/dev/full", "w") as full:
+        command = [*PYTHON, *map(str, words)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
+    assert done.returncode == 2
+    said = "error: stdout cannot be written to (No space left on device): the output on stdout is incomplete; "
+    assert done.stderr == f"{said}all files were written\n"
+    assert (tmp_path / "page.html").is_file()
+    assert "step 1/1" in (tmp_path / "run.log").read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize(("words", "code"), [(["train-det", "no_config"], 2), (["--help"], 0)])
+def test_a_full_disk_behind_stderr_changes_no_exit_code(words: list[str], code: int) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PYTHON, *words], stdout=subprocess.DEVNULL, stderr=full, timeout=240, check=False)
+    assert done.returncode == code
 
 
 # Full disks -----------------------------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 
-from helpers.commands import ON_CPU, errors, eval_voc
+from helpers.commands import ON_CPU, error_line, errors, eval_voc
 from resdet.metrics.error_kinds import KINDS, MISSED
 
 
@@ -33,3 +34,17 @@ def test_tables_and_pictures_are_written(
     eval_voc([*command, "--json", str(tmp_path / "eval.json"), *ON_CPU])
     per_class = json.loads((tmp_path / "eval.json").read_text())["per_class"]
     assert {name: row["ap"] for name, row in first["per_class"].items()} == pytest.approx(per_class)
+
+
+def test_a_test_set_without_objects_is_refused_before_anything_is_detected(
+    det_config: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its mAP is undefined, not 0, and no error costs anything."""
+    shutil.copytree(det_config.parent / "devkit", tmp_path / "devkit")
+    for xml in (tmp_path / "devkit/VOCtiny/Annotations").glob("*.xml"):
+        xml.write_text("<annotation></annotation>")
+    arguments = [det_config, "--checkpoint", checkpoint, "--out", tmp_path / "errors", *ON_CPU]
+    arguments += ["--cfg-options", f"data.test.root={tmp_path / 'devkit'}"]
+    refused = error_line(errors, arguments, capsys)
+    assert "data.test: its 2 images have no objects, so nothing can be scored" in refused
+    assert not (tmp_path / "errors").exists()

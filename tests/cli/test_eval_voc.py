@@ -60,7 +60,8 @@ def test_eval_voc_takes_area_by_default_and_vocs_classes_for_a_year(
     scored: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     eval_voc(scored)
-    assert "mAP@.5 0.4167 (area)" in capsys.readouterr().out
+    sizes = "small (below 32x32 pixels) 0.0000, medium (to 96x96) 1.0000, large (above) -"
+    assert f"mAP@.5 0.4167 (area); objects by area: {sizes}" in capsys.readouterr().out  # one unit, sizes explained
     write_voc(tmp_path, {"val": {"one": [("cat", 11, 11, 50, 50)]}}, year="2012")
     folder = tmp_path / "of2012"
     folder.mkdir()

@@ -49,10 +49,10 @@ def test_predict_draws_and_writes_the_detections_of_an_image(
     assert read_image(tmp_path / "out" / "wide.png").size
     best, drawn = record["scores"][0], (tmp_path / "out" / "wide.png").read_bytes()
     capsys.readouterr()
-    predict([*arguments, "--threshold", "1.01", "--overwrite"])
+    predict([*arguments, "--threshold", "1", "--overwrite"])
     assert predictions(tmp_path / "out")[0]["boxes"] == []
     assert predictions(tmp_path / "out")[0]["best_score"] == best
-    assert f"nothing with a score of 1.01 or more in 1 of them; the best has {best:.2f}" in capsys.readouterr().out
+    assert f"nothing with a score of 1 or more in 1 of them; the best has {best:.2f}" in capsys.readouterr().out
     assert (tmp_path / "out" / "wide.png").read_bytes() != drawn
 
 

@@ -39,7 +39,10 @@ def test_every_command_that_takes_a_config_prints_it_and_does_nothing_else(
     more = [str(tmp_path / "none.pth") if word == "CHECKPOINT" else word for word in MORE.get(subcommand, [])]
     positional = ["none.pth", "photos"] if subcommand == "predict" else []
     text = printed([subcommand, det_config, *positional, "--print-config", *more], capsys)
-    assert text == config_text(load_config(det_config))
+    config = config_text(load_config(det_config))
+    assert text.startswith(config)
+    comments = text.removeprefix(config).splitlines()
+    assert comments == (["# training: 4 steps of 2 images, rate 0.001"] if subcommand.startswith("train-") else [])
     assert not list(tmp_path.iterdir())
 
 
@@ -57,6 +60,7 @@ def test_what_is_printed_is_trained_recorded_and_read_back(
     options = ["--cfg-options", "schedule.milestones=3", "data.resizer.short=48", "schedule.steps=1"]
     text = printed(["train-det", det_config, "--print-config", *options], capsys)
     (tmp_path / "printed.py").write_text(text)
+    text = text.partition("# ")[0]
     train_det([str(tmp_path / "printed.py"), "--work-dir", str(tmp_path / "run"), *ON_CPU])
     capsys.readouterr()
     last = tmp_path / "run" / "last.pth"
@@ -85,3 +89,37 @@ def test_what_differs_from_a_resumed_run_is_named_value_by_value(
         "schedule.milestones was () and is (1,)",
     ):
         assert change in said
+
+
+def test_what_will_run_is_said_after_the_scaling_with_the_images(
+    det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice the images: half of the steps at twice the rate, milestones and warm-up as the rule has them."""
+    config = tmp_path / "mine.py"
+    step = "schedule = dict(type=MultiStep, steps=40, milestones=(30,), reference_images=2)"
+    config.write_text(det_config.read_text().replace("schedule = dict(type=MultiStep, steps=4)", step))
+    words = ["train-det", config, "--cfg-options", "data.images=4"]
+    will_run = "training: 20 steps of 4 images (scaled from 40), rate 0.002, x 0.1 at step 15, warm-up of 500 steps"
+    assert printed([*words, "--print-config"], capsys).splitlines()[-1] == f"# {will_run}"
+    fewer = [*words, "schedule.steps=4"]
+    left = 'schedule.steps is 4 instead of 40, but schedule.milestones is still (30,); add "schedule.milestones=(3,)"'
+    lines = printed([*fewer, "--print-config"], capsys).splitlines()[-2:]
+    assert "2 steps of 4 images (scaled from 4), rate 0.002, x 0.1 at step 15 (beyond the end)" in lines[0]
+    assert lines[1] == f"# {left} if they should follow"
+    train_det([*map(str, fewer[1:]), "--work-dir", str(tmp_path / "run"), *ON_CPU])
+    log = (tmp_path / "run/run.log").read_text()
+    assert "training: 2 steps of 4 images" in log
+    assert left in log
+    capsys.readouterr()
+    assert "instead of" not in printed([*fewer, "schedule.milestones=(3,)", "--print-config"], capsys)
+
+
+def test_each_stage_of_a_config_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(["train-det", "voc07_r101_alternating", "--print-config"], capsys).splitlines()
+    assert lines[-2:] == [
+        "# alternating.rpn, twice: 80,000 steps of 1 image, rate 0.001, x 0.1 at step 60,000",
+        "# alternating.head, twice: 60,000 steps of 2 images, rate 0.001, x 0.1 at step 30,000",
+    ]
+    lines = printed(["train-cls", "cifar10_r110", "--print-config"], capsys).splitlines()
+    falls = "x 0.1 at steps 32,000, 48,000, x 0.1 until top1_error is below 80"
+    assert lines[-1] == f"# training: 64,000 steps of 128 images, rate 0.1, {falls}"

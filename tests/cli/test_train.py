@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.commands import ON_CPU, eval_voc, train_cls, train_det
+from helpers.commands import ON_CPU, call, error_line, eval_voc, train_cls, train_det, train_loc
 from resdet.data.detection.comp4 import read_comp4
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
@@ -38,6 +38,36 @@ def test_train_cls_trains_prints_figures_and_resumes(
     state = read_checkpoint(work_dir / "last.pth")
     assert (state["step"], state["precise_bn"]) == (6, 12)  # the statistics are computed anew after more steps
     assert [r["step"] for r in read_scalars(work_dir / "scalars.json") if "loss" in r] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("rule", ["area", "11-point", "ilsvrc", "coco"])
+def test_a_wrong_choice_of_the_best_checkpoint_is_refused_before_the_first_step(
+    rule: str, det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The names in the message are those that a validation by this rule gives, nearest first."""
+    options = ["--cfg-options", "schedule.steps=1", f"data.method={rule}"]
+    command = [det_config, "--work-dir", tmp_path / "run", *ON_CPU, *options]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.pth").write_bytes(b"an older run's")
+    error = error_line(train_det, [*command, "loop.best=val/map"], capsys)
+    said = re.fullmatch(r"error: loop\.best is 'val/map'; wanted: (.*), or '' for none\n", error)
+    assert said, error
+    assert (tmp_path / "run" / "last.pth").read_bytes() == b"an older run's"
+    call(train_det, *command)
+    assert set(said[1].split(", ")) == read_checkpoint(tmp_path / "run" / "last.pth")["figures"].keys()
+    assert said[1].startswith("val/mAP50, ")
+
+
+def test_a_wrong_choice_of_the_best_classifier_or_localizer_is_refused_too(
+    cls_config: Path, loc_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, config, names in (
+        (train_cls, cls_config, "test/top1_error"),
+        (train_loc, loc_config, "test/localization_error"),
+    ):
+        words = [config, "--work-dir", tmp_path, *ON_CPU, "--cfg-options", "loop.best=val/mAP50"]
+        error = error_line(command, words, capsys)
+        assert error == f"error: loop.best is 'val/mAP50'; wanted: {names}, or '' for none\n"
 
 
 def test_the_page_of_train_cls_shows_errors_accuracies_and_mistakes(tmp_path: Path, cls_config: Path) -> None:

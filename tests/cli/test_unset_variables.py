@@ -16,12 +16,13 @@ def test_an_empty_name_is_not_the_default_config_or_the_present_folder(
     assert "is empty" in error_line(predict, [det_config, checkpoint, "", "--out", tmp_path / "out"], capsys)
 
 
-@pytest.mark.parametrize("threshold", ["nan", "-0.1"])
+@pytest.mark.parametrize("threshold", ["nan", "-0.1", "1.01", "inf", "high", ""])
 def test_a_threshold_that_is_no_score_is_refused(
     threshold: str, det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [det_config, checkpoint, photos, f"--threshold={threshold}", "--out", tmp_path / "out"]
-    assert "give a score, 0 or more" in error_line(predict, command, capsys)
+    wanted = f"argument --threshold: {threshold!r}; wanted: a number, 0 or more, at most 1"
+    assert wanted in error_line(predict, command, capsys)
     assert not (tmp_path / "out").exists()
 
 

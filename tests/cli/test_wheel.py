@@ -31,7 +31,7 @@ def test_the_wheel_has_the_version_and_one_command(wheel: Path) -> None:
         scripts = configparser.ConfigParser()
         (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         scripts.read_string(archive.read(name).decode())
-        assert dict(scripts["console_scripts"]) == {"resdet": "resdet.cli.main:program"}
+        assert dict(scripts["console_scripts"]) == {"resdet": "resdet.__main__:program"}
         assert "resdet/py.typed" in archive.namelist()
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from helpers.paths import CONFIGS, shipped_configs
 from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.engine.config import build
+from resdet.engine.config import build, find_config
 from resdet.engine.config_text import config_text
 from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
@@ -180,3 +180,11 @@ def test_the_engine_imports_no_task(file: Path) -> None:
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     ours = {module.split(".")[1] for module in modules if module.startswith("resdet.")}
     assert ours <= {"engine", "errors", "ranges"}
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "labels.json", "photos"])
+def test_a_data_set_in_the_place_of_a_config_is_told_how_to_get_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.mkdir() if name == "photos" else path.write_text("names: [apple]")
+    with pytest.raises(UserError, match=r"(is no config|is a folder).*'resdet new-config .* --out configs/mine\.py'"):
+        find_config(path)

@@ -136,8 +136,8 @@ def test_an_image_that_cannot_be_read_costs_no_finished_step(tmp_path: Path, cap
     with pytest.raises(UserError, match=r"one\.jpg"):
         loop.train(failing(list(LEVELS), 3))
     assert read_checkpoint(tmp_path / "b" / "last.pth")["step"] == 3
-    said = "the error came after step 3, which is saved; go on with: resdet train-det x.py --seed 3 --resume"
-    assert caplog.messages[-1] == said
+    said = "the error came after step 3, which is saved; remove the cause, then run the command again with --resume"
+    assert caplog.messages[-1] == said  # and not that the command, which fails again, is to be pasted
     loop = begin_scale(run_in(tmp_path / "b", resume="auto"), 4, log_every=4)
     loop.train(map(grey, LEVELS[loop.step :]))
     assert weight(tmp_path / "b" / "last.pth") == weight(tmp_path / "a" / "last.pth")
@@ -209,7 +209,7 @@ def test_a_half_done_step_and_a_loss_that_is_not_finite_are_not_saved(tmp_path: 
 
     loop = begin_scale(run_in(tmp_path / "b"), 9, log_every=100)
     with pytest.raises(UserError, match=r"one\.jpg"):  # before the log has looked at the losses
-        loop.train(failing([9, 0], 2))
+        loop.train(failing([9, 9, 0], 3))
     assert not (tmp_path / "b" / "last.pth").exists()
 
 

@@ -1,8 +1,8 @@
-"""Measure how fast a config's net is, on random pixels, or how well a detector learns beside torchvision's.
+"""Measure the speed of a config's net on random pixels, or compare a detector's mAP with torchvision's.
 
-For a detector the time of each stage, the achieved GFLOP/s and the peak memory are printed, for a classifier the images
-per second of training. --against torchvision runs torchvision's implementation in turns with ours.
---mode accuracy trains torchvision's Faster R-CNN and ours from one trunk with one set of settings, and compares mAP.
+For a detector, the time of each stage, the achieved GFLOP/s and the peak memory are printed; for a classifier, the
+images per second in training. --against torchvision times torchvision's implementation too, in turns with ours. --mode
+accuracy trains torchvision's Faster R-CNN and ours from the same trunk with the same settings, and compares mAP.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import argparse
 
 from resdet.benchmarks.part_names import PARTS
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import (
     add_compile,
     add_config,
     add_config_options,
     add_device,
-    add_improvements,
     add_json,
     add_path,
     add_precision,
-    add_resamples,
 )
+from resdet.cli.arguments.testing import add_improvements, add_resamples
+from resdet.ranges import Count, Seed
 
 MODES = ("infer", "train", "accuracy")
 _CONTENDERS = "Parts that contenders can exchange, as resdet or torchvision has them:\n" + "\n".join(
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mode", choices=MODES, help="what to measure (default: infer; of classifiers train)")
+    parser.add_argument("--mode", choices=MODES, help="what to measure (default: infer; for a classifier train)")
     add_precision(parser)
     parser.add_argument(
         "--size",
@@ -58,13 +60,19 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
         help="height and width of a detector's input, in pixels (default: %(default)s)",
     )
     parser.add_argument(
-        "--proposals", type=int, default=300, help="regions per image that the head processes (default: %(default)s)"
+        "--proposals",
+        type=number(Count),
+        default=300,
+        help="regions per image that the head processes (default: %(default)s)",
     )
     parser.add_argument(
-        "--images", type=int, help="images per batch (default: 1; of a classifier the config's data.images)"
+        "--images", type=number(Count), help="images per batch (default: 1; for a classifier data.images)"
     )
     parser.add_argument(
-        "--repeats", type=int, default=5, help="timed repetitions, of which the median counts (default: %(default)s)"
+        "--repeats",
+        type=number(Count),
+        default=5,
+        help="timed repetitions; the median is reported (default: %(default)s)",
     )
     add_device(parser)
     add_path(
@@ -77,10 +85,10 @@ def _add_accuracy(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--init-from", metavar="F", help="the trunk that all contenders start from (default: the config's init_from)"
     )
-    add_path(group, "--work-dir", "DIR", "folder for the trainings, one folder each (default: runs/accuracy_CONFIG)")
+    add_output(group, "--work-dir", "DIR", "folder for the trainings, one folder each (default: runs/accuracy_CONFIG)")
     group.add_argument(
         "--seeds",
-        type=int,
+        type=number(Seed),
         nargs="+",
         default=[0, 1, 2, 3],
         metavar="S",
@@ -92,6 +100,6 @@ def _add_accuracy(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=["torchvision", "resdet"],
         metavar="SIDE[:PART,PART]",
-        help="torchvision or resdet, each with these parts of the other; all are compared with the first one "
+        help="torchvision or resdet, with these parts taken from the other; each is compared with the first "
         "(default: torchvision resdet)",
     )

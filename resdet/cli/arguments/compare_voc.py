@@ -1,4 +1,4 @@
-"""Is one detector better than another? Mean and deviation over trainings, and a paired bootstrap over the images.
+"""Compare the mAP of two detectors: mean and deviation over trainings, and a paired bootstrap over the images.
 
 Each folder holds the comp4 files of one training, as `resdet eval-voc --write-detections` writes them.
 """
@@ -9,7 +9,10 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.arguments.eval_voc import add_voc_set
-from resdet.cli.arguments.shared import AP_METHODS, add_json, add_resamples
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.shared import add_json
+from resdet.cli.arguments.testing import AP_METHODS, add_resamples
+from resdet.ranges import Seed
 
 EXAMPLES = """
   resdet compare-voc --ours a/seed0 a/seed1 --theirs b/seed0 b/seed1 \\
@@ -36,5 +39,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="average precision as area under the curve or at 11 points, as in VOC 2007 (default: %(default)s)",
     )
     add_resamples(parser, "number of bootstrap draws of the images")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
+    parser.add_argument("--seed", type=number(Seed), default=0, help="seed of the bootstrap (default: %(default)s)")
     add_json(parser)

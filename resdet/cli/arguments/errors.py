@@ -1,15 +1,19 @@
-"""Show why a detector is wrong: the mAP that each kind of error costs, confusions, precision, recall, the worst images.
+"""Analyse the errors of a detector: the mAP that each kind costs, confusions, precision, recall, the worst images.
 
 The kinds are TIDE's: a wrong class, a badly placed box, both, a duplicate, background, a missed object. The tables are
-printed, and written as JSON and CSV with pictures of the images that cost most, into the folder `errors` beside the
-checkpoint or into --out.
+printed; tables (JSON, CSV) and pictures of the images that cost most are written to --out, by default to the folder
+`errors` beside the checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import add_config, add_detector_checkpoints, add_path, add_test_arguments
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.testing import add_detector_checkpoints, add_test_arguments
+from resdet.ranges import Natural, Share
 
 EXAMPLES = """
   resdet errors runs/mine/last.pth
@@ -24,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_detector_checkpoints(parser)
     add_path(parser, "--against", "F", "a second detector's checkpoint, to compare with")
     parser.add_argument(
-        "--score", type=float, default=0.5,
+        "--score", type=number(Share), default=0.5,
         help="lowest score that counts for confusions, precision, recall and F1 (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--worst", type=int, default=12, help="pictures of the worst images (default: %(default)s)")
-    add_path(parser, "--out", "DIR", "folder for the tables and pictures (default: errors, beside the checkpoint)")
+    parser.add_argument(
+        "--worst", type=number(Natural), default=12, help="pictures of the worst images (default: %(default)s)"
+    )
+    add_output(parser, "--out", "DIR", "folder for the tables and pictures (default: errors, beside the checkpoint)")
     add_test_arguments(parser)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.shared import (
+from resdet.cli.arguments.outputs import FirstIsOutput, add_output
+from resdet.cli.arguments.shared import add_config
+from resdet.cli.arguments.testing import (
     CLASSIFIER_VIEWS,
     add_checkpoints,
-    add_config,
     add_ensemble_member,
-    add_path,
     add_test_arguments,
     add_views,
 )
@@ -38,15 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_views(
         parser, CLASSIFIER_VIEWS, "the center crop, the ten crops, or fully convolutionally at several scales (dense)"
     )
-    add_path(
-        parser, "--predictions", "CSV", "write the five most probable classes of every image, by the last of --views"
+    add_output(
+        parser, "--predictions", "CSV", "write the five most probable classes of every image, with the last of --views"
     )
     parser.add_argument(
         "--submission",
+        action=FirstIsOutput,
         type=Path,
         nargs=2,
         metavar=("TXT", "MAP"),
-        help="write the file that ILSVRC's server scores, by the last of --views; MAP is map_clsloc.txt of the "
+        help="write the file that ILSVRC's server scores, with the last of --views; MAP is map_clsloc.txt of the "
         "development kit",
     )
     add_test_arguments(parser)

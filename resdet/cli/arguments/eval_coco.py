@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import (
-    add_config,
-    add_detector_checkpoints,
-    add_improvements,
-    add_path,
-    add_test_arguments,
-)
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.testing import add_detector_checkpoints, add_improvements, add_test_arguments
 
 EXAMPLES = """
   resdet eval-coco runs/mine/last.pth
@@ -25,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of eval-coco."""
     add_config(parser, optional=True, checkpoint=True)
     add_detector_checkpoints(parser)
-    add_path(parser, "--write-results", "FILE", "also write the detections to FILE, in COCO's results format")
+    add_output(parser, "--write-results", "FILE", "also write the detections to FILE, in COCO's results format")
     files = parser.add_argument_group("scoring a results file")
     add_path(files, "--annotations", "FILE", "the ground truth: instances_*.json")
     add_path(files, "--results", "FILE", "score this file, a JSON list of image_id, category_id, bbox and score")

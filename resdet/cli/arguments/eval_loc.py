@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.shared import (
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.testing import (
     CLASSIFIER_VIEWS,
     add_checkpoints,
-    add_config,
     add_ensemble_member,
-    add_path,
+    add_sides,
     add_test_arguments,
     add_views,
 )
+from resdet.ranges import PositiveShare
 
 VIEWS = ("1-crop", "dense")  # recipes/localization/inference
 IN_RUN = Path("RUN/eval_pictures")  # stands for this folder beside the checkpoint
@@ -73,16 +76,14 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flip", action="store_true", help="also test the mirror images, and mirrored crops in the R-CNN stage"
     )
-    parser.add_argument(
+    add_sides(
+        parser,
         "--scales",
-        type=int,
-        nargs="+",
-        metavar="PX",
-        help="short sides of the dense test, in pixels, given for 224-pixel crops (default: the config's data.scales)",
+        "short sides of the dense test, in pixels, given for 224-pixel crops (default: the config's data.scales)",
     )
     parser.add_argument(
         "--vote",
-        type=float,
+        type=number(PositiveShare),
         metavar="IOU",
         help="replace the best box by the score-weighted mean of all boxes with at least this IoU to it, above 0 and "
         "up to 1 (default: the config's data.vote)",
@@ -110,14 +111,14 @@ def _add_classifiers(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    add_path(
+    add_output(
         parser,
         "--write-predictions",
         "FILE",
-        "write the predictions of the last of --views, with --rcnn after the R-CNN stage, in ILSVRC's format if FILE "
+        "write the predictions of the last of --views (with --rcnn, after the R-CNN stage): in ILSVRC's format if FILE "
         "ends in .txt, else in Kaggle's",
     )
-    add_path(
+    add_output(
         parser,
         "--pictures",
         "DIR",

@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import (
-    AP_METHODS,
-    add_config,
-    add_detector_checkpoints,
-    add_improvements,
-    add_path,
-    add_test_arguments,
-)
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.testing import AP_METHODS, add_detector_checkpoints, add_improvements, add_test_arguments
 
 DEFAULT_CONFIG = "shapes_det"
 METHODS = (*AP_METHODS, "ilsvrc")
@@ -31,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of eval-voc."""
     add_config(parser, DEFAULT_CONFIG, checkpoint=True)
     add_detector_checkpoints(parser)
-    add_path(parser, "--write-detections", "DIR", "also write the detections to DIR, as comp4 files")
-    add_path(
+    add_output(parser, "--write-detections", "DIR", "also write the detections to DIR, as comp4 files")
+    add_output(
         parser,
         "--write-submission",
         "FILE",

@@ -1,4 +1,4 @@
-"""Compute the BN statistics of a classifier's checkpoint over its training set, which detectors freeze (App. A).
+"""Recompute the BN statistics of a classifier over its training set; detectors freeze them (App. A).
 
 Prints the errors before and after, and writes a new checkpoint.
 """
@@ -8,7 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.shared import add_config, add_path, add_test_arguments
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config
+from resdet.cli.arguments.testing import add_test_arguments
+from resdet.ranges import Count
 
 EXAMPLES = """
   resdet precise-bn CONFIG --checkpoint runs/mine/last.pth --out precise.pth
@@ -20,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of precise-bn."""
     add_config(parser)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="F", help="weights of CONFIG's net")
-    add_path(parser, "--out", "F", "the checkpoint to write", required=True)
+    add_output(parser, "--out", "F", "the checkpoint to write", required=True)
     parser.add_argument(
-        "--images", type=int, default=25_000, help="training images to use, at most (default: %(default)s)"
+        "--images", type=number(Count), default=25_000, help="training images to use, at most (default: %(default)s)"
     )
     parser.add_argument(
         "--by-layer",

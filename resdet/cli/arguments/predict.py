@@ -1,7 +1,7 @@
 """Detect objects in images, folders of images or a video: writes drawn pictures, detections.jsonl and detections.json.
 
-An image that cannot be read is named and left out; the exit code is then 1. An interrupted command goes on where it was
-if it is given again.
+An image that cannot be read is named and left out; the exit code is then 1. An interrupted command continues when it is
+run again.
 """
 
 from __future__ import annotations
@@ -9,14 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.shared import (
-    add_config,
-    add_config_options,
-    add_device,
-    add_improvements,
-    add_output_folder,
-    add_precision,
-)
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.shared import add_config, add_config_options, add_device, add_output_folder, add_precision
+from resdet.cli.arguments.testing import add_improvements
+from resdet.ranges import Share
 
 ANNOTATION_FORMATS = ("voc", "coco", "yolo")  # data/detection/writing.FORMATS
 
@@ -66,8 +62,8 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="begin anew even if DIR holds detections; otherwise those of the same weights and settings are kept, and "
-        "others are refused",
+        help="replace the detections in DIR; otherwise those of the same weights and settings are kept, and a folder "
+        "with others is refused",
     )
     parser.add_argument(
         "--save-annotations",
@@ -77,7 +73,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=number(Share),
         default=0.5,
         metavar="SCORE",
         help="lowest score, in 0..1, of detections that are drawn and written (default: %(default)s)",

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import add_config_options, add_device_arguments, add_path
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
+from resdet.cli.arguments.shared import add_config_options, add_device_arguments
+from resdet.ranges import Count
 
 EXAMPLES = """
   resdet responses --net cifar10_plain20 runs/cifar10_plain20/last.pth \\
@@ -25,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("CONFIG", "CHECKPOINT"),
         help="a classifier's config and weights; may be repeated",
     )
-    add_path(parser, "--out", "DIR", "folder for responses.png and responses.csv", required=True)
-    parser.add_argument("--images", type=int, default=10_000, help="test images to use, at most (default: %(default)s)")
+    add_output(parser, "--out", "DIR", "folder for responses.png and responses.csv", required=True)
+    parser.add_argument(
+        "--images", type=number(Count), default=10_000, help="test images to use, at most (default: %(default)s)"
+    )
     add_device_arguments(parser)
     add_config_options(parser)

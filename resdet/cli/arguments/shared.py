@@ -1,4 +1,4 @@
-"""Arguments that several subcommands have."""
+"""Arguments that several subcommands share; those of tests are in testing.py."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.outputs import add_output
+from resdet.ranges import Seed
+
 PRECISIONS = ("fp32", "bf16", "fp16")  # engine/precision.Precision
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")  # of torch.compile
 LAUNCHERS = ("auto", "none", "pytorch", "slurm")  # engine/launchers.launcher_of
-AP_METHODS = ("area", "11-point")  # metrics/voc_ap.Method
-SOFT_NMS_DECAYS = ("linear", "gaussian")  # boxes/soft_nms.Decay
-CLASSIFIER_VIEWS = ("center", "ten-crop", "dense")  # recipes/classification/evaluate
-
-NO_SOFT_NMS = "none"
 
 
 def add_config(
@@ -43,13 +42,10 @@ def add_config(
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """What the training commands share, from --dry-run to --json."""
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="run the whole job in seconds to see whether the config works: a narrow net, three steps, generated noise "
-        "in the data set's layout, in a temporary folder unless --work-dir is given; the figures mean nothing",
+    add_dry_run(parser, "run the whole job in seconds to see whether the config works")
+    add_output(
+        parser, "--work-dir", "DIR", "folder for checkpoints, logs, pictures and the page (default: runs/CONFIG)"
     )
-    add_path(parser, "--work-dir", "DIR", "folder for checkpoints, logs, pictures and the page (default: runs/CONFIG)")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -72,6 +68,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
+    """--dry-run; `text` says what is run in seconds."""
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help=f"{text}: narrow nets, three steps, generated noise in the data sets' layouts, in a temporary folder "
+        "unless --work-dir is given; the results mean nothing",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device."""
     parser.add_argument(
@@ -92,7 +98,9 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--device, --seed, --precision."""
     add_device(parser)
-    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=number(Seed), default=0, help="seed of all random numbers (default: %(default)s)"
+    )
     add_precision(parser)
 
 
@@ -132,14 +140,6 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_test_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the commands that test a checkpoint share: --launcher, --device ... --json."""
-    add_launcher(parser)
-    add_device_arguments(parser)
-    add_config_options(parser)
-    add_json(parser)
-
-
 def add_path(parser: argparse._ActionsContainer, name: str, metavar: str, text: str, **options: Any) -> None:
     """An option whose value is the path of a file or a folder.
 
@@ -155,92 +155,12 @@ def add_path(parser: argparse._ActionsContainer, name: str, metavar: str, text: 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json."""
-    add_path(parser, "--json", "FILE", "also write the figures to FILE, as JSON")
-
-
-def add_checkpoints(parser: argparse.ArgumentParser, text: str, **options: Any) -> None:
-    """--checkpoint F ...: one or more files of weights.
-
-    Args:
-        parser: gets the argument.
-        text: its help.
-        options: further options of `add_argument`: required, default, action.
-    """
-    parser.add_argument("--checkpoint", type=Path, nargs="+", metavar="F", help=text, **options)
-
-
-def add_detector_checkpoints(parser: argparse.ArgumentParser) -> None:
-    """--checkpoint of the commands that test a detector."""
-    text = "weights of CONFIG's detector, of resdet or of a detectron2 C4 model; several files, also of nets of "
-    add_checkpoints(parser, text + "different depths, are tested as an ensemble", default=[])
-
-
-def add_ensemble_member(
-    parser: argparse._ActionsContainer, name: str, text: str, metavar: tuple[str, str] = ("CONFIG", "F")
-) -> None:
-    """A repeatable option that adds a net of another config to an ensemble; its value is a list of [config, weights].
-
-    Args:
-        parser: a parser or a group of its arguments, which gets the option.
-        name: the option: "--net".
-        text: its help.
-        metavar: names of the config and of the weights in the help.
-    """
-    parser.add_argument(name, nargs=2, action="append", default=[], metavar=metavar, help=text)
-
-
-def add_views(parser: argparse.ArgumentParser, choices: tuple[str, ...], text: str) -> None:
-    """--views: one or more ways to test images; the first of `choices` is the default."""
-    text = f"how images are tested, one row each: {text} (default: {choices[0]})"
-    parser.add_argument("--views", nargs="+", choices=choices, default=[choices[0]], help=text)
+    add_output(parser, "--json", "FILE", "also write the results to FILE, as JSON")
 
 
 def add_output_folder(parser: argparse.ArgumentParser, default: str, text: str) -> None:
     """--out: the folder that a command writes to; its help is `text` and the default."""
-    parser.add_argument("--out", type=Path, default=Path(default), metavar="DIR", help=f"{text} (default: %(default)s)")
-
-
-def add_resamples(parser: argparse._ActionsContainer, text: str) -> None:
-    """--resamples: the number of bootstrap draws; its help is `text` and the default."""
-    parser.add_argument("--resamples", type=int, default=1000, help=f"{text} (default: %(default)s)")
-
-
-def add_improvements(parser: argparse.ArgumentParser) -> None:
-    """--refine, --scales, --proposal-scales, --flip, --soft-nms: they override the config's section `testing`."""
-    group = parser.add_argument_group("improvements (App. B), which override the config's section testing")
-    group.add_argument(
-        "--refine",
-        type=int,
-        nargs="?",
-        const=1,
-        metavar="ROUNDS",
-        help="refine boxes this many times and vote (without a number: once; 0: do not)",
-    )
-    group.add_argument(
-        "--scales",
-        type=int,
-        nargs="*",
-        metavar="PX",
-        help="test at these short sides, in pixels (without numbers: at the config's one size)",
-    )
-    group.add_argument(
-        "--proposal-scales",
-        type=int,
-        nargs="+",
-        metavar="PX",
-        help="those of --scales from which proposals are taken (default: the one nearest to the training size)",
-    )
-    group.add_argument(
-        "--flip", action="store_true", help="average the predictions with those of the mirror image (not in the paper)"
-    )
-    group.add_argument(
-        "--soft-nms",
-        choices=[*SOFT_NMS_DECAYS, NO_SOFT_NMS],
-        nargs="?",
-        const="gaussian",
-        help="lower the scores of overlapping boxes instead of removing them (without a name: gaussian; not in the "
-        "paper)",
-    )
+    add_output(parser, "--out", "DIR", f"{text} (default: %(default)s)", default=Path(default))
 
 
 def _assignment(text: str) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 
+from resdet.cli.arguments.numbers import number
 from resdet.cli.arguments.shared import add_config, add_run_arguments
+from resdet.ranges import Count
 
 DEFAULT_CONFIG = "shapes_cls"
 EXAMPLES = """
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, DEFAULT_CONFIG)
     parser.add_argument(
         "--runs",
-        type=int,
+        type=number(Count),
         default=1,
         metavar="N",
         help="train N times, with seeds from --seed on, and print best, mean and deviation (default: %(default)s)",

@@ -8,19 +8,17 @@ from resdet.cli.common.config import config_of
 from resdet.cli.common.improvements import refuse_configs
 from resdet.cli.common.options import parse_options
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import folder_of, run_options
+from resdet.cli.common.run import run_options
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
-from resdet.errors import UserError
 from resdet.recipes.detection.ablate import ablate, print_rows
-from resdet.report.ablation import ablation_figure
-from resdet.report.figures import save_figure
+from resdet.report.ablation import ablation_plot
+from resdet.report.plots import save_plot
+from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the rows, and write what the options ask for."""
-    if args.resamples < 0:
-        raise UserError(f"--resamples {args.resamples}: give a number of draws, or 0 for none")
     for files in args.checkpoint:
         refuse_configs(files)
     cfg = config_of(args)
@@ -32,4 +30,4 @@ def run(args: argparse.Namespace) -> None:
     print_rows(rows)
     write_json(args.json, {"rows": {row.name: row.plain() for row in rows}})
     if args.plot:
-        save_figure(ablation_figure({row.name: row.figures for row in rows}), args.plot)
+        save_plot(ablation_plot({row.name: row.figures for row in rows}), args.plot)

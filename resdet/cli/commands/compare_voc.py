@@ -9,6 +9,7 @@ from dataclasses import asdict
 import numpy as np
 
 from resdet.cli.common.output import write_json
+from resdet.data.detection.usable import require_scorable
 from resdet.metrics.bootstrap import BootstrapSettings, paired_bootstrap
 from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.score import score_comp4, truth_of
@@ -21,10 +22,11 @@ def run(args: argparse.Namespace) -> None:
         name: [score_comp4(f, args.voc_root, args.year, args.image_set, args.classes, method) for f in folders]
         for name, folders in (("ours", args.ours), ("theirs", args.theirs))
     }
+    dataset = scored["ours"][0][1]
+    require_scorable(dataset.table, f"{args.voc_root}, {args.image_set} of VOC{args.year}")
     means = {name: [evaluation.figures["mAP50"] for evaluation, _, _ in found] for name, found in scored.items()}
     for name, values in means.items():
         print(f"{name}: mAP@.5 {_spread(values)}")
-    dataset = scored["ours"][0][1]
     ours, theirs = ([detections for _, _, detections in scored[name]] for name in ("ours", "theirs"))
     difference = paired_bootstrap(
         ours, theirs, truth_of(dataset), len(dataset), len(dataset.classes), method,

@@ -1,4 +1,4 @@
-"""Run errors: show why a detector is wrong."""
+"""Run errors: analyse the errors of a detector."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import folder_of, run_options
+from resdet.cli.common.run import run_options
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import build_call
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import Run, start_run
 from resdet.metrics.flat import FlatDetections
-from resdet.recipes.detection.errors import find_reasons, print_reasons, write_reasons
+from resdet.recipes.detection.error_analysis import analyse_errors, print_reports, write_report
 from resdet.recipes.detection.inference import detect_with
+from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,15 +26,15 @@ def run(args: argparse.Namespace) -> None:
     require_checkpoint(args.checkpoint)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="errors")
     found, dataset = _detect(args, args.checkpoint, started)
-    reports = [find_reasons(found, dataset, args.score, _name(args.checkpoint[0]))]
+    reports = [analyse_errors(found, dataset, args.score, _name(args.checkpoint[0]))]
     if args.against:
         other, _ = _detect(args, [args.against], started)
-        reports.append(find_reasons(other, dataset, args.score, _name(args.against)))
+        reports.append(analyse_errors(other, dataset, args.score, _name(args.against)))
     if not is_main_process():
         return
-    print_reasons(reports)
-    folder = args.out or folder_of(args.checkpoint[0]) / "errors"
-    write_reasons(reports[0], dataset, found, folder, args.worst)
+    print_reports(reports)
+    folder = args.out or started.work_dir / "errors"
+    write_report(reports[0], dataset, found, folder, args.worst)
     print(f"tables and pictures are in {folder}")
     write_json(args.json, {"detectors": [report.plain(dataset.table.ids.tolist()) for report in reports]})
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
 def _detect(args: argparse.Namespace, checkpoints: list[Path], run: Run) -> tuple[FlatDetections, DetectionDataset]:
     nets = nets_of(args, checkpoints)
     testing = build_call(InferenceSettings, nets[0][0].get("testing", {}))
-    found, data = detect_with(nets, testing, run)
+    found, data = detect_with(nets, testing, run, scorable=True)
     return found, data.test
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.output import say_what_it_holds, write_json
-from resdet.cli.common.run import folder_of, run_options
+from resdet.cli.common.run import run_options
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
 from resdet.recipes.classification.evaluate import (
@@ -15,6 +15,7 @@ from resdet.recipes.classification.evaluate import (
     write_predictions,
     write_submission,
 )
+from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:

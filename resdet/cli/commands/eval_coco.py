@@ -8,7 +8,7 @@ from typing import cast
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import folder_of, run_options
+from resdet.cli.common.run import run_options
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.coco_results import write_results
 from resdet.engine.distributed import is_main_process
@@ -16,6 +16,7 @@ from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.recipes.detection.inference import detect_with
 from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_results
+from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:

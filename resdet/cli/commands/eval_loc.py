@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from resdet.cli.arguments.eval_loc import IN_RUN
 from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.options import parse_options
 from resdet.cli.common.output import say_what_it_holds, write_json
-from resdet.cli.common.run import folder_of, run_options
+from resdet.cli.common.run import run_options
 from resdet.engine.config import Config, build_call
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import make_folder, start_run
+from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.recipes.localization.build import build_localization_data, require_localizer
 from resdet.recipes.localization.evaluate import ClassChoice, evaluate_localizer
@@ -22,6 +21,7 @@ from resdet.recipes.section_types import ClassifierSection
 from resdet.recipes.trained import trained_nets
 from resdet.report.image_files import save_image
 from resdet.report.localization import guess_sheets
+from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:
@@ -49,7 +49,6 @@ def _localize_and_score(args: argparse.Namespace) -> None:
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
     _refuse_idle_options(args)
-    _refuse_unwritable_files(args)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
     localizers = nets_of(args, args.checkpoint)
     cfg = localizers[0][0]
@@ -103,19 +102,6 @@ def _refuse_idle_options(args: argparse.Namespace) -> None:
     for option, value in (("views", args.classifier_views), ("net", args.classifier_net)):
         if value and not args.classifier:
             raise UserError(f"--classifier-{option} needs --classifier CONFIG F, which names the classes")
-
-
-def _refuse_unwritable_files(args: argparse.Namespace) -> None:
-    """Before the test, which may take hours, not after it."""
-    for option, path in (("--json", args.json), ("--write-predictions", args.write_predictions)):
-        if path is None:
-            continue
-        make_folder(path.parent)
-        place = path if path.exists() else path.parent
-        if path.is_dir() or not os.access(place, os.W_OK):
-            raise UserError(f"{option} {path} cannot be written; give the name of a file in a folder of yours")
-    if args.pictures and args.pictures != IN_RUN:
-        make_folder(args.pictures)
 
 
 def _refuse_what_needs_truth(args: argparse.Namespace) -> None:

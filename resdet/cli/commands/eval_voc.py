@@ -11,7 +11,7 @@ from resdet.cli.arguments.eval_voc import DEFAULT_CONFIG
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import folder_of, run_options
+from resdet.cli.common.run import run_options
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.comp4 import write_comp4, write_comp4_archive
 from resdet.data.detection.imagenet_det import ImageNetDETDataset, write_det_submission
@@ -23,6 +23,7 @@ from resdet.metrics.flat import FlatDetections
 from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.inference import detect_with
 from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_comp4
+from resdet.weights.folder import folder_of
 
 DEFAULT_CHECKPOINT = Path("runs/shapes_det/last.pth")
 

@@ -9,14 +9,14 @@ from typing import Any
 from resdet.cli.common.output import distinct_names
 from resdet.engine.log import read_scalars
 from resdet.errors import UserError
-from resdet.report.errors import TEST, TRAIN, error_figure
-from resdet.report.figures import save_figure
+from resdet.report.classifier_plots import TEST, TRAIN, error_plot
+from resdet.report.plots import save_plot
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the figure."""
     curves = {name: _read(folder) for name, folder in zip(distinct_names(args.runs), args.runs, strict=True)}
-    save_figure(error_figure(curves), args.out)
+    save_plot(error_plot(curves), args.out)
     print(f"figure {args.out}: {', '.join(curves)}")
 
 

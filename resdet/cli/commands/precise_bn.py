@@ -11,7 +11,6 @@ from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config_text import config_text
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
-from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
 from resdet.recipes.classification.build import build_data, load_classifier
 from resdet.recipes.classification.evaluate import test_classifier
@@ -21,8 +20,6 @@ from resdet.weights.read import read_weights
 
 def run(args: argparse.Namespace) -> None:
     """Print the errors before and after, and write the new checkpoint."""
-    if args.images < 1:
-        raise UserError(f"--images {args.images}: give a number of images, 1 or more")
     print_config(args, [args.checkpoint])
     started = start_run(args.out.parent, run_options(args), log="precise_bn")
     cfg, _ = nets_of(args, [args.checkpoint])[0]

@@ -14,19 +14,16 @@ from resdet.cli.common.output import distinct_names
 from resdet.engine.config import Config
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run, RunOptions, start_run
-from resdet.errors import UserError
 from resdet.recipes.classification.build import build_data, load_classifier
 from resdet.recipes.sections import load_config
 from resdet.recipes.trained import trained_nets
-from resdet.report.errors import response_figure
-from resdet.report.figures import save_figure
+from resdet.report.classifier_plots import response_plot
+from resdet.report.plots import save_plot
 from resdet.whole_files import whole_file
 
 
 def run(args: argparse.Namespace) -> None:
     """Write responses.png and responses.csv."""
-    if args.images < 1:
-        raise UserError(f"--images {args.images}: give a number of images, 1 or more")
     started = start_run(args.out, RunOptions(args.device, args.precision, args.seed), log="responses")
     options = parse_options(args.cfg_options)
     checkpoints = [Path(checkpoint) for _, checkpoint in args.net]
@@ -38,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
         deviations, norms = _measure(cfg, checkpoint, args.images, started)
         nets[name] = deviations
         rows += [[name, layer, deviation, norms[layer]] for layer, deviation in deviations.items()]
-    save_figure(response_figure(nets), args.out / "responses.png")
+    save_plot(response_plot(nets), args.out / "responses.png")
     with whole_file(args.out / "responses.csv") as partial, partial.open("w", newline="") as file:
         csv.writer(file).writerows([["net", "layer", "response_std", "gradient_norm"], *rows])
     print(f"{args.out / 'responses.png'} and {args.out / 'responses.csv'}: {len(nets)} nets")

@@ -9,14 +9,11 @@ from resdet.cli.arguments.train_cls import DEFAULT_CONFIG
 from resdet.cli.common.output import write_json
 from resdet.cli.common.run import config_and_run, end_dry_run, folder_of_run
 from resdet.engine.distributed import is_main_process
-from resdet.errors import UserError
 from resdet.recipes.classification.training import train_classifier
 
 
 def run(args: argparse.Namespace) -> None:
     """Train, test, and write figures, pictures and the page."""
-    if args.runs < 1:
-        raise UserError(f"--runs {args.runs}: give a number of runs, 1 or more")
     if args.runs > 1:
         _train_several(args)
         return

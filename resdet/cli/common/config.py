@@ -11,24 +11,26 @@ from resdet.engine.config import Config
 from resdet.engine.config_text import config_text
 from resdet.engine.kept_config import is_checkpoint
 from resdet.errors import UserError
+from resdet.recipes.plans import milestones_left, plans_in_words
 from resdet.recipes.sections import load_config
 from resdet.recipes.trained import trained_nets
 
 Nets = list[tuple[Config, Path]]  # configs of trained nets, and their files of weights
 
 
-def config_of(args: argparse.Namespace, default: str = "") -> Config:
+def config_of(args: argparse.Namespace, default: str = "", training: bool = False) -> Config:
     """Load the config of `args.config`, changed by `args.cfg_options`.
 
     Args:
         args: the parsed arguments.
         default: the config to take where none is given.
+        training: it will be trained; --print-config then adds comments that say what will run.
 
     Raises:
         UserError: there is no such config, it cannot be read, or an option is not in it.
         SystemExit: --print-config asked for its text, which is now printed.
     """
-    print_config(args, default=default)
+    print_config(args, default=default, training=training)
     return _load(args, default)
 
 
@@ -51,11 +53,14 @@ def nets_of(args: argparse.Namespace, checkpoints: Sequence[Path], default: str 
     return trained_nets(load_config(_named(args, default) or checkpoints[0], options), checkpoints, options)
 
 
-def print_config(args: argparse.Namespace, checkpoints: Sequence[Path] = (), default: str = "") -> None:
+def print_config(
+    args: argparse.Namespace, checkpoints: Sequence[Path] = (), default: str = "", training: bool = False
+) -> None:
     """End the program with the text of the resolved config if --print-config asks for it.
 
     Args:
         args, checkpoints, default: as `nets_of` takes them; without checkpoints as `config_of` does.
+        training: as `config_of` takes it.
 
     Raises:
         SystemExit: the text is printed.
@@ -64,7 +69,14 @@ def print_config(args: argparse.Namespace, checkpoints: Sequence[Path] = (), def
     if args.print_config:
         cfg = nets_of(args, checkpoints, default)[0][0] if checkpoints else _load(args, default)
         print(config_text(cfg), end="")
+        for line in [*plans_in_words(cfg), *milestones_kept(args, default)] if training else []:
+            print(f"# {line}")
         raise SystemExit(0)
+
+
+def milestones_kept(args: argparse.Namespace, default: str) -> list[str]:
+    """Warnings of milestones that --cfg-options leave where they were, for other steps."""
+    return milestones_left(_named(args, default), parse_options(args.cfg_options))
 
 
 def _load(args: argparse.Namespace, default: str) -> Config:

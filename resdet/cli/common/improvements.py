@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resdet.boxes.soft_nms import SoftNMS
-from resdet.cli.arguments.shared import NO_SOFT_NMS
+from resdet.cli.arguments.testing import NO_SOFT_NMS
 from resdet.detection.inference import InferenceSettings
 from resdet.detection.refinement import Refinement
 from resdet.engine.config import Config, build_call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import sys
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from resdet.cli.common.config import config_of
+from resdet.cli.common.config import config_of, milestones_kept
 from resdet.dry_run.shrink import make_small, refuse_other_folders
 from resdet.engine.config import Config
 from resdet.engine.config_text import config_text
@@ -19,8 +20,9 @@ from resdet.engine.launchers import launcher_of
 from resdet.engine.log import log_to_file
 from resdet.engine.run import Run, RunOptions, start_run
 from resdet.errors import UserError
-from resdet.weights.read import find_weights, split_origin
-from resdet.weights.zoo import find
+from resdet.weights.read import find_weights
+
+logger = logging.getLogger("resdet")
 
 
 def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Config, Run]:
@@ -30,7 +32,7 @@ def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Confi
         args: the parsed arguments of a training command.
         default_config: the config where none is given.
     """
-    cfg = config_of(args, default_config)
+    cfg = config_of(args, default_config, training=True)
     work_dir = folder_of_run(args, default_config)
     if args.dry_run:
         refuse_other_folders(work_dir)
@@ -46,6 +48,8 @@ def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Confi
         compile=args.compile,
     )
     run = start_run(work_dir, options, exclusive=True)
+    for warning in [] if args.dry_run else milestones_kept(args, default_config):
+        logger.warning("%s", warning)
     cfg = make_small(cfg, work_dir / "data") if args.dry_run else cfg
     log_to_file(f"config:\n{config_text(cfg)}")
     return cfg, run
@@ -98,17 +102,3 @@ def end_dry_run(args: argparse.Namespace, folder: Path) -> None:
     """Say below a dry run's figures that they mean nothing, and where its files are."""
     if args.dry_run and is_main_process():
         print(f"dry run: the job works, its figures mean nothing; all of it is in {folder}")
-
-
-def folder_of(checkpoint: Path) -> Path:
-    """The folder of a file of weights, where a test's log goes; a temporary one for weights that are downloaded.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    name = split_origin(str(checkpoint))[1]
-    if (published := find(name)) is not None:
-        return Path(tempfile.mkdtemp(prefix=f"{published.place.stem}-"))
-    if not Path(name).is_file():
-        raise UserError(f"{checkpoint}: no such checkpoint; train one, or give the path of last.pth in a run")
-    return Path(name).parent

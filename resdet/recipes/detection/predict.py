@@ -18,11 +18,13 @@ from typing import Any, TypeVar
 from resdet.data.detection.writing import AnnotatedImage, write_annotations
 from resdet.data.images import read_image
 from resdet.engine.run import make_folder
+from resdet.engine.typed import check_values
 from resdet.errors import Stopped, UserError
+from resdet.ranges import Share
 from resdet.recipes.detection.detector import Detector
+from resdet.recipes.detection.pixels import Pixels
 from resdet.recipes.detection.predict_records import LINES, Record, Records, settings_of, write_whole
 from resdet.recipes.detection.predict_sources import Source, find_sources, is_video
-from resdet.recipes.detection.readable import Pixels
 from resdet.recipes.detection.result import ImageDetections
 from resdet.recipes.detection.video import predict_video
 from resdet.report.drawing import draw_detections
@@ -46,11 +48,17 @@ class PredictOptions:
         threshold: lowest score that is drawn and written.
         annotations: "voc", "coco" or "yolo": also a data set of this form in OUT/<form>, to be corrected by hand.
         overwrite: begin anew, whatever OUT holds.
+
+    Raises:
+        UserError: a value is not of its type or range.
     """
 
-    threshold: float = 0.5
+    threshold: Share = 0.5
     annotations: str | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_values(PredictOptions, vars(self))
 
 
 @dataclass
@@ -94,8 +102,6 @@ def predict_files(
         Stopped: by Ctrl-C or SIGTERM; what was done is kept.
     """
     options, texts = options or PredictOptions(), [str(one) for one in inputs]
-    if not options.threshold >= 0:  # nor NaN
-        raise UserError(f"--threshold {options.threshold}: give a score, 0 or more")
     videos = [text for text in texts if is_video(text) and Path(text).exists()]
     if videos and len(texts) > 1:
         raise UserError(f"{videos[0]}: give a video alone; several take one command each")

@@ -17,7 +17,7 @@ import torch
 from resdet.errors import UserError
 from resdet.recipes.detection.detector import Detector
 from resdet.recipes.detection.predict_sources import Source
-from resdet.report.image_files import write_atomically
+from resdet.whole_files import write_whole_file
 
 LINES, WHOLE, SETTINGS = "detections.jsonl", "detections.json", "predict.json"
 
@@ -63,9 +63,9 @@ class Records:
         self.missing = [source for source in sources if not self._has(source)]
         replaced = {source.name.as_posix() for source in self.missing}
         self.found = {file: record for file, record in self.found.items() if record["picture"] not in replaced}
-        write_atomically(out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
+        write_whole_file(out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
         # Rewritten, because the last line may be cut, and more must not follow it.
-        write_atomically(out / LINES, "".join(_line(record) for record in self.found.values()).encode())
+        write_whole_file(out / LINES, "".join(_line(record) for record in self.found.values()).encode())
         self.file: IO[str] = (out / LINES).open("a", encoding="utf-8")
 
     def __enter__(self) -> Records:
@@ -95,7 +95,7 @@ class Records:
         own = {record["file"] for record in records}
         others = [record for file, record in self.found.items() if file not in own]
         self.file.close()
-        write_atomically(self.out / LINES, "".join(map(_line, [*others, *records])).encode())
+        write_whole_file(self.out / LINES, "".join(map(_line, [*others, *records])).encode())
         return records
 
     def _has(self, source: Source) -> bool:
@@ -112,7 +112,7 @@ class Records:
 
 def write_whole(out: Path, content: Record) -> None:
     """Write detections.json."""
-    write_atomically(out / WHOLE, (json.dumps(content, indent=1) + "\n").encode())
+    write_whole_file(out / WHOLE, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _line(record: Record) -> str:

@@ -1,4 +1,4 @@
-"""Joint training of Faster R-CNN, and what alternating training shares with it: data, model, one training, the test.
+"""Joint training of Faster R-CNN; and data, model, training loop and test, which alternating training uses too.
 
 evaluation = train_jointly(load_config("configs/voc07_r50.py"), run)
 """
@@ -16,6 +16,7 @@ from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.loading import detection_loader
 from resdet.data.detection.settings import DetectionData
 from resdet.data.detection.splitting import subset
+from resdet.data.detection.usable import require_learnable
 from resdet.data.sampling import TrainSampler, aspect_groups, spread_evenly
 from resdet.data.transforms import build_augmentation
 from resdet.detection.context import with_context_columns
@@ -31,7 +32,7 @@ from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.inference import detect_all
 from resdet.recipes.detection.page import write_detector_page
-from resdet.recipes.detection.score import Evaluation, print_evaluation, score
+from resdet.recipes.detection.score import Evaluation, logged_names, print_evaluation, score
 from resdet.structures import Batch
 from resdet.weights.load import load_weights
 from resdet.weights.read import read_weights
@@ -51,7 +52,7 @@ def train_jointly(cfg: Config, run: Run) -> Evaluation:
         The last evaluation on the test set.
 
     Raises:
-        UserError: the config lacks something or does not fit the data, or the checkpoint to resume does not fit.
+        UserError: a key is missing, the config does not fit the data, or the checkpoint to resume does not fit.
     """
     require(cfg, "a detector", "schedule")
     job = DetectorTraining(cfg, run)
@@ -68,7 +69,8 @@ class DetectorTraining:
         results: evaluation and detections of the last test; None before the first.
 
     Raises:
-        UserError: the config lacks a section, or its training and test sets have different classes.
+        UserError: the config lacks a section, `loop.best` names no figure of the validation, or training and test set
+            have different classes.
     """
 
     def __init__(self, cfg: Config, run: Run) -> None:
@@ -76,8 +78,10 @@ class DetectorTraining:
         self.cfg, self.run = cfg, run
         self.data = build_call(DetectionData, cfg.data)
         self.settings = build_call(LoopSettings, cfg.loop)
+        self.settings.check_best(logged_names(self.data.method))
         self.testing = build_call(InferenceSettings, cfg.get("testing", {}))
         self.train_set = cast(DetectionDataset, self.data.train)
+        require_learnable(self.train_set.table, "data.train")
         same_classes(self.train_set.classes, self.data.test.classes, "data.train and data.test")
         self.results: tuple[Evaluation, FlatDetections] | None = None
 
@@ -92,8 +96,8 @@ class DetectorTraining:
     def load_pretrained(self, model: FasterRCNN) -> None:
         """Load the weights of --init-from into the model.
 
-        RPN and region head stay randomly initialized if the file is a classifier's; the head also if the file is a
-        detector's with other classes.
+        From a classifier, RPN and region head keep their random initialization; from a detector of other classes, the
+        head's output layers do.
         """
         if not self.run.init_from:
             logger.warning("no --init-from: with BN frozen, a trunk of random weights hardly learns")
@@ -117,9 +121,9 @@ class DetectorTraining:
         Args:
             model: only its parameters that require a gradient are trained.
             plan: images per step, optimizer, schedule.
-            run: of this training; the folder of an alternating step is below that of the whole run.
+            run: of this training; a step of alternating training has its own, in a folder below the whole run's.
             initialize: loads pretrained weights; called if nothing is resumed.
-            validate: returns figures of a model for the log.
+            validate: model -> figures for the log, by name.
 
         Returns:
             The model to keep: the moving average of the weights if the config asks for one.
@@ -135,10 +139,10 @@ class DetectorTraining:
 
         Args:
             model: the detector.
-            images: size of a sample, spread evenly; 0: the whole set, whose results are kept.
+            images: number of test images, evenly spaced; 0: the whole set, whose results are kept.
 
         Returns:
-            Figures for the log, "val/mAP50" first, in 0..1.
+            Figures for the log by name, "val/mAP50" first, in 0..1.
         """
         data = self.data
         test = subset(data.test, spread_evenly(len(data.test), images)) if images else data.test
@@ -154,7 +158,7 @@ class DetectorTraining:
         """Print the last evaluation and write the page of the run.
 
         Args:
-            model: the trained detector; tested now if it was not, as after a resume at the last step.
+            model: the trained detector; it is tested first if it was not, as after a resume at the last step.
             curves: titles and runs of the trainings whose losses are plotted.
 
         Returns:
@@ -175,7 +179,7 @@ class DetectorTraining:
 
         Args:
             images: images per optimizer step, over all processes and accumulated passes.
-            passes: forward passes that were done before, in an earlier run.
+            passes: forward passes already done, in the run that is resumed.
         """
         accumulate, data = self.settings.accumulate, self.data
         sampler = TrainSampler(
@@ -210,7 +214,7 @@ def build_detector(cfg: Config, classes: Sequence[str]) -> FasterRCNN:
 
 
 def _without_other_classes(weights: Weights, classes: Sequence[str]) -> Weights:
-    """Drop the weights of the head's output layers if they are of a detector of other classes."""
+    """Drop the weights of the head's output layers if the file is of a detector of other classes."""
     if weights.is_detector and not weights.classes:
         logger.warning("%s does not name its classes: its head is used if it has as many", weights.source)
     if not weights.is_detector or not weights.classes or weights.classes == tuple(classes):

@@ -171,11 +171,12 @@ class Detections:
     indexed, sliced and iterated, and has to_dict, to_coco, to_voc, to_yolo, to_supervision and to_pandas
     (recipes/detection/result.py).
 
-    >>> sure = detections.above(0.9)
-    >>> len(sure) <= len(detections), sure.boxes.shape[1]
-    (True, 4)
-    >>> len(detections[:10].to_coco()) == len([found.name for found in detections[:10]])
-    True
+    Examples:
+        >>> sure = detections.above(0.9)
+        >>> len(sure) <= len(detections), sure.boxes.shape[1]
+        (True, 4)
+        >>> len(detections[:10].to_coco()) == len([found.name for found in detections[:10]])
+        True
     """
 
     boxes: Tensor  # float32 [D, 4]

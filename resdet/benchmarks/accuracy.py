@@ -40,8 +40,8 @@ from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.inference import Detects, detect_all
 from resdet.recipes.detection.score import score, truth_of
 from resdet.recipes.detection.trainer import DetectorTraining
-from resdet.report.image_files import write_atomically
 from resdet.report.tables import print_table, results_table
+from resdet.whole_files import write_whole_file
 
 DETECTIONS, RECORD = "detections.npz", "accuracy.json"
 MOST_CLASSES = 5  # shown in the table
@@ -163,7 +163,7 @@ def _trained(contender: Contender, cfg: Config, run: Run) -> FlatDetections:
         if (run.work_dir / DETECTIONS).is_file():
             return _read(run.work_dir / DETECTIONS)
     make_folder(run.work_dir)
-    write_atomically(record, json.dumps(metadata).encode())  # a kill leaves no half of it
+    write_whole_file(record, json.dumps(metadata).encode())  # a kill leaves no half of it
     start_logging(run.work_dir)
     logger.info("%s, seed %d", contender.name, run.seed)
     found = _train(contender, contender.config(cfg), run)

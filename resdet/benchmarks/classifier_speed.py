@@ -29,8 +29,9 @@ from torchvision.transforms import v2
 from resdet.benchmarks.torchvision_peer import move_strides
 from resdet.benchmarks.turns import median_ratio, medians
 from resdet.classification.classifier import Classifier
-from resdet.data.classification.loading import classification_loader
+from resdet.data.classification.loading import CroppedImages, collate_images
 from resdet.data.classification.resident import ResidentLoader
+from resdet.data.loading import make_loader
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import TrainCrop
 from resdet.engine.config import Config, build, require
@@ -160,7 +161,8 @@ def _ours(cfg: Config, net: Net, noise: Noise, images: int, device: torch.device
     def load() -> Iterable[Any]:
         sampler = TrainSampler(len(noise), images, seed=0)
         if _reads_files(cfg):
-            return classification_loader(noise, build(cfg.data.train_view), sampler, WORKERS, device.type == "cuda")
+            crops = CroppedImages(noise, build(cfg.data.train_view))
+            return make_loader(crops, sampler, collate_images, WORKERS, pin=device.type == "cuda")
         return ResidentLoader(noise, sampler, device)
 
     def step(batch: Any) -> None:

@@ -14,7 +14,7 @@ from resdet.boxes.proposals import Proposals
 
 
 class FourFunctions(Protocol):
-    """Features and vectors are opaque: only the functions of the object that made them read them.
+    """A detector as four functions. Features and vectors can be passed only to the object that returned them.
 
     N images, R regions per image, K classes. Regions and boxes are in the pixels of the original images.
     """

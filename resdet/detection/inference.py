@@ -41,8 +41,8 @@ class InferenceSettings:
         proposal_scales: the members of `scales` that the RPN runs on; 600 in the paper. (): the one nearest to the
             short side of `data.resizer`.
         region_side: a region is pooled from the two scales where its area is nearest to region_side^2 pixels
-            (`MultiScale.side`). Set it to the typical size of regions in training; docs/RESULTS.md
-            shows what a mismatch costs.
+            (`MultiScale.side`). Set it to the typical size of regions in training (docs/RESULTS.md: the effect of
+            another value).
         flip: average the predictions of each image and its mirror image (not in the paper).
         soft_nms: Soft-NMS in place of NMS (not in the paper); None is NMS.
 
@@ -58,6 +58,8 @@ class InferenceSettings:
     soft_nms: SoftNMS | None = None
 
     def __post_init__(self) -> None:
+        for name in ("scales", "proposal_scales"):  # equal settings compare equal, whether a list or a tuple was given
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.scales and min(self.scales) < STRIDE:
             raise UserError(
                 f"testing.scales: a short side of {min(self.scales)} pixels is below the stride of {STRIDE}"
@@ -83,7 +85,8 @@ class Inference:
     Args:
         detectors: trained on the same classes; several are an ensemble.
         settings: the improvements; None is the plain test.
-        short: short side that the detectors were trained at, in pixels: the proposal scale unless `settings` names one.
+        short: short side of the training images in pixels; proposals come from the nearest of the scales unless
+            `settings` gives proposal scales.
     """
 
     def __init__(

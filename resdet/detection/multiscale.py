@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from resdet.boxes.geometry import area
+from resdet.boxes.geometry import area, gather_boxes
 from resdet.boxes.proposals import Proposals, merge_proposals
 from resdet.detection.context import concatenate_context, whole_image
 from resdet.detection.faster_rcnn import FasterRCNN
@@ -73,8 +73,7 @@ class MultiScale:
             if count == 0:
                 continue
             index = here.to(torch.int8).argsort(stable=True, dim=1, descending=True)[:, :count]
-            rows = regions.gather(1, index[..., None].expand(-1, -1, 4))
-            vectors = self.detector.vectors(own, rows)
+            vectors = self.detector.vectors(own, gather_boxes(regions, index))
             parts.append((index, vectors.masked_fill(~here.gather(1, index)[..., None], -torch.inf)))
         best = parts[0][1].new_full((*regions.shape[:2], parts[0][1].shape[-1]), -torch.inf)
         for index, vectors in parts:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from resdet.boxes.coding import decode, encode
-from resdet.boxes.geometry import clip_boxes
+from resdet.boxes.geometry import clip_boxes, gather_boxes
 from resdet.boxes.losses import head_losses
 from resdet.boxes.targets import IGNORED, ignore_crowds, match_boxes, sample
 from resdet.draws import random_keys
@@ -136,9 +136,9 @@ class RoIHead(nn.Module):
         keys = random_keys(batch.seeds, labels.shape[1], STREAM)
         chosen = sample(labels, keys, s.regions, s.foreground_fraction)
         object_index = index.gather(1, chosen.index)
-        regions = _rows(boxes, chosen.index)
+        regions = gather_boxes(boxes, chosen.index)
         classes = torch.where(chosen.positive, batch.labels.gather(1, object_index), self.num_classes)
-        targets = encode(_rows(batch.boxes, object_index), regions, s.delta_weights)
+        targets = encode(gather_boxes(batch.boxes, object_index), regions, s.delta_weights)
         return LabelledRegions(regions, classes, targets, chosen.valid)
 
     def losses(self, logits: Tensor, deltas: Tensor, regions: LabelledRegions) -> dict[str, Tensor]:
@@ -169,8 +169,3 @@ class RoIHead(nn.Module):
         logits, deltas = self(vectors)
         boxes = decode(deltas, regions[:, :, None], self.settings.delta_weights)
         return logits.softmax(-1), clip_boxes(boxes, image_sizes[:, None, None])
-
-
-def _rows(values: Tensor, index: Tensor) -> Tensor:
-    """values [N, R, 4] at index [N, S] -> [N, S, 4]."""
-    return values.gather(1, index[..., None].expand(-1, -1, 4))

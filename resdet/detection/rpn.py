@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from resdet.boxes.anchors import AnchorGenerator, inside_mask
 from resdet.boxes.coding import encode
+from resdet.boxes.geometry import gather_boxes
 from resdet.boxes.losses import rpn_losses
 from resdet.boxes.proposals import Proposals, select_proposals
 from resdet.boxes.targets import IGNORED, ignore_crowds, match_boxes, sample
@@ -149,11 +150,10 @@ class RPN(nn.Module):
             labels, index = self._targets(outputs, features, batch)
             keys = random_keys(batch.seeds, labels.shape[1], STREAM)
             chosen = sample(labels, keys, s.anchors_per_image, s.positive_fraction)
-            rows = chosen.index[..., None].expand(-1, -1, 4)
-            objects = index.gather(1, chosen.index)[..., None].expand(-1, -1, 4)
-            targets = encode(batch.boxes.gather(1, objects), outputs.anchors.gather(1, rows))
+            objects = gather_boxes(batch.boxes, index.gather(1, chosen.index))
+            targets = encode(objects, gather_boxes(outputs.anchors, chosen.index))
         objectness, box = rpn_losses(
-            outputs.logits.gather(1, chosen.index), outputs.deltas.gather(1, rows), targets,
+            outputs.logits.gather(1, chosen.index), gather_boxes(outputs.deltas, chosen.index), targets,
             chosen.positive, chosen.valid, s.beta, normalizer=s.anchors_per_image * len(labels),
         )  # fmt: skip
         return {"loss_rpn_objectness": objectness, "loss_rpn_box": box}

@@ -3,7 +3,7 @@
 - `voc_ap`, `ilsvrc_ap`, `coco_ap`: average precision by the rules of VOC, ImageNet's detection task and COCO
 - `flat`: detections and ground truth as arrays; `precision_recall`: what the first two share
 - `thresholds`: a score threshold for each class
-- `error_kinds`, `confusion`: what a detector does wrong, and what each kind of error costs
+- `error_kinds`, `confusion`: the errors of a detector by kind, with their cost in mAP, and its confusion matrix
 - `bootstrap`, `pairs`: how certain the difference of two systems is
 - `localization_error`: ILSVRC's classification and localization task; `topk`: classification
 """

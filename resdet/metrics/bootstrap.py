@@ -1,4 +1,4 @@
-"""Paired bootstrap: a confidence interval for the difference of two detectors' mean AP.
+"""Paired bootstrap: a confidence interval for the difference of two detectors' mAP.
 
 difference = paired_bootstrap([ours], [theirs], truth, num_images=4952, num_classes=20)
 difference.mean, difference.low, difference.high        # mAP of ours minus theirs; significant if 0 is outside
@@ -62,7 +62,7 @@ def paired_bootstrap(
 
     Args:
         ours: detections in the test set, one entry per training of the first detector.
-        theirs: the same for the second detector.
+        theirs: detections of the second detector, one entry per training.
         truth: ground truth of the test set.
         num_images: images are 0..num_images-1.
         num_classes: K, labels are 0..K-1.

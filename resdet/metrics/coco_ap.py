@@ -42,7 +42,7 @@ class Instances:
 class CocoDetections(FlatDetections):
     """Detections of a results file, with its widths and heights.
 
-    x2 - x1 differs from the width that is written there by rounding, which decides where an IoU equals a threshold.
+    The file's widths are kept: x2 - x1 differs from them by rounding, which matters where an IoU equals a threshold.
     """
 
     size: Array  # float64 [D, 2], width and height
@@ -58,7 +58,7 @@ class CocoResult:
 
 
 def evaluate_coco(instances: Instances, detections: FlatDetections) -> CocoResult:
-    """COCO's metrics of detections; the 100 best per image count.
+    """Compute COCO's metrics; the 100 best detections per image count.
 
     Args:
         instances: ground truth.

@@ -1,4 +1,4 @@
-"""Which class is taken for which: the confusion matrix of a detector at a score threshold.
+"""Confusion matrix of a detector at a score threshold.
 
 matrix = confusion_matrix(detections, truth, num_classes=20, score=0.5)
 matrix[3, 5]                # objects of class 3 that were detected as class 5
@@ -16,9 +16,9 @@ from resdet.metrics.flat import Array, FlatDetections, FlatTruth, pair_greedily,
 def confusion_matrix(
     detections: FlatDetections, truth: FlatTruth, num_classes: int, score: float = 0.5, iou: float = 0.5
 ) -> Array:
-    """Count pairs of an object's class and the class it is detected as.
+    """Count the pairs of true and detected class.
 
-    In an image the detections are taken by falling score. Each is paired with the object that it overlaps most among
+    In an image the detections are taken by descending score. Each is paired with the object that it overlaps most among
     those without a partner, whatever its class, if their IoU is at least `iou`. A detection without a partner counts
     in the background's row, unless it overlaps a difficult object by `iou`; difficult objects count nowhere.
 

@@ -1,20 +1,20 @@
-"""What each kind of error costs in mAP, by TIDE's definitions (Bolya et al., ECCV 2020), and which detection errs how.
+"""Errors of a detector by kind and their cost in mAP, by TIDE's definitions (Bolya et al., ECCV 2020).
 
     errors = find_errors(detections, truth, num_classes=20)
-    errors.costs()["localization"]         # mAP@.5 gained if every badly placed box were well placed
+    errors.costs()["localization"]         # mAP@.5 gained if these errors were repaired
     errors.kind                            # [D], of each detection: HIT, IGNORED or a row of KINDS
 
-A false positive is, in this order:
+The kind of a false positive is the first that applies:
   localization: IoU of 0.1 to 0.5 with an object of its class;
   classification: IoU of at least 0.5 with an object of another class;
   duplicate: IoU of at least 0.5 with an object that a detection with a higher score has found;
   background: IoU of at most 0.1 with every object;
-  both: any other, so badly placed and of a wrong class.
+  both: all others: badly placed and of a wrong class.
 An object that no detection finds is missed, unless a localization or classification error lies on it.
 
 The cost of a kind is the gain in mAP if its errors are repaired and all else stays: the best-scored localization or
 classification error on an object becomes a hit, others of the kind are removed, missed objects are no longer counted.
-mAP here is TIDE's: precision at 101 recalls as COCO's, a class without objects but with detections counts 0.
+mAP here is TIDE's: precision at 101 recalls as in COCO; a class with detections but without objects counts as 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ErrorRules:
     """Args:
     hit_iou: a detection with at least this IoU to an object of its class finds it; 0.5 in TIDE.
     background_iou: a detection with at most this IoU to every object is a background error; 0.1 in TIDE.
-    max_detections: of an image, those with the highest scores count; 100 in TIDE and COCO.
+    max_detections: detections per image that count, those with the highest scores; 100 in TIDE and COCO.
     """
 
     hit_iou: float = 0.5
@@ -123,9 +123,9 @@ class DetectionErrors:
         return self.label, self.score, self.kind == HIT, self.image
 
     def _points(self, repair: int | None = None) -> tuple[Array, Array, Array]:
-        """Class, score and whether it is a hit, of all detections that count, after one kind was repaired.
+        """Class, score and whether it is a hit, for all detections that count, after one kind was repaired.
 
-        False positives come first: of equal scores TIDE puts them before the hits.
+        False positives come first: TIDE sorts them before hits of equal score.
         """
         hit, false = self.kind == HIT, self.counts_in_ap & (self.kind >= 0) & (self.kind != repair)
         mended = (self.kind == repair) & (self.repaired >= 0)
@@ -152,9 +152,9 @@ def find_errors(
 ) -> DetectionErrors:
     """Match detections to objects image by image, and name the kind of every error.
 
-    In an image the detections are taken by falling score. Each hits the object of its class with the highest IoU among
-    those not hit yet, if that is at least `hit_iou`. A detection without a hit whose box lies by more than `hit_iou` of
-    its own area in a difficult box of its class is ignored.
+    In an image the detections are taken by descending score. Each hits the object of its class with the highest IoU
+    among those not hit yet, if that IoU is at least `hit_iou`. A detection without a hit is ignored if more than
+    `hit_iou` of its area lies in a difficult box of its class.
 
     Args:
         detections: of all images.
@@ -188,7 +188,7 @@ def _judge_image(
     errors: DetectionErrors, detections: FlatDetections, truth: FlatTruth, found: Array, objects: Array,
     rules: ErrorRules,
 ) -> None:  # fmt: skip
-    """Fill in the rows `found` of the detections, by falling score, and `objects` of the truth, of one image."""
+    """Fill in the rows `found` of the detections, by descending score, and `objects` of the truth, of one image."""
     box, label = detections.box[found].astype(np.float64), detections.label[found]
     difficult, objects = objects[truth.difficult[objects]], objects[~truth.difficult[objects]]
     iou = paired_iou(box[:, None], truth.box[objects].astype(np.float64)[None])  # [D, G]

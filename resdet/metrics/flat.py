@@ -103,7 +103,7 @@ def pair_greedily(iou: Array, threshold: float) -> Array:
     """Give each detection the object that it overlaps most among those that are still free, in order.
 
     Args:
-        iou: [D, G], the detections by falling score.
+        iou: [D, G], the detections by descending score.
         threshold: a pair needs at least this IoU, above 0.
 
     Returns:

@@ -130,7 +130,7 @@ def localization_error(guesses: Guesses, truth: LocalizationTruth, excluded: Arr
 
 
 def object_shares(truth: LocalizationTruth, sizes: Array) -> Array:
-    """The part of each image's area that its largest ground-truth box covers.
+    """Fraction of each image's area that its largest ground-truth box covers.
 
     Args:
         truth: of N images.

@@ -1,4 +1,4 @@
-"""Precision-recall curves and average precision, from detections whose ground-truth box is already decided.
+"""Precision-recall curves and average precision, from detections that are already matched with ground-truth boxes.
 
 ap = average_precision(recall, precision, method="11-point")
 
@@ -29,9 +29,9 @@ class ClassResult:
     """The precision-recall curve of one class; T detections count (those on difficult objects do not)."""
 
     ap: float  # in 0..1; NaN if there is no ground truth
-    recall: Array  # float64 [T], rising
+    recall: Array  # float64 [T], ascending
     precision: Array  # float64 [T]
-    score: Array  # [T], falling: the score threshold of each point of the curve
+    score: Array  # [T], descending: the score threshold of each point of the curve
     num_truth: int  # ground-truth boxes that count, without difficult ones
 
 
@@ -46,7 +46,7 @@ class VocResult:
 
 @dataclass
 class MatchedDetections:
-    """D detections sorted by class, then falling score, each with the ground-truth box that it may hit."""
+    """D detections sorted by class, then by descending score, each with the ground-truth box that it may hit."""
 
     label: Array  # int64 [D]
     score: Array  # [D]
@@ -60,7 +60,7 @@ def average_precision(recall: Array, precision: Array, method: Method = "area") 
     """AP of one precision-recall curve.
 
     Args:
-        recall: [T], rising, the points by falling score.
+        recall: [T], ascending; the points by descending score.
         precision: [T].
         method: "area" (VOC since 2010, ILSVRC): the area under the curve, where every precision is raised to the
             highest precision at the same or a higher recall. "11-point" (VOC 2007): the mean of these precisions at
@@ -84,7 +84,7 @@ def average_precision(recall: Array, precision: Array, method: Method = "area") 
 
 
 def sort_detections(detections: FlatDetections, truth: FlatTruth, num_classes: int) -> FlatDetections:
-    """Detections by class, then falling score (equal scores keep their order), with float64 boxes.
+    """Detections by class, then by descending score (equal scores keep their order), with float64 boxes.
 
     Raises:
         ValueError: a label of either outside 0..num_classes-1.
@@ -103,7 +103,7 @@ def overlapping_pairs(
     """All pairs of a detection and a ground-truth box of the same image and class, in chunks of whole detections.
 
     Yields:
-        Rows of `found` int64 [P], rising; indices of ground-truth boxes int64 [P], rising for each detection;
+        Rows of `found` int64 [P], ascending; indices of ground-truth boxes int64 [P], ascending for each detection;
         IoUs float64 [P], which may be 0.
     """
     key, truth_key = (image_class_keys(rows.image, rows.label, num_classes) for rows in (found, truth))

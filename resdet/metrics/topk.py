@@ -8,10 +8,10 @@ from resdet.metrics.flat import Array
 
 
 def topk_wrong(scores: Array, labels: Array, k: int) -> Array:
-    """Which images have a class that is not among the k classes with the highest scores.
+    """Find the images whose class is not among the k classes with the highest scores.
 
     Args:
-        scores: [N, K]. Another class with an equal score, and NaN, counts as higher.
+        scores: [N, K]. Other classes with an equal score count as higher, and so do NaNs.
         labels: int [N], the true classes.
         k: 1 to K.
 

@@ -6,7 +6,7 @@
     result.mean_ap, result.classes[3].ap, result.by_size["small"]
 
 The rules, from VOCevaldet.m:
-  - The detections of a class are processed by falling score; equal scores keep their order.
+  - The detections of a class are processed by descending score; equal scores keep their order.
   - Each is compared with the ground-truth box of its image and class with the highest IoU, difficult ones included.
   - IoU >= threshold: a hit if that box has not been hit before, else a false positive, even if another box is still
     free. IoU below the threshold: a false positive.

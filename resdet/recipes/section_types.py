@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from resdet.classification.inference import TestMode
-from resdet.data.localization.settings import Views
+from resdet.data.localization.settings import TestCrops
 from resdet.engine.schedule import Schedule
 from resdet.localization.rcnn import Combine, RCNNSettings
 from resdet.nets.backbone import Backbone
@@ -18,11 +18,12 @@ from resdet.ranges import Count
 
 @dataclass(frozen=True)
 class Step:
-    """How the RPN (steps 1 and 3) or the Fast R-CNN head (2 and 4) is trained: `alternating.rpn`, `alternating.head`.
+    """Training of the RPN (steps 1 and 3) or of the Fast R-CNN head (2 and 4): `alternating.rpn`, `alternating.head`.
 
     Args:
         images: images per optimizer step, over all processes and accumulated passes.
-        reference_images: images per step that `optimizer.lr` is meant for; the rate is scaled by their ratio.
+        reference_images: images per step for which `optimizer.lr` is given; the rate is scaled by images /
+            reference_images.
         schedule: number of steps, and the learning rate at each.
     """
 
@@ -46,22 +47,22 @@ class Alternating:
 
 @dataclass(frozen=True)
 class ProposalSettings:
-    """The proposals for the R-CNN stage; a config's `rcnn.proposals`.
+    """Proposals for the R-CNN stage: a config's `rcnn.proposals`.
 
     Args:
         count: proposals per image in training, of its true class; at test, per predicted class.
-        views: "1-crop" or "dense": the RPN's test mode on training images. In evaluation --views gives it.
-        flip: use mirror images of training images too. In evaluation --flip gives it, for the R-CNN's crops too.
+        views: "1-crop" or "dense": how the RPN is run on training images. eval-loc uses --views instead.
+        flip: use mirror images of training images too. eval-loc uses --flip instead, for the R-CNN's crops too.
     """
 
     count: Count = 200
-    views: Views = "dense"
+    views: TestCrops = "dense"
     flip: bool = False
 
 
 @dataclass(frozen=True)
 class ClassifierSection:
-    """A localizer's section `classifier`: what predicts the five classes to localize (`eval-loc --classifier`).
+    """A localizer's section `classifier`: the nets that predict the five classes to localize (`eval-loc --classifier`).
 
     Args:
         nets: the config and the weights of each classifier; the probabilities of several are averaged. Images are read
@@ -85,7 +86,7 @@ class RCNNSection:
         optimizer: keys that replace those of the config's `optimizer`.
         proposals: see ProposalSettings.
         combine: final score at test: "odds" (of both), "replace" (the R-CNN's), "product" or "keep" (the RPN's); see
-            localization/rcnn.rescore. The default is what chose the best boxes (docs/RESULTS.md).
+            localization/rcnn.rescore. The default chose the best boxes (docs/RESULTS.md).
         net: of the R-CNN; None: like the localizer's.
         augment: of its crops, on the device.
         settings: of the R-CNN.

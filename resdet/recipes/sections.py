@@ -1,4 +1,4 @@
-"""The sections of a config, and what reads each of them.
+"""The sections of a config, and the class or function that reads each of them.
 
 cfg = load_config("configs/shapes_det.py", {"schedule.steps": 100})
 
@@ -17,12 +17,12 @@ What a config must have to train:
     alternating training                         `schedule`
     a localizer          model                   ClassRPN or CropRegression of resdet/localization
                          data                    LocalizationData
-    its R-CNN stage      rcnn                    schedule and what recipes/localization/rcnn_build.RCNNSection lists
+    its R-CNN stage      rcnn                    the values of recipes/section_types.RCNNSection, at least a schedule
 
 What it may have:
 
     init_from            weights to start from, unless --init-from names others
-    log_backends         where figures go besides scalars.json: "tensorboard", "wandb", "mlflow"
+    log_backends         where metrics are logged besides scalars.json: "tensorboard", "wandb", "mlflow"
     augment              (classifier) augmentation on the device, a module of resdet/classification
     precise_bn           (classifier) values of PreciseBN: BN statistics computed at the end of the training
     ghost_batch          (classifier, localizer) images over which a BN layer computes its statistics in training
@@ -55,6 +55,7 @@ from resdet.localization.crop_regression import CropRegression
 from resdet.nets.precise_bn import PreciseBN
 from resdet.ranges import Count
 from resdet.recipes.section_types import Alternating, ClassifierSection, RCNNSection
+from resdet.weights.hub import local_file
 from resdet.weights.read import read_weights
 from resdet.weights.zoo import config_for
 
@@ -75,9 +76,10 @@ _USUAL = {"detector": ("testing",), "classifier": ("precise_bn",), "localizer": 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """Read a config, set options, fill in all defaults and check every value.
 
-    >>> cfg = resdet.load_config("voc07_r50", {"schedule.steps": 100})
-    >>> cfg.schedule.steps, cfg.model.head.bins
-    (100, 14)
+    Examples:
+        >>> cfg = resdet.load_config("voc07_r50", {"schedule.steps": 100})
+        >>> cfg.schedule.steps, cfg.model.head.bins
+        (100, 14)
 
     Args:
         path: a file, the name of a config that comes with resdet ("voc07_r50"), or a checkpoint, which keeps the config
@@ -92,6 +94,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     Raises:
         UserError: there is no such config, an error in the file, a misspelt section or key, or a wrong value.
     """
+    path = local_file(path)
     published = config_for(path) if is_checkpoint(path) else None
     if published or not is_checkpoint(path):
         cfg = read_config(published or path)
@@ -131,7 +134,7 @@ def resolve(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
 
 
 def task_of(sections: Mapping[str, Any]) -> str:
-    """Whether a config is of a "classifier", a "localizer" or a "detector"."""
+    """The task of a config: "classifier", "localizer" or "detector"."""
     if "net" in sections:
         return "classifier"
     model = sections.get("model")

@@ -16,7 +16,7 @@ from resdet.engine.run import Run
 
 
 def run_of_stage(run: Run, folder: str) -> Run:
-    """The run of one stage, in the folder `folder` of the whole run's; both have one identity."""
+    """The run of one stage, in `folder` below the whole run's folder; both have the same run id."""
     return replace(run, work_dir=run.work_dir / folder, whole=run.work_dir)
 
 

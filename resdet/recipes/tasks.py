@@ -1,4 +1,4 @@
-"""Train and evaluate from Python: what `resdet train-det`, `eval-voc` and their siblings do."""
+"""Train and evaluate from Python, as the commands `train-cls`, `train-det`, `train-loc` and `eval-*` do."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from resdet.recipes.localization.inference import InferenceMode
 from resdet.recipes.localization.training import train_localizer
 from resdet.recipes.sections import load_config, resolve, task_of
 from resdet.recipes.trained import given_nets
+from resdet.weights.folder import folder_of
 
 
 def train(
@@ -37,9 +38,10 @@ def train(
 ) -> dict[str, float]:
     """Train a classifier, a detector or a localizer; write checkpoints, the log and page.html into a folder.
 
-    >>> figures = resdet.train("mine.py", "runs/mine", options={"schedule.steps": 2}, device="cpu")
-    >>> list(figures)[0], "last.pth" in os.listdir("runs/mine")
-    ('val/mAP50', True)
+    Examples:
+        >>> figures = resdet.train("mine.py", "runs/mine", options={"schedule.steps": 2}, device="cpu")
+        >>> list(figures)[0], "last.pth" in os.listdir("runs/mine")
+        ('val/mAP50', True)
 
     Args:
         config: a config, its file, or the name of one that comes with resdet.
@@ -80,9 +82,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Test a trained classifier, detector or localizer on its config's test set.
 
-    >>> figures = resdet.evaluate("runs/mine/last.pth", device="cpu")
-    >>> 0 <= figures["mAP50"] <= 1
-    True
+    Examples:
+        >>> figures = resdet.evaluate("runs/mine/last.pth", device="cpu")
+        >>> 0 <= figures["mAP50"] <= 1
+        True
 
     Args:
         config: a checkpoint, which keeps the config of its training; or a config, its file, or the name of one that
@@ -103,8 +106,7 @@ def evaluate(
     if not nets:
         raise UserError(f"which weights? give evaluate({str(config)!r}, checkpoint), or a checkpoint alone")
     cfg, first = nets[0]
-    folder = first.parent if first.is_file() else Path()
-    run = start_run(folder, RunOptions(device, precision), log="eval")
+    run = start_run(folder_of(first), RunOptions(device, precision), log="eval")
     if task_of(cfg) == "classifier":
         return evaluate_classifier(cfg, run, nets, ["center"]).figures()
     if task_of(cfg) == "localizer":
@@ -120,7 +122,7 @@ def _detector_figures(nets: Sequence[tuple[Config, Path]], run: Run) -> dict[str
 
 
 def _numbers(figures: Mapping[str, Any], name: str = "") -> dict[str, float]:
-    """Nested figures by one name each."""
+    """Flatten nested figures: one name for each number."""
     found: dict[str, float] = {}
     for key, value in figures.items():
         path = f"{name}/{key}" if name else str(key)

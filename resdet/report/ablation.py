@@ -1,7 +1,7 @@
 """A plot of Table 9: mAP of every row, at IoU 0.5 and averaged over IoU 0.5:0.05:0.95.
 
-figure = ablation_figure({"baseline": {"mAP50": [.482], "mAP50_95": [.271]}, "+ box refinement": ...})
-save_figure(figure, "ablation.svg")
+plot = ablation_plot({"baseline": {"mAP50": [.482], "mAP50_95": [.271]}, "+ box refinement": ...})
+save_plot(plot, "ablation.svg")
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from resdet.report.figures import WIDTH, add_legend, colour_of, style
+from resdet.report.plots import WIDTH, add_legend, colour_of, style
 
 TITLES = {"mAP50": "mAP@.5", "mAP50_95": "mAP@[.5,.95]"}
 
 
-def ablation_figure(rows: Mapping[str, Mapping[str, Sequence[float]]], title: str = "mean AP (%)") -> Figure:
-    """A bar per row and figure, from top to bottom; with several trainings, lines show the standard deviation.
+def ablation_plot(rows: Mapping[str, Mapping[str, Sequence[float]]], title: str = "mean AP (%)") -> Figure:
+    """One bar per row and measure, from top to bottom; with several trainings, lines show the standard deviation.
 
     Args:
-        rows: by name of the row and of the figure (the keys of TITLES): a value in 0..1 per training.
+        rows: by name of the row and of the measure (the keys of TITLES): one value in 0..1 per training.
         title: of the plot.
     """
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(rows)), layout="constrained")

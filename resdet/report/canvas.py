@@ -1,4 +1,4 @@
-"""What drawing and sheets of pictures share: pixel types, colours, lettering, resizing."""
+"""Pixel types, colours, fonts and resizing, for drawings and sheets of pictures."""
 
 from __future__ import annotations
 

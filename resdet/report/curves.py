@@ -1,7 +1,7 @@
 """Plots of a detector: precision-recall curves and training curves.
 
-figure = precision_recall_figure(results, classes, "VOC 2007 test")
-figure = training_figure(records)             # of scalars.json
+plot = precision_recall_plot(results, classes, "VOC 2007 test")
+plot = training_plot(records)               # of scalars.json
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from resdet.report.figures import (
+from resdet.report.plots import (
     INK,
     MUTED,
     WIDTH,
     Series,
     add_legend,
     colour_of,
-    empty_figure,
+    empty_plot,
     key_of,
     label_iterations,
     moving_mean,
@@ -38,8 +38,8 @@ MOST_METRICS = 6
 MOST_POINTS = 800  # points drawn of a training curve; means are over all of them
 
 
-class ClassResult(Protocol):
-    """Results of a class: recall and precision [n] in descending order of the score, and AP (NaN: undefined)."""
+class PrecisionRecallCurve(Protocol):
+    """The curve of one class: recall and precision [n], sorted by descending score, and AP (NaN if undefined)."""
 
     @property
     def recall(self) -> NDArray[np.floating]: ...  # noqa: D102
@@ -52,10 +52,10 @@ class ClassResult(Protocol):
 # ---------------------------------------------------------------------------------------------- precision and recall
 
 
-def precision_recall_figure(results: Sequence[ClassResult], classes: Sequence[str], title: str) -> Figure:
+def precision_recall_plot(results: Sequence[PrecisionRecallCurve], classes: Sequence[str], title: str) -> Figure:
     """An interpolated precision-recall curve per class, with a legend in descending order of AP.
 
-    The precision is that which AP is computed from: at each recall the highest one at this recall or beyond (VOC
+    The precision is interpolated as for AP: at each recall the highest precision at this or a higher recall (VOC
     devkit, `VOCevaldet.m`). With more than `MOST_LABELLED` classes only the `EXTREMES` best and worst are coloured and
     named, the others are grey. Classes with an undefined AP have no curve; the legend counts them.
 
@@ -71,7 +71,7 @@ def precision_recall_figure(results: Sequence[ClassResult], classes: Sequence[st
         raise ValueError(f"{len(results)} results but {len(classes)} classes")
     defined = [i for i in range(len(results)) if math.isfinite(results[i].ap)]
     if not defined:
-        return empty_figure(title, "no class has a defined AP")
+        return empty_plot(title, "no class has a defined AP")
     ranked = sorted(defined, key=lambda i: -results[i].ap)
     crowded = len(ranked) > MOST_LABELLED
     named = ranked[:EXTREMES] + ranked[-EXTREMES:] if crowded else ranked
@@ -97,8 +97,8 @@ def precision_recall_figure(results: Sequence[ClassResult], classes: Sequence[st
     return figure
 
 
-def _interpolated(result: ClassResult) -> Series:
-    """Recall and precision at the curve's corners, of those that fall on one point of a grid of 1/400 only the last."""
+def _interpolated(result: PrecisionRecallCurve) -> Series:
+    """Recall and precision at the curve's corners; of corners on the same point of a grid of 1/400 only the last."""
     recall, precision = np.asarray(result.recall, float), np.asarray(result.precision, float)
     fine = np.isfinite(recall) & np.isfinite(precision)
     recall, precision = recall[fine], precision[fine]
@@ -113,8 +113,8 @@ def _interpolated(result: ClassResult) -> Series:
 # ---------------------------------------------------------------------------------------------- training
 
 
-def training_figure(records: Sequence[Mapping[str, Any]], title: str = "training") -> Figure:
-    """Losses, validation figures and learning rate over iterations, in a panel each; panels without data are left out.
+def training_plot(records: Sequence[Mapping[str, Any]], title: str = "training") -> Figure:
+    """Losses, validation results and learning rate over iterations, one panel each; panels without data are left out.
 
     Losses are drawn faint as logged, and bold as a centred moving average over 1/25 of the run.
 
@@ -131,7 +131,7 @@ def training_figure(records: Sequence[Mapping[str, Any]], title: str = "training
     panels += [(1.5, _draw_metrics, metrics)] if metrics else []
     panels += [(0.9, _draw_rate, {"lr": rate})] if len(rate[0]) else []
     if not panels:
-        return empty_figure(title, "nothing has been logged yet")
+        return empty_plot(title, "nothing has been logged yet")
 
     heights = [height for height, _, _ in panels]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.6), layout="constrained")

@@ -124,7 +124,7 @@ def _draw(
     scale: int | None,
     dashed: bool = False,
 ) -> Image:
-    """Outlines first, from the last box to the first, then the labels, so that no line crosses a label."""
+    """Draw outlines first, from the last box to the first, then the labels, so that no line crosses a label."""
     factor = legible_scale(*image.shape[:2]) if scale is None else scale
     canvas = _enlarged(image, factor)
     height, width = canvas.shape[:2]
@@ -216,7 +216,7 @@ def _label(
 def _free_place(
     rect: Rect, w: int, h: int, height: int, width: int, taken: Sequence[Rect], line: int
 ) -> tuple[int, int]:
-    """Of eight positions around the box, the one where the label covers the least of earlier labels."""
+    """The position, of eight around the box, at which the label overlaps earlier labels least."""
     half = line // 2
     x1, y1, x2, y2 = rect[0] - half, rect[1] - half, rect[2] + half + 1, rect[3] + half + 1
     places = [(x1, y1 - h), (x1, y1), (x2 - w, y1 - h), (x2 - w, y1)]

@@ -1,9 +1,7 @@
-"""Image files, and files that are written atomically."""
+"""Image files: encode an image, and write it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import cv2
@@ -11,6 +9,7 @@ import numpy as np
 
 from resdet.errors import UserError
 from resdet.report.canvas import Image
+from resdet.whole_files import write_whole_file
 
 
 def encode_image(image: Image, suffix: str = ".png", quality: int = 92) -> bytes:
@@ -37,7 +36,7 @@ def encode_image(image: Image, suffix: str = ".png", quality: int = 92) -> bytes
 
 
 def save_image(path: str | Path, image: Image) -> None:
-    """Write an image atomically, with the type that the suffix says; missing folders are made.
+    """Write an image atomically; the suffix says the type; missing folders are made.
 
     Args:
         path: the file.
@@ -50,23 +49,4 @@ def save_image(path: str | Path, image: Image) -> None:
         data = encode_image(image, Path(path).suffix.lower())
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    write_atomically(path, data)
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a temporary file and rename it, so that readers see the old file or the new one; missing folders are made.
-
-    Raises:
-        UserError: the folder cannot be made or written.
-    """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        draft.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        reason = error.strerror or error
-        raise UserError(f"{path}: cannot be written ({reason}); choose a folder that you may write to") from None
+    write_whole_file(path, data)

@@ -21,7 +21,7 @@ PICTURES, COLUMNS, CELL = 12, 4, 320  # pictures per sheet and per row; width of
 
 
 def guess_sheets(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, Image]:
-    """Sheets of the images whose best guess of the right class has the lowest and the highest IoU.
+    """Make two sheets of images: those whose best guess of the right class has the lowest and the highest IoU.
 
     Args:
         dataset: the images; those without boxes are left out.

@@ -2,11 +2,11 @@
 
     page = RunPage("voc07_r101", "ResNet-101, VOC 2007 test", command="resdet eval-voc configs/voc07_r101.py ...")
     page.figures.append(("mAP@.5", "76.4", "paper: 76.4"))
-    page.curves.append(("Precision and recall", figure_svg(figure)))
+    page.curves.append(("Precision and recall", plot_svg(figure)))
     write_page("runs/voc07_r101/report.html", page)
 
-Sections without content are left out. All text is escaped; only the SVG of `curves` is inserted as it is. The page's
-content security policy forbids scripts and connections, whatever the name of a class contains.
+Sections without content are left out. All text is escaped; only the SVG of `curves` is inserted unescaped. The page's
+content security policy forbids scripts and connections, even if a class name contains HTML.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from resdet.report.canvas import Image
-from resdet.report.image_files import encode_image, write_atomically
+from resdet.report.image_files import encode_image
 from resdet.report.page_template import CSS, TEMPLATE
 from resdet.report.sheets import shrink
 from resdet.report.tables import format_ap, format_count
+from resdet.whole_files import write_whole_file
 
 PICTURE_WIDTH = 900  # pixels; with JPEG quality 85 a dozen pictures stay near two megabytes
 JPEG_QUALITY = 85
@@ -61,7 +62,7 @@ class RunPage:
         figures: tiles at the top: name, value as it is shown, note.
         warnings: shown below the tiles.
         per_class: the table of classes.
-        curves: title and `<svg>` (`figures.figure_svg`).
+        curves: title and `<svg>` (`plots.plot_svg`).
         pictures: caption, and uint8 [H, W, 3] RGB.
         config_text: folded on the page.
         environment: device and versions by name.
@@ -89,7 +90,7 @@ def write_page(path: str | Path, run: RunPage) -> Path:
         UserError: the folder cannot be written.
     """
     path = Path(path)
-    write_atomically(path, render_page(run).encode())
+    write_whole_file(path, render_page(run).encode())
     logger.info("page: %s", path)
     return path
 

@@ -23,11 +23,11 @@ def progress_bar(
 ) -> Iterator[Iterable[T]]:
     """Show rich's progress bar for `items` until the block ends, also by an error or a `break`.
 
-    The generator of `rich.progress.track` alone would be closed when the garbage collector finds it. If that happens in
-    rich's own refresh thread, the thread waits for itself and the program never ends.
+    The generator of `rich.progress.track` is closed only by the garbage collector. If that runs in rich's refresh
+    thread, the thread waits for itself and the program never ends.
 
     Args:
-        items: what is iterated.
+        items: the iterable.
         description: the text before the bar.
         total: the number of items; None: their length if they have one.
         console: where the bar is shown; None: stdout.

@@ -31,9 +31,9 @@ def format_count(count: float) -> str:
 
 
 def results_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table with text in the first column, and figures, aligned to the right, in the others.
+    """A table with text in the first column and right-aligned numbers in the others.
 
-    No text is read as rich's markup. On a narrow terminal the first column wraps, the others do not.
+    Text is not interpreted as rich's markup. On a narrow terminal only the first column wraps.
 
     Args:
         title: above the table.

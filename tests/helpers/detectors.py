@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 
-from resdet.data.sampling import draw_seed
+from resdet.data.sampling import image_seeds
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
+from resdet.engine.checkpoint import save_checkpoint
+from resdet.engine.config import build
 from resdet.nets.frozen_bn import FrozenBatchNorm
 from resdet.nets.resnet import ResNet
+from resdet.recipes.sections import load_config
 from resdet.structures import Sample
 
 
@@ -35,4 +41,12 @@ def make_sample(height: int, width: int, boxes=(), crowd=(), seed: int = 0):
     flags = torch.tensor(crowd or [False] * len(boxes), dtype=torch.bool)
     labels = torch.arange(len(boxes)) % 4
     sample = Sample(pixels, boxes, labels, torch.zeros(len(boxes), dtype=torch.bool), flags, f"image{seed}")
-    return sample, (height, width), draw_seed(0, 0, seed)
+    return sample, (height, width), int(image_seeds(0, 0, np.array([seed]))[0])
+
+
+def random_detector(config: Path, path: Path) -> Path:
+    """Write a checkpoint of the config's detector of apples and pears with random weights. Returns `path`."""
+    torch.manual_seed(0)
+    model = build(load_config(config).model)
+    save_checkpoint(path, {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    return path

@@ -18,7 +18,7 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "data/README.md",
-    *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+    *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")),
 )
 TOOLS = {f"{module_name(name)}.py": name for name in SUBCOMMANDS}
 PROGRAMS = ("resdet", "python", "torchrun", "srun", "pytest", "make", "pip", "ln", "pre-commit", ".ci/run")
@@ -98,8 +98,9 @@ def _of_block(text: str, inline: bool = False) -> Iterator[str]:
         command = line.strip()
         first = command.split(" ")[0]
         known = first in PROGRAMS or Path(first).name in TOOLS
+        listed = re.match(r"\S+ {2,}\S", command) is not None  # a file and what it holds
         mention = " " not in command or "..." in command.split() or re.fullmatch(r"resdet [A-Z ]+|.*COMMAND.*", command)
-        if known and not (inline and mention):
+        if known and not listed and not (inline and mention):
             yield command
 
 

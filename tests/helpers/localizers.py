@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ SCALES = (20.0, 40.0, 80.0)
 COLOURS = torch.tensor([[230, 60, 40], [40, 90, 230]], dtype=torch.uint8)
 
 TWO_CLASSES = {"classes": ["n01", "n02"]}
+
+
+class Trained(NamedTuple):
+    """A trained model."""
+
+    config: Path
+    checkpoint: Path
 
 
 def make_class_rpn(classes: int = 5, width: float = 0.125, **settings: Any) -> ClassRPN:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.commands import compare_voc
+from helpers.commands import compare_voc, error_line
 from helpers.datasets import write_voc
 from resdet.data.detection.comp4 import write_comp4
 from resdet.metrics.bootstrap import BootstrapSettings, paired_bootstrap
@@ -78,3 +78,14 @@ def test_the_command_prints_means_and_the_interval(tmp_path: Path, capsys: pytes
     assert "ours: mAP@.5" in printed
     assert " +- " in printed
     assert "more than chance" in printed
+
+
+def test_the_command_refuses_a_set_whose_objects_do_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_voc(tmp_path, {"test": {"one": [("cat", 11, 11, 50, 60, True)]}})
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/comp4_det_test_cat.txt").write_text("")
+    where = ["--voc-root", tmp_path, "--year", "tiny", "--image-set", "test"]
+    refused = error_line(compare_voc, ["--ours", tmp_path / "a", "--theirs", tmp_path / "a", *where], capsys)
+    assert "test of VOCtiny: all its objects (1) are difficult or crowds, so nothing can be scored" in refused

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from helpers.report import Result, records, results
-from resdet.report.curves import precision_recall_figure, training_figure
-from resdet.report.figures import figure_svg, save_figure
+from resdet.report.curves import precision_recall_plot, training_plot
+from resdet.report.plots import plot_svg, save_plot
 
 
 def legend_texts(figure) -> list[str]:
@@ -18,18 +18,18 @@ def legend_texts(figure) -> list[str]:
 
 @pytest.mark.parametrize(("count", "named"), [(1, 1), (20, 20), (80, 11), (200, 11)])
 def test_many_classes_name_only_the_extremes(count: int, named: int):
-    figure = precision_recall_figure(results(count), [f"class {i}" for i in range(count)], "test")
+    figure = precision_recall_plot(results(count), [f"class {i}" for i in range(count)], "test")
     texts = legend_texts(figure)
     assert len(texts) == named
     assert texts[0] == "90.0  class 0"  # the best first
     assert len(figure.axes[0].lines) == count
-    assert figure_svg(figure).startswith("<svg")
+    assert plot_svg(figure).startswith("<svg")
 
 
 def test_drawn_precision_is_the_interpolated_one():
     hits = np.array([0, 1, 0, 1, 1])
     recall, precision = np.cumsum(hits) / 3, np.cumsum(hits) / np.arange(1, 6)
-    (line,) = precision_recall_figure([Result(recall, precision, 0.6)], ["a"], "test").axes[0].lines
+    (line,) = precision_recall_plot([Result(recall, precision, 0.6)], ["a"], "test").axes[0].lines
     assert line.get_xdata()[-1] == 1
     assert np.allclose(line.get_ydata(), 0.6)
 
@@ -37,25 +37,25 @@ def test_drawn_precision_is_the_interpolated_one():
 def test_a_long_curve_is_thinned():
     n = 200_000
     result = Result(np.linspace(0, 1, n), np.linspace(1, 0.2, n), 0.6)
-    (line,) = precision_recall_figure([result], ["a"], "test").axes[0].lines
+    (line,) = precision_recall_plot([result], ["a"], "test").axes[0].lines
     assert len(line.get_xdata()) < 1000
 
 
 def test_undefined_classes_are_counted_and_an_empty_figure_says_so():
     nothing = Result(np.zeros(0), np.zeros(0), float("nan"))
-    assert legend_texts(precision_recall_figure([*results(2), nothing], ["a", "b", "c"], "t"))[-1] == "1 undefined"
-    assert "no class has a defined AP" in figure_svg(precision_recall_figure([nothing], ["a"], "t"))
-    assert "no class has a defined AP" in figure_svg(precision_recall_figure([], [], "t"))
+    assert legend_texts(precision_recall_plot([*results(2), nothing], ["a", "b", "c"], "t"))[-1] == "1 undefined"
+    assert "no class has a defined AP" in plot_svg(precision_recall_plot([nothing], ["a"], "t"))
+    assert "no class has a defined AP" in plot_svg(precision_recall_plot([], [], "t"))
 
 
 def test_a_class_that_nobody_detected_has_a_legend_but_no_area():
-    texts = legend_texts(precision_recall_figure([Result(np.zeros(0), np.zeros(0), 0.0)], ["a"], "t"))
+    texts = legend_texts(precision_recall_plot([Result(np.zeros(0), np.zeros(0), 0.0)], ["a"], "t"))
     assert texts == ["0.0  a"]
 
 
 def test_class_names_and_titles_are_drawn_literally():
-    figure = precision_recall_figure(results(2), ["_$x$_", "<b>&"], "from $5 to $9")
-    svg = figure_svg(figure)
+    figure = precision_recall_plot(results(2), ["_$x$_", "<b>&"], "from $5 to $9")
+    svg = plot_svg(figure)
     assert "_$x$_</text>" in svg
     assert "from $5 to $9</text>" in svg
     assert "&lt;b&gt;&amp;" in svg
@@ -63,28 +63,28 @@ def test_class_names_and_titles_are_drawn_literally():
 
 
 def test_training_panels_follow_what_was_logged():
-    assert [a.get_ylabel() for a in training_figure(records()).axes] == ["loss", "validation", "learning rate"]
-    assert [a.get_ylabel() for a in training_figure([{"iteration": 1, "loss": 2.0}]).axes] == ["loss"]
-    assert "nothing has been logged" in figure_svg(training_figure([]))
-    assert "nothing has been logged" in figure_svg(training_figure([{"iteration": 1, "loss": float("nan")}]))
+    assert [a.get_ylabel() for a in training_plot(records()).axes] == ["loss", "validation", "learning rate"]
+    assert [a.get_ylabel() for a in training_plot([{"iteration": 1, "loss": 2.0}]).axes] == ["loss"]
+    assert "nothing has been logged" in plot_svg(training_plot([]))
+    assert "nothing has been logged" in plot_svg(training_plot([{"iteration": 1, "loss": float("nan")}]))
 
 
 def test_loss_that_is_not_finite_or_explodes_does_not_hide_the_rest():
     steps = [{"iteration": i, "loss": 1.0} for i in range(1, 1001)]
     steps[3]["loss"], steps[4]["loss"] = float("nan"), float("inf")
     steps[5]["loss"] = 30.0
-    assert training_figure(steps).axes[0].get_ylim()[1] < 5
+    assert training_plot(steps).axes[0].get_ylim()[1] < 5
 
 
 def test_constant_loss_keeps_its_level_under_the_moving_mean():
-    figure = training_figure([{"iteration": i, "loss": 2.0} for i in range(1, 100)])
+    figure = training_plot([{"iteration": i, "loss": 2.0} for i in range(1, 100)])
     assert all(np.allclose(line.get_ydata(), 2.0) for line in figure.axes[0].lines)
 
 
 def test_figures_leave_no_global_state_and_are_reproducible(tmp_path):
     before = dict(matplotlib.rcParams)
-    first, second = (figure_svg(training_figure(records())) for _ in range(2))
-    save_figure(training_figure(records()), tmp_path / "a.png")
+    first, second = (plot_svg(training_plot(records())) for _ in range(2))
+    save_plot(training_plot(records()), tmp_path / "a.png")
     assert first == second
     assert dict(matplotlib.rcParams) == before
     assert cv2.imread(str(tmp_path / "a.png")).shape[1] > 1000

@@ -11,11 +11,12 @@ import pytest
 from helpers.report import GREY, detections, grey
 from resdet.errors import UserError
 from resdet.report.canvas import class_colour
-from resdet.report.curves import training_figure
+from resdet.report.curves import training_plot
 from resdet.report.drawing import draw_detections, draw_truth, legible_scale
-from resdet.report.figures import save_figure
-from resdet.report.image_files import save_image, write_atomically
+from resdet.report.image_files import save_image
+from resdet.report.plots import save_plot
 from resdet.report.sheets import contact_sheet, side_by_side
+from resdet.whole_files import write_whole_file
 
 
 def changed(picture: np.ndarray) -> np.ndarray:
@@ -185,10 +186,10 @@ def test_unwritable_places_and_unknown_types_are_user_errors(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         save_image(tmp_path / "file" / "a.png", grey(4, 4))
     with pytest.raises(UserError, match="cannot be written"):
-        write_atomically(tmp_path, b"a folder is in the way")
+        write_whole_file(tmp_path, b"a folder is in the way")
     assert not list(tmp_path.parent.glob(f".{tmp_path.name}*"))
     with pytest.raises(UserError, match=r"a\.xyz: .*\.png"):
         save_image(tmp_path / "a.xyz", grey(4, 4))
     with pytest.raises(UserError, match=r"\.png"):
-        save_figure(training_figure([]), tmp_path / "a.xyz")
+        save_plot(training_plot([]), tmp_path / "a.xyz")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

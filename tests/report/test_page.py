@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from helpers.report import grey, records, results
-from resdet.report.curves import precision_recall_figure, training_figure
-from resdet.report.figures import figure_svg
+from resdet.report.curves import precision_recall_plot, training_plot
 from resdet.report.page import ClassTable, RunPage, render_page, write_page
+from resdet.report.plots import plot_svg
 
 
 class Tags(HTMLParser):
@@ -53,8 +53,8 @@ def full_page() -> RunPage:
         figures=[(evil, evil, evil), ("mAP@.5", "76.4", "")],
         warnings=[evil],
         per_class=ClassTable([(evil, 0.5, 1200), ("empty", float("nan"), 0)]),
-        curves=[("pr", figure_svg(precision_recall_figure(results(2), [evil, "b"], evil))),
-                ("training", figure_svg(training_figure(records(), evil)))],
+        curves=[("pr", plot_svg(precision_recall_plot(results(2), [evil, "b"], evil))),
+                ("training", plot_svg(training_plot(records(), evil)))],
         pictures=[(evil, grey(400, 1900)), ("small", grey(40, 50))],
         config_text=f"{evil}\nlr = .1",
         environment={evil: evil},

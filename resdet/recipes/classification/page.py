@@ -18,11 +18,11 @@ from resdet.nets.backbone import Net
 from resdet.nets.complexity import complexity
 from resdet.recipes.classification.evaluate import Answers
 from resdet.report.canvas import Image
-from resdet.report.curves import training_figure
-from resdet.report.errors import error_figure
-from resdet.report.figures import figure_svg
+from resdet.report.classifier_plots import error_plot
+from resdet.report.curves import training_plot
 from resdet.report.image_files import save_image
 from resdet.report.page import ClassTable, RunPage, class_table, write_page
+from resdet.report.plots import plot_svg
 from resdet.report.sheets import contact_sheet, titled
 
 PICTURES, COLUMNS, CELL = 16, 4, 160  # pictures per sheet and per row; width of one in pixels
@@ -64,8 +64,8 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
         ],
         per_class=accuracy_table(answers.confusion(), data.test.names),
         curves=[
-            ("Errors", figure_svg(error_figure({run.work_dir.name: records}, "error (%), training dashed"))),
-            ("Training", figure_svg(training_figure(records))),
+            ("Errors", plot_svg(error_plot({run.work_dir.name: records}, "error (%), training dashed"))),
+            ("Training", plot_svg(training_plot(records))),
         ],
         pictures=sheets,
         config_text=config_text(cfg),

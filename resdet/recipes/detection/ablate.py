@@ -3,7 +3,7 @@
 rows = ablate(cfg, [[Path("plain.pth"), Path("context.pth")]], run)
 print_rows(rows)
 
-Each row adds one improvement to the row above. With several trainings (seeds) a row is a mean and a standard deviation.
+Each row adds one improvement to the row above. With several trainings (seeds) a row shows mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from resdet.data.detection.settings import DetectionData
+from resdet.data.detection.usable import require_scorable
 from resdet.detection.inference import InferenceSettings
 from resdet.detection.refinement import Refinement
 from resdet.engine.config import Config, build_call, require
@@ -42,7 +43,7 @@ logger = logging.getLogger("resdet")
 
 @dataclass(frozen=True)
 class Trial:
-    """The test of one row, for one training."""
+    """How one row is tested, for one training."""
 
     name: str
     checkpoints: tuple[Path, ...]
@@ -51,14 +52,14 @@ class Trial:
 
 @dataclass
 class Row:
-    """A row of the table; every list has a value per training.
+    """A row of the table; every list has one value per training.
 
     Attributes:
         figures: by name (the keys of FIGURES), in 0..1.
         detections: number of detections in the test set.
         seconds: per image, from reading the file to the detections, without scoring.
         peak_gib: peak memory.
-        lead: by name of the figure, the difference to the row above; empty for the first row, or if not asked for.
+        lead: by name of the figure, the difference to the row above; empty for the first row, or without bootstrap.
     """
 
     name: str
@@ -87,24 +88,26 @@ def ablate(
 
     Args:
         cfg: a detector's config: its test set, and in `testing` the settings of box refinement.
-        trainings: for each training (seed) the checkpoints of a plain detector, optionally of one with global
-            context, and of further ones of the last kind, for the ensemble. Global context is recognized.
+        trainings: for each training (seed) the checkpoints of a plain detector, then optionally of a detector with
+            global context, then of further detectors of the same kind as the last, for the ensemble. Global context
+            is recognized by the weights.
         run: device and precision.
         scales: short sides of the image pyramid in pixels; (): those of the config, else 1/3, 2/3, ... 5/3 of
-            `data.resizer.short`, as the paper's 200 ... 1000 are of 600.
-        resamples: draws of the paired bootstrap over the images, all trainings together; 0: no bootstrap.
+            `data.resizer.short`; in the paper 200, 400, ... 1000 for 600.
+        resamples: draws of the paired bootstrap over the images, the trainings averaged; 0: no bootstrap.
         options: values that the user has set for this test (recipes/trained.py).
 
     Returns:
-        The rows from top to bottom; figures and leads are on the main process only.
+        The rows from top to bottom; their figures and leads only on the main process.
 
     Raises:
-        UserError: a training has no plain detector, or the trainings allow different rows.
+        UserError: a training has no plain detector, the trainings allow different rows, or the test set has no objects.
     """
     require(cfg, "a detector", "model", "data.test")
     nets = {path: own for own, path in trained_nets(cfg, list(dict.fromkeys(chain(*trainings))), options)}
     cfg = nets[trainings[0][0]]
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
+    require_scorable(data.test.table, "data.test")
     base = build_call(InferenceSettings, cfg.get("testing", {}))
     scales = scales or base.scales or [round(data.resizer.short * step / 3) for step in range(1, 6)]
     plans = [plan(files, base, scales) for files in trainings]
@@ -135,7 +138,7 @@ def plan(files: Sequence[Path], base: InferenceSettings, scales: Sequence[int]) 
         scales: short sides of the image pyramid in pixels.
 
     Raises:
-        UserError: there is no plain detector, or a further plain one beside one with global context.
+        UserError: there is no plain detector, or there are several although one has global context.
     """
     kinds = {file: has_global_context(read_detector_weights(file).state) for file in files}
     plain = tuple(file for file, context in kinds.items() if not context)

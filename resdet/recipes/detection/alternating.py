@@ -1,13 +1,13 @@
-"""The four-step alternating training of Faster R-CNN (Ren et al. 2015, Sect. 3.2), which the paper used.
+"""The four-step alternating training of Faster R-CNN (Ren et al. 2015, Sect. 3.2), as in the paper.
 
     1. an RPN, from the ImageNet weights;
-    2. another net from the ImageNet weights as Fast R-CNN, on the proposals of the first;
-    3. the second net's trunk is fixed, and an RPN is trained on it;
-    4. the trunk stays fixed, and the head is trained on the proposals of the third step.
+    2. a Fast R-CNN from the ImageNet weights, on the proposals of step 1;
+    3. an RPN on the trunk of step 2, which stays fixed;
+    4. the head on the same fixed trunk, on the proposals of step 3.
 
 Steps 3 and 4 share a trunk, so the result is one detector. Each step has a folder below the run's, with its own
 scalars.json and last.pth; --resume continues an interrupted run in the step where it stopped. The proposals for a head
-are computed on the batches that it is trained with, not beforehand, so a mirrored image has proposals of its own.
+are computed during its training, for each image as augmented.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger("resdet")
 
 
 class _Proposer:
-    """The proposals of another detector, for a model to train its head on.
+    """Computes the proposals on which a model trains its head, with another detector.
 
     `deepcopy` of that model (the EMA makes one) shares this detector instead of cloning it.
     """
@@ -57,10 +57,10 @@ def train_alternating(cfg: Config, run: Run) -> Evaluation:
 
     Args:
         cfg: a detector's config with sections `alternating.rpn` and `alternating.head`.
-        run: of all four; `resume` is None or "auto".
+        run: of all four steps; `resume` is None or "auto".
 
     Returns:
-        The evaluation of the last step's model.
+        The evaluation of the model of step 4.
 
     Raises:
         UserError: the config lacks something, or --resume names a file.
@@ -97,7 +97,7 @@ def _train_step(
     initialize: Callable[[FasterRCNN], None] | None = None,
     validate: Validate | None = None,
 ) -> FasterRCNN:
-    """Train `part`, "rpn" or "head", and the net's `stages` without those that the config freezes."""
+    """Train `part`, "rpn" or "head", and the net's `stages`, except those that the config freezes."""
     step = _step(job.cfg, part)
     logger.info("%s: %d images per step", run.work_dir.name, step.images)
     model.learns = (part,)
@@ -115,7 +115,7 @@ def train_only(model: FasterRCNN, part: str, stages: Sequence[str]) -> None:
     """Set `requires_grad` for one step of alternating training.
 
     Args:
-        model: the detector, in place.
+        model: the detector; it is changed in place.
         part: "rpn" or "head"; the other one is fixed.
         stages: stages of the net to train, such as "conv4"; those in `model.frozen` stay fixed.
     """

@@ -22,7 +22,7 @@ from resdet.engine.distributed import join_processes
 from resdet.engine.precision import Precision, fast_precision, precision_context
 from resdet.recipes.detection.inference import prepare, sizes_of
 from resdet.recipes.detection.load import read_detectors
-from resdet.recipes.detection.readable import Pixels, Readable, to_pixels
+from resdet.recipes.detection.pixels import Pixels, Readable, to_pixels
 from resdet.recipes.detection.result import ImageDetections
 from resdet.recipes.trained import given_nets
 from resdet.structures import Batch, Pyramid, Sample
@@ -32,9 +32,9 @@ class Detector:
     """One detector or an ensemble, ready to be called.
 
     Args:
-        models: trained on the same classes. They are changed: BN is folded, the weights are cast, and they are moved.
+        models: trained on the same classes; changed in place: BN is folded, weights are cast and moved to `device`.
         classes: their names, by label.
-        resizer: of the training.
+        resizer: resizes images as in the training.
         device: to compute on.
         precision: of convolutions and matrix products.
         testing: the improvements of Appendix B; None is the plain test.
@@ -61,13 +61,14 @@ class Detector:
     def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[ImageDetections]: ...
 
     def __call__(self, image: Any) -> ImageDetections | list[ImageDetections]:
-        """Detect in one image, or in each of a list, one after the other.
+        """Detect in one image, or in a list of images one by one.
 
         Args:
-            image: a file, its bytes, an array, a tensor or an image of Pillow (`to_pixels` says which); or a list.
+            image: a path, the bytes of a file, an array, a tensor or a Pillow image, in a form that `to_pixels` lists;
+                or a list of these.
 
         Returns:
-            Boxes in the image's own pixels, on the CPU; of a list, a list.
+            The detections, on the CPU, with boxes in the image's own pixels; for a list, a list.
 
         Raises:
             UserError: a file cannot be read, a URL is given, or an array has another type or shape.
@@ -77,13 +78,13 @@ class Detector:
         return self.detect([image])[0]
 
     def detect(self, images: Iterable[Readable]) -> list[ImageDetections]:
-        """Detect in a batch of images of any sizes, computed together.
+        """Detect in images of any sizes, as one batch.
 
         Args:
             images: as `__call__` takes them.
 
         Returns:
-            For each image boxes in its own pixels, scores and labels, on the CPU.
+            The detections of each image, on the CPU, with boxes in the image's own pixels.
 
         Raises:
             UserError: a file cannot be read, a URL is given, or an array has another type or shape.
@@ -115,21 +116,22 @@ def load_detector(
 ) -> Detector:
     """Load a trained detector.
 
-    >>> detector = resdet.load_detector("runs/mine/last.pth", device="cpu")
-    >>> detections = detector("photo.jpg")
-    >>> detections.boxes.shape[1], detector.classes
-    (4, ['apple', 'pear'])
+    Examples:
+        >>> detector = resdet.load_detector("runs/mine/last.pth", device="cpu")
+        >>> detections = detector("photo.jpg")
+        >>> detections.boxes.shape[1], detector.classes
+        (4, ['apple', 'pear'])
 
     Args:
         config: a checkpoint of resdet, which keeps the config of its training; the name of a published detector
             ("detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x", weights/zoo.py), which is downloaded; or a config,
             its file, or the name of one that comes with resdet.
-        checkpoint: one of ours, or a detectron2 C4 model; several are an ensemble. Beside a checkpoint in the place of
-            `config`: further ones of an ensemble. Model and resizer are those of its training (recipes/trained.py).
+        checkpoint: a file of resdet, or a detectron2 C4 model; several make an ensemble. If `config` is a checkpoint:
+            further members of its ensemble. Model and resizer are those of the training (recipes/trained.py).
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
-        precision: None: bf16 where the device computes it faster than fp32.
+        precision: of convolutions and matrix products; None: bf16 where the device computes it faster than fp32.
         testing: the improvements of Appendix B; None: the config's section `testing`.
-        options: values of the config to change, also against the training: {"model.head.score_floor": 0.3}.
+        options: values of the config to change; they override the checkpoint's: {"model.head.score_floor": 0.3}.
 
     Raises:
         UserError: a file cannot be read, or a checkpoint does not fit the config.

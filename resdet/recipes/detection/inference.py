@@ -1,4 +1,4 @@
-"""Detect in a whole data set, over all processes: with trained models, or with the checkpoints of a config.
+"""Detect in a whole data set, on all processes: with trained models, or with the checkpoints of a config.
 
 detections = detect_all(Inference([model]), data.test, data.resizer, run)
 nets = trained_nets(load_config("voc07_r50"), ["runs/voc07_r50/last.pth"])
@@ -20,6 +20,7 @@ import torch
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.loading import detection_eval_loader
 from resdet.data.detection.settings import DetectionData
+from resdet.data.detection.usable import require_scorable
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference, InferenceSettings
@@ -36,7 +37,7 @@ logger = logging.getLogger("resdet")
 
 
 class Detects(Protocol):
-    """What `detect_all` runs: an `Inference`, or a detector of another implementation."""
+    """The interface that `detect_all` needs: an `Inference`, or a detector of another implementation."""
 
     settings: InferenceSettings
 
@@ -49,7 +50,7 @@ class Detects(Protocol):
 
 
 def detect_with(
-    nets: Sequence[tuple[Config, Path]], testing: InferenceSettings, run: Run
+    nets: Sequence[tuple[Config, Path]], testing: InferenceSettings, run: Run, scorable: bool = False
 ) -> tuple[FlatDetections, DetectionData]:
     """Detect with a checkpoint, or an ensemble of several, in the first config's test set.
 
@@ -57,16 +58,20 @@ def detect_with(
         nets: configs and checkpoints (`trained_nets`) of the same classes; the section `data` is the first config's.
         testing: the improvements of Appendix B to use.
         run: device and precision.
+        scorable: refuse a test set without an object that counts in AP, before anything is detected.
 
     Returns:
         All detections, on every process; the config's section `data`, without the training set.
 
     Raises:
-        UserError: a checkpoint does not fit the config, or its classes are not those of the test set.
+        UserError: a checkpoint does not fit the config, its classes are not those of the test set, or the test set has
+            no objects and `scorable` asks for some.
     """
     cfg = nets[0][0]
     require(cfg, "a detector", "model", "data.test")
     data = build_call(DetectionData, {key: value for key, value in cfg.data.items() if key != "train"})
+    if scorable:
+        require_scorable(data.test.table, "data.test")
     inference = load_inference(nets, testing, data, run)
     return detect_all(inference, data.test, data.resizer, run, data.test_images, data.workers), data
 
@@ -101,12 +106,12 @@ def prepare(models: Iterable[FasterRCNN], device: torch.device, precision: Preci
 def detect_all(
     inference: Detects, dataset: DetectionDataset, resizer: Resizer, run: Run, images: int = 1, workers: int = 2
 ) -> FlatDetections:
-    """Detect in every image of a data set, shared among the processes.
+    """Detect in every image of a data set; the processes share the images.
 
     Args:
         inference: the detector, on the run's device; it is switched to evaluation mode.
-        dataset: the images; their truth is not used.
-        resizer: to the size that the detector was trained at.
+        dataset: the images; their annotations are not used.
+        resizer: resizes images as in the training.
         run: device and precision.
         images: images per batch.
         workers: loader processes, for each process of the run.

@@ -1,7 +1,7 @@
 """Build a config's detector with the weights of a file: a checkpoint of resdet, or a detectron2 C4 model.
 
-The config is that of the training (recipes/trained.py) where the file keeps one. Depth and global context follow the
-weights in any case, so that nets of other projects in an ensemble may differ in them.
+The config is that of the training (recipes/trained.py) where the file keeps one. Depth and global context are always
+taken from the weights, so that the nets of an ensemble may differ in them.
 
 model, classes = read_detector(load_config("configs/voc07_r50.py"), "runs/voc07_r50/last.pth")
 model, classes = read_detector(load_config("configs/detectron2_r50_c4.py"), "model_final_f97cb7.pkl")
@@ -43,13 +43,13 @@ def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tupl
     Raises:
         UserError: the file does not fit the config, or the names of the classes are not known.
     """
-    require(cfg, "a detector", "model")
+    _require_detector(cfg)
     weights = read_detector_weights(checkpoint)
-    model: FasterRCNN = build(_model_of(cfg, weights))
-    classes = weights.classes or _usual_classes(cfg, weights)
-    if len(classes) != model.num_classes:
-        counts = f"{checkpoint} has {len(classes)} classes, {cfg.filename} has {model.num_classes}"
+    classes, count = weights.classes or _usual_classes(cfg, weights), cfg.model.num_classes
+    if len(classes) != count:  # before memory is taken for as many
+        counts = f"{checkpoint} has {len(classes)} classes, {cfg.filename} has {count}"
         raise UserError(f"{counts}: give the config that the checkpoint was trained with")
+    model: FasterRCNN = build(_model_of(cfg, weights))
     load_weights(model, weights)
     return model, classes
 
@@ -85,6 +85,15 @@ def read_detectors(nets: Sequence[tuple[Config, Path]]) -> tuple[list[FasterRCNN
     for (_, checkpoint), (_, own) in zip(nets, found, strict=True):
         same_classes(own, classes, f"{checkpoint} and {nets[0][1]}")
     return [model for model, _ in found], classes
+
+
+def _require_detector(cfg: Config) -> None:
+    """Check that the model is a detector, which a config that comes with a file of weights may not be."""
+    require(cfg, "a detector", "model.type", "model.net.type", "model.num_classes")
+    kind = cfg.model.type
+    if not isinstance(kind, type) or not issubclass(kind, FasterRCNN):
+        name = getattr(kind, "__name__", kind)
+        raise UserError(f"{cfg.filename}: its model is of the type {name}, no detector (FasterRCNN)")
 
 
 def _model_of(cfg: Config, weights: Weights) -> ConfigDict:

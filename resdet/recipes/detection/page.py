@@ -1,4 +1,4 @@
-"""The page of a detector's run: figures, curves, pictures of truth and detections, config, environment."""
+"""The page of a detector's run: figures, curves, pictures of ground truth and detections, config, environment."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from resdet.engine.run import Run, environment
 from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.score import Evaluation
 from resdet.report.canvas import Image
-from resdet.report.curves import precision_recall_figure, training_figure
+from resdet.report.curves import precision_recall_plot, training_plot
 from resdet.report.drawing import draw_detections, draw_truth
-from resdet.report.figures import figure_svg
 from resdet.report.image_files import save_image
 from resdet.report.page import ClassTable, RunPage, write_page
+from resdet.report.plots import plot_svg
 from resdet.report.sheets import contact_sheet, side_by_side
 from resdet.report.tables import format_ap
 
@@ -44,8 +44,8 @@ def write_detector_page(
         cfg: its config.
         run: its folder gets the page; its command and environment are shown.
         data: the test set.
-        evaluation: of the detections.
-        detections: in the whole test set.
+        evaluation: the results of these detections.
+        detections: of the whole test set.
         trainings: titles and folders of the trainings, whose scalars.json are plotted.
 
     Returns:
@@ -57,8 +57,8 @@ def write_detector_page(
     _save(pictures, run.work_dir / "pictures")
     speeds = [r["images_per_second"] for part in records.values() for r in part if "images_per_second" in r]
     parameters = sum(p.numel() for p in model.parameters())
-    curves = [(name, figure_svg(training_figure(part))) for name, part in records.items()]
-    precision_recall = precision_recall_figure(evaluation.classes, dataset.classes, "IoU .5")
+    curves = [(name, plot_svg(training_plot(part))) for name, part in records.items()]
+    precision_recall = precision_recall_plot(evaluation.classes, dataset.classes, "IoU .5")
     page = RunPage(
         title=run.work_dir.name,
         subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
@@ -72,7 +72,7 @@ def write_detector_page(
             [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, evaluation.classes, strict=True)],
             f"AP@.5 per class, number of classes: {len(dataset.classes)}",
         ),
-        curves=[*curves, ("Precision and recall", figure_svg(precision_recall))],
+        curves=[*curves, ("Precision and recall", plot_svg(precision_recall))],
         pictures=pictures,
         config_text=config_text(cfg),
         environment=environment(run),

@@ -1,4 +1,4 @@
-"""What a detector found in one image, with the names of its classes, in the forms that other tools take.
+"""The detections of one image, with class names, and their conversion to the formats of other tools.
 
 detections = detector("photo.jpg")
 for detection in detections.above(0.5):
@@ -42,8 +42,8 @@ class Detection:
 class ImageDetections(Detections):
     """The detections of one image, by descending score.
 
-    `detections[3]` is a `Detection`, so are the elements of a loop; a slice, or an index or mask tensor, gives
-    ImageDetections again, and so does `above`.
+    `detections[3]` and the elements of a loop are `Detection`s; a slice, an index tensor, a mask and `above` give
+    ImageDetections.
 
     Args:
         boxes: float32 [D, 4], in the image's own pixels.
@@ -57,7 +57,7 @@ class ImageDetections(Detections):
     image_size: tuple[int, int]
 
     def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Any:
-        """A `Detection` for an integer, else the chosen ones as ImageDetections."""
+        """A `Detection` for an integer, else the selected detections as ImageDetections."""
         if not isinstance(index, int | np.integer):
             return self.chosen(index)
         x1, y1, x2, y2 = self.boxes[index].tolist()

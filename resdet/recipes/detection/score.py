@@ -1,4 +1,4 @@
-"""Score detections by the rules of PASCAL VOC, ImageNet DET or COCO, of a detector or from result files.
+"""Compute the AP of detections by the rules of PASCAL VOC, ImageNet DET or COCO, from a detector or from result files.
 
 evaluation = score(detections, dataset, rule="area")        # or "11-point", "ilsvrc", "coco"
 evaluation.figures                                          # {"mAP50": .., ...}, the headline first, in 0..1
@@ -25,9 +25,18 @@ from resdet.metrics.ilsvrc_ap import evaluate_ilsvrc_det
 from resdet.metrics.precision_recall import ClassResult, Method
 from resdet.metrics.thresholds import suggest_thresholds
 from resdet.metrics.voc_ap import evaluate_voc, mean_ap_range
-from resdet.report.tables import ap_table, format_ap, print_table, results_table
+from resdet.report.tables import DASH, ap_table, format_ap, print_table, results_table
 
 COCO_HEADLINES = {"AP50": "mAP50", "AP": "mAP50_95"}  # in the order of Table 8, under the names of the other rules
+
+_SIZES = ("small", "medium", "large")
+_AREAS = dict(zip(_SIZES, ("below 32x32 pixels", "to 96x96", "above"), strict=True))  # COCO's, in the image
+_COCO_ORDER = [*COCO_HEADLINES, *(name for name in FIGURES if name not in COCO_HEADLINES)]
+_VOC_NAMES = ["mAP50", "mAP50_95", *(f"mAP50_{size}" for size in _SIZES)]
+_NAMES = {  # of figures, in their order, by rule; VOC's both have the same
+    "ilsvrc": ["mAP50", *(f"mAP50_{size}" for size in _SIZES)],
+    "coco": [COCO_HEADLINES.get(name, name) for name in _COCO_ORDER],
+}
 
 
 @dataclass
@@ -54,13 +63,18 @@ class Evaluation:
         return {f"val/{name}": figure for name, figure in self.figures.items()}
 
 
+def logged_names(rule: Rule) -> list[str]:
+    """The names of the figures that an evaluation by this rule has for the log, in their order: "val/mAP50"."""
+    return [f"val/{name}" for name in _NAMES.get(rule, _VOC_NAMES)]
+
+
 def score(detections: FlatDetections, dataset: DetectionDataset, rule: Rule = "area") -> Evaluation:
     """Compute the AP of detections.
 
     Args:
         detections: boxes in original pixels.
-        dataset: the truth. VOC's and ImageNet DET's rules ignore crowds like difficult objects, COCO's rules treat
-            difficult objects as crowds.
+        dataset: the ground truth. VOC's and ImageNet DET's rules ignore crowds like difficult objects; COCO's rules
+            treat difficult objects as crowds.
         rule: "area" or "11-point" (VOC), "ilsvrc" (ImageNet DET) or "coco".
     """
     if rule == "coco":
@@ -82,7 +96,7 @@ def score_comp4(
     Args:
         directory: of the files comp4_det_SET_CLASS.txt.
         voc_root: folder VOCdevkit with the annotations.
-        year: "2007" for VOC2007, or the rest of another folder's name.
+        year: what follows "VOC" in the name of the folder: "2007".
         image_set: such as "test".
         classes: their names; None: VOC's twenty for a year of four digits, else those of the annotations.
         method: of the AP, "area" or "11-point".
@@ -118,7 +132,7 @@ def score_results(annotations: Path, results: Path) -> tuple[Evaluation, COCODat
 
 
 def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> None:
-    """Print the table of classes and the means, in percent; "best score" is the threshold with the highest F1."""
+    """Print AP by class and mAP, in percent; "best score" is the score threshold with the highest F1."""
     if not any(c.num_truth for c in evaluation.classes):
         print(f"{len(detections)} detections in {len(dataset)} images; no annotations, nothing to score")
         return
@@ -131,8 +145,8 @@ def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detectio
     figures = evaluation.figures
     if evaluation.rule != "coco":
         print_table(ap_table(dataset.classes, at_50, counts, f"AP@.5 ({evaluation.rule})"))
-        sizes = ", ".join(f"{s} {format_ap(figures[f'mAP50_{s}'])}" for s in ("small", "medium", "large"))
-        print(f"mAP@.5 {figures['mAP50']:.4f} ({evaluation.rule}); in percent by size: {sizes}")
+        sizes = ", ".join(f"{s} ({area}) {_fraction(figures[f'mAP50_{s}'])}" for s, area in _AREAS.items())
+        print(f"mAP@.5 {figures['mAP50']:.4f} ({evaluation.rule}); objects by area: {sizes}")
         return
     columns = {"AP@.5": [format_ap(ap) for ap in at_50], **counts}
     print_table(ap_table(dataset.classes, evaluation.over_thresholds, columns, "AP@[.5,.95] (COCO)"))
@@ -141,8 +155,12 @@ def print_evaluation(evaluation: Evaluation, dataset: DetectionDataset, detectio
     print_table(results_table("COCO's other ten figures", ["", "percent"], rows))
 
 
+def _fraction(ap: float) -> str:
+    return DASH if np.isnan(ap) else f"{ap:.4f}"
+
+
 def all_figures(evaluation: Evaluation, dataset: DetectionDataset, detections: FlatDetections) -> dict[str, Any]:
-    """What --json writes: figures, AP and best score per class, numbers of images and detections."""
+    """The content of --json: figures, AP and best score by class, numbers of images and detections."""
     named = zip(dataset.classes, evaluation.classes, strict=True)
     per_class = {name: None if np.isnan(c.ap) else c.ap for name, c in named}
     best = zip(dataset.classes, evaluation.best_scores, strict=True)
@@ -156,8 +174,8 @@ def _score_voc(detections: FlatDetections, dataset: DetectionDataset, method: Me
     truth = truth_of(dataset)
     result = evaluate_voc(detections, truth, len(dataset.classes), method=method)
     over = mean_ap_range(detections, truth, len(dataset.classes), method=method)
-    sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
-    figures = {"mAP50": result.mean_ap, "mAP50_95": over, **sizes}
+    values = [result.mean_ap, over, *(result.by_size[size] for size in _SIZES)]
+    figures = dict(zip(_VOC_NAMES, values, strict=True))
     return Evaluation(method, figures, result.classes, [], _best_scores(result.classes))
 
 
@@ -165,15 +183,15 @@ def _score_ilsvrc(detections: FlatDetections, dataset: DetectionDataset) -> Eval
     """mAP at the task's IoU thresholds, which are lower than 0.5 for small objects."""
     excluded = getattr(dataset, "excluded", None)  # ImageNetDETDataset's
     result = evaluate_ilsvrc_det(detections, truth_of(dataset), len(dataset.classes), excluded)
-    sizes = {f"mAP50_{size}": ap for size, ap in result.by_size.items()}
-    figures = {"mAP50": result.mean_ap, **sizes}
+    values = [result.mean_ap, *(result.by_size[size] for size in _SIZES)]
+    figures = dict(zip(_NAMES["ilsvrc"], values, strict=True))
     return Evaluation("ilsvrc", figures, result.classes, [], _best_scores(result.classes))
 
 
 def _score_coco(detections: FlatDetections, dataset: DetectionDataset) -> Evaluation:
     result = evaluate_coco(instances_of(dataset), detections)
-    names = [*COCO_HEADLINES, *(name for name in FIGURES if name not in COCO_HEADLINES)]
-    figures = {COCO_HEADLINES.get(name, name): result.figures[name] for name in names}
+    values = [result.figures[name] for name in _COCO_ORDER]
+    figures = dict(zip(_NAMES["coco"], values, strict=True))
     # COCO's evaluation does not keep the precision at each detection: the best scores are from VOC's curves.
     measured = evaluate_voc(detections, truth_of(dataset), len(dataset.classes)).classes
     return Evaluation("coco", figures, result.classes, result.over_thresholds.tolist(), _best_scores(measured))

@@ -1,4 +1,4 @@
-"""Detect in a video: a drawn video, and a record for each frame."""
+"""Detect in a video: writes a video with drawn detections, and gives a record of each frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def predict_video(detector: Detector, source: Path, target: Path, threshold: flo
     """Draw the detections in every frame, and yield their records.
 
     Args:
-        detector: what detects.
+        detector: is called with every frame.
         source: the video.
         target: the drawn video, an mp4.
         threshold: lowest score that is drawn and recorded.
@@ -63,6 +63,6 @@ def _read_frames(reader: cv2.VideoCapture) -> Iterator[np.ndarray]:
 
 
 def _frames(reader: cv2.VideoCapture) -> int | None:
-    """The number of frames as the container states it; None for a stream, which states none."""
+    """The number of frames in the container's header; None for a stream, which has none."""
     count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
     return count if count > 0 else None

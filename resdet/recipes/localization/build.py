@@ -123,7 +123,7 @@ def fill(model: nn.Module, state: dict[str, Any], path: Path, cfg: Config) -> No
     """Load the model's weights from a checkpoint.
 
     Raises:
-        UserError: names or shapes differ, because the checkpoint is of another net.
+        UserError: names or shapes differ: the checkpoint is of another net.
     """
     try:
         model.load_state_dict(state["model"])
@@ -133,7 +133,7 @@ def fill(model: nn.Module, state: dict[str, Any], path: Path, cfg: Config) -> No
 
 
 def kind_of(state: dict[str, Any]) -> type | None:
-    """The class of the model that a state dict is from: a localizer's or LocalizationRCNN; None for anything else."""
+    """The class of the model that a state dict belongs to, a localizer's or LocalizationRCNN; None for other models."""
     if "objectness.weight" in state:
         return ClassRPN
     if "deltas.weight" not in state:
@@ -142,7 +142,7 @@ def kind_of(state: dict[str, Any]) -> type | None:
 
 
 def named(kind: type) -> str:
-    """The name of a model's class in messages."""
+    """The name of a class of models, for messages."""
     return KINDS.get(kind, "an R-CNN stage")
 
 

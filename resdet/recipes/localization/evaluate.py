@@ -6,8 +6,8 @@
     print_evaluation(found)                                # recipes/localization/score.py
 
 The rows of the table: first the whole image as the box, the error without any training; then a row per mode; last, with
-R-CNN stages, the rescored proposals of the last mode by the config's rule, whose difference from the row above is the
-effect of the R-CNN, and by the other rules. Files of predictions hold the row of the config's rule.
+R-CNN stages, the rescored proposals of the last mode: first by the config's rule (its difference to the row above is
+the effect of the R-CNN), then by the other rules. Files of predictions hold the row of the config's rule.
 For a test set without ground truth (ILSVRC's test set) there are boxes for the top five only, and no errors.
 """
 
@@ -28,16 +28,15 @@ from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import Config, build_call, require
 from resdet.engine.run import Run
 from resdet.errors import UserError
-from resdet.localization.rcnn import Combine
+from resdet.localization.rcnn import Combine, LocalizationRCNN
 from resdet.metrics.localization_error import MOST_GUESSES, Guesses, object_shares
 from resdet.recipes.classification.evaluate import classify_set
 from resdet.recipes.localization.build import Localizer, load_localizer
 from resdet.recipes.localization.inference import InferenceMode, localize_all
 from resdet.recipes.localization.rcnn_build import load_rcnn, rcnn_section
-from resdet.recipes.localization.rcnn_inference import RescoreSettings, rescore_by_rule
+from resdet.recipes.localization.rcnn_inference import RescoreSettings, rescore_all
 from resdet.recipes.localization.rcnn_proposals import ProposalSpec, weights_digest
 from resdet.recipes.localization.score import LocalizationEvaluation, score_rows
-from resdet.recipes.section_types import RCNNSection
 
 WHOLE, REFINED, TRUE = "whole-image box", "RPN + R-CNN", "true class"
 RULES: tuple[Combine, ...] = ("replace", "odds", "keep")  # of the R-CNN stage's rows; all cost one pass
@@ -75,13 +74,13 @@ def evaluate_localizer(
     Args:
         data: whose test set is used.
         run: device, precision and processes.
-        localizers: (config, checkpoint) of each; a config only gives its model. Several have a row each, and one for
+        localizers: (config, checkpoint) of each; only the config's model is used. Several get a row each, and one for
             their ensemble.
-        modes: how localizers are tested; each gives its rows.
+        modes: how localizers are tested; the table has rows for each.
         choice: the classifiers that predict five classes per image; None for rows of the true class only.
         excluded: file with images that do not count (data/localization/files.read_excluded).
         rcnns: (config, checkpoint) of R-CNN stages, for the union of all localizers' proposals; the predictions of
-            several are averaged. The first config says how many proposals there are and how scores are combined.
+            several are averaged. The first config gives the number of proposals and the rule of the final score.
 
     Raises:
         UserError: a checkpoint is of another kind of model or has other classes; the test set has no ground truth and
@@ -101,14 +100,8 @@ def evaluate_localizer(
             tables.rows[TRUE].setdefault(WHOLE, found.whole_images(tables.kinds[TRUE]))
         for name, boxes in zip(names, found.boxes, strict=True):
             written = tables.add(str(mode), boxes, name)
-    if nets:
-        spec, settings = _rescoring(rcnn_section(rcnns[0][0]), modes[-1], data)
-        rules = list(dict.fromkeys([settings.combine, *RULES]))
-        refined = rescore_by_rule(models, nets, dataset, tables.labels, spec, run, settings, rules)
-        name = _names([path for _, path in rcnns])[-1]
-        written = tables.add(f"{REFINED}, {modes[-1]}", refined.pop(settings.combine).boxes, name)
-        for rule, own in refined.items():
-            tables.add(f"{REFINED} ({rule}), {modes[-1]}", own.boxes, name)
+    if rcnns:
+        written = _add_rcnn_rows(tables, models, nets, rcnns, data, modes[-1], run)
     guesses = tables.all_rows()
     if not dataset.labelled:
         return LocalizationEvaluation(guesses, {}, dataset.ids, dataset.classes, written, dataset)
@@ -121,7 +114,7 @@ def best_classes(choice: ClassChoice, data: LocalizationData, run: Run) -> np.nd
     """The five most probable classes of each test image, int64 [N, 5], by descending probability; all if K < 5.
 
     Raises:
-        UserError: a config is no classifier's, or its data are no image files.
+        UserError: a config is not of a classifier, or its data are not image files.
     """
     cfg = choice.nets[0][0]
     for own, _ in choice.nets:
@@ -175,12 +168,30 @@ def _classes_to_localize(data: LocalizationData, choice: ClassChoice | None, run
     return kinds
 
 
-def _rescoring(
-    section: RCNNSection, mode: InferenceMode, data: LocalizationData
-) -> tuple[ProposalSpec, RescoreSettings]:
-    """The R-CNN stage's proposals and settings: as `section` says, in the crops and with the voting of `mode`."""
+def _add_rcnn_rows(
+    tables: _Tables,
+    models: Sequence[Localizer],
+    nets: Sequence[LocalizationRCNN],
+    rcnns: Sequence[tuple[Config, Path]],
+    data: LocalizationData,
+    mode: InferenceMode,
+    run: Run,
+) -> str:
+    """Add the rows of the R-CNN stages `nets`, of `rcnns`, for the proposals of `mode`: one per rule.
+
+    Returns:
+        The name of the row by the first config's rule in the last table.
+    """
+    section = rcnn_section(rcnns[0][0])
     spec = ProposalSpec(data.test_crops(mode.views, mode.scales), mode.flip, section.proposals.count)
-    return spec, RescoreSettings(section.combine, mode.vote, workers=data.workers)
+    rules = list(dict.fromkeys([section.combine, *RULES]))
+    settings = RescoreSettings(rules, mode.vote, workers=data.workers)
+    refined = rescore_all(models, nets, data.test, tables.labels, spec, run, settings)
+    name = _names([path for _, path in rcnns])[-1]
+    written = tables.add(f"{REFINED}, {mode}", refined.pop(section.combine).boxes, name)
+    for rule, own in refined.items():
+        tables.add(f"{REFINED} ({rule}), {mode}", own.boxes, name)
+    return written
 
 
 def _warn_of_foreign_rcnns(models: Sequence[Localizer], rcnns: Sequence[Path]) -> None:

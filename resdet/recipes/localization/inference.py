@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resdet.data.localization.settings import LocalizationData, Views
+from resdet.data.localization.settings import LocalizationData, TestCrops
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size
 from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
@@ -38,14 +38,14 @@ class InferenceMode:
     Args:
         views: "1-crop" for the centre crop, "dense" for whole images at several scales.
         flip: use mirror images too.
-        scales: short sides in pixels of the dense test, given for 224-pixel crops; None: those of LocalizationData.
-        vote: IoU of box voting (localization/inference.vote_for); None: that of LocalizationData.
+        scales: short sides in pixels of the dense test, given for 224-pixel crops; None: LocalizationData's.
+        vote: IoU of box voting (localization/inference.vote_for); None: LocalizationData's.
 
     Raises:
         UserError: `scales` or `vote` is out of its range.
     """
 
-    views: Views = "1-crop"
+    views: TestCrops = "1-crop"
     flip: bool = False
     scales: tuple[int, ...] | None = None
     vote: float | None = None
@@ -64,7 +64,7 @@ class InferenceMode:
 class LocalizedBoxes(NamedTuple):
     """Predicted boxes of all N images of a set, in its order."""
 
-    boxes: list[np.ndarray]  # float32 [N, L, 4] for each localizer, in image pixels; of several, the ensemble's last
+    boxes: list[np.ndarray]  # float32 [N, L, 4] for each localizer, in image pixels; with several, the ensemble's last
     sizes: np.ndarray  # int64 [N, 2], (height, width) of each image
 
     def whole_images(self, labels: np.ndarray) -> Guesses:

@@ -15,11 +15,11 @@ from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.metrics.localization_error import Guesses, LocalizationResult, localization_error
 from resdet.recipes.localization.inference import LocalizedBoxes
-from resdet.report.curves import training_figure
-from resdet.report.figures import figure_svg
+from resdet.report.curves import training_plot
 from resdet.report.image_files import save_image
 from resdet.report.localization import guess_sheets
 from resdet.report.page import ClassTable, RunPage, class_table, write_page
+from resdet.report.plots import plot_svg
 
 
 def write_localizer_page(
@@ -36,7 +36,7 @@ def write_localizer_page(
         cfg: the config of the training.
         run: the training's run.
         dataset: the test set.
-        found: predicted boxes of the true class by the centre crop.
+        found: predicted boxes of the true class, by the 1-crop test.
         stages: folders of the stages whose losses are plotted; the page has the training speed of the first.
         refined: localization error of the R-CNN stage in percent; None if there is no such stage.
     """
@@ -61,7 +61,7 @@ def write_localizer_page(
             ("training", f"{np.median(speeds):.0f}" if speeds else "", "images per second"),
         ],
         per_class=share_table(result, truth.labels, dataset.names),
-        curves=[(name, figure_svg(training_figure(own))) for name, own in records.items()],
+        curves=[(name, plot_svg(training_plot(own))) for name, own in records.items()],
         pictures=list(sheets.items()),
         config_text=config_text(cfg),
         environment=environment(run),

@@ -1,4 +1,4 @@
-"""The folder of a proposal cache: a manifest, part files while the cache is computed, then one memory-mapped file each.
+"""The folder of a proposal cache: a manifest, part files while it is computed, then one memory-mapped file per array.
 
     files = ProposalFiles(folder, manifest)            # refuses a folder with another manifest
     for part in files.missing() or ():
@@ -35,7 +35,7 @@ ARRAYS = {"boxes": np.float32, "scores": np.float32, "valid": np.bool_, "sizes":
 
 @dataclass(frozen=True)
 class ProposalCache:
-    """R proposals for each of I images, by descending score; mapped into memory, not read."""
+    """R proposals for each of I images, by descending score; memory-mapped."""
 
     boxes: Tensor  # float32 [I, R, 4], in pixels of the image files; zero in padding
     scores: Tensor  # float32 [I, R], probabilities
@@ -47,7 +47,7 @@ class ProposalFiles:
     """The files of one cache.
 
     Args:
-        folder: of this cache alone; made if it does not exist.
+        folder: of this cache alone; created if missing.
         manifest: JSON values that identify the proposals, among them "images" (I), "count" (R) and "part", the images
             per part file.
 

@@ -1,11 +1,11 @@
-"""The R-CNN stage at test (App. C): the localizers' proposals are warped, scored and refined; the best box per class.
+"""The R-CNN stage at test (App. C): proposals of localizers are warped, scored and refined; the best box per class.
 
     spec = ProposalSpec([ShortSideWithBoxes(short) for short in (224, 288)])   # dense
-    found = rescore_all([rpn], [rcnn], val, labels, spec, run)                 # labels [I, L]: true class or top five
-    found.boxes[i, k], found.scores[i, k]                                      # of class labels[i, k] in image i
-    rescore_by_rule(..., rules=("odds", "replace", "keep"))["keep"]            # several final scores in one pass
+    settings = RescoreSettings(rules=("odds", "keep"))                         # several final scores in one pass
+    found = rescore_all([rpn], [rcnn], val, labels, spec, run, settings)       # labels [I, L]: true class or top five
+    found["odds"].boxes[i, k], found["odds"].scores[i, k]                      # of class labels[i, k] in image i
 
-Several localizers propose the union of their boxes; several R-CNN nets give mean scores and boxes
+Several localizers give the union of their proposals, several R-CNN nets the means of scores and boxes
 (localization/ensemble.py). An image is decoded once: the loader's workers cut all crops for the localizers and pass on
 the image itself for the warped crops of the R-CNN stage.
 """
@@ -34,7 +34,7 @@ from resdet.engine.precision import precision_context
 from resdet.engine.run import Run
 from resdet.localization.ensemble import Mirrored, RCNNEnsemble
 from resdet.localization.inference import CandidateModel, ClassProposals, vote_for
-from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore_by_rules
+from resdet.localization.rcnn import Combine, LocalizationRCNN, Refiner, rescore
 from resdet.recipes.localization.rcnn_proposals import ProposalSpec, propose
 from resdet.structures import MappedBatch
 
@@ -46,7 +46,8 @@ class RescoreSettings:
     """How proposals are rescored.
 
     Args:
-        combine: the final score from the RPN's and the R-CNN's (localization/rcnn.rescore).
+        rules: how the final score is made of the RPN's and the R-CNN's (localization/rcnn.rescore); boxes are cropped
+            and scored once for all rules.
         vote: box voting: replace each best box by the score-weighted mean of all refined boxes of its class with at
             least this IoU to it; None for no voting.
         batch_size: images per batch of the localizers; those whose crops have the same shapes are processed together.
@@ -55,7 +56,7 @@ class RescoreSettings:
         chunk: warped crops per forward pass.
     """
 
-    combine: Combine = "replace"
+    rules: Sequence[Combine] = ("replace",)
     vote: float | None = None
     batch_size: int = 8
     workers: int = 2
@@ -78,41 +79,22 @@ def rescore_all(
     spec: ProposalSpec,
     run: Run,
     settings: RescoreSettings | None = None,
-) -> Rescored:
-    """Each class's best box among its proposals after the R-CNN stage, by the rule `settings.combine`.
-
-    The arguments are those of `rescore_by_rule`.
-    """
-    rule = (settings or RescoreSettings()).combine
-    return rescore_by_rule(models, rcnns, dataset, labels, spec, run, settings, (rule,))[rule]
-
-
-def rescore_by_rule(
-    models: Sequence[CandidateModel],
-    rcnns: Sequence[LocalizationRCNN],
-    dataset: LocalizationDataset,
-    labels: np.ndarray,
-    spec: ProposalSpec,
-    run: Run,
-    settings: RescoreSettings | None = None,
-    rules: Sequence[Combine] = ("replace",),
 ) -> dict[Combine, Rescored]:
-    """Each class's best box among its proposals after the R-CNN stage, by each rule. Processes share the images.
+    """Find each class's best box among its proposals after the R-CNN stage, by each rule. Processes share the images.
 
     A class that an image has twice in `labels`, as the true one and among the top five, is rescored once.
 
     Args:
-        models: localizers, which propose; of several the union.
-        rcnns: R-CNN stages; of several the mean.
+        models: localizers; with several, the union of their proposals.
+        rcnns: R-CNN stages; with several, the means of their scores and boxes.
         dataset: the images.
         labels: int64 [I, L], the classes to localize in each image.
         spec: the proposals, as in the R-CNN stage's training; if mirrored, the R-CNN stages see mirrored crops too.
         run: device, precision and processes.
-        settings: voting and batches.
-        rules: how the final score is made of both scores; boxes are cropped and scored once for all rules.
+        settings: rules of the final score, voting and batches.
 
     Raises:
-        ValueError: `labels` is not of as many images as the data set.
+        ValueError: `labels` and the data set have different numbers of images.
     """
     if len(labels) != len(dataset):
         raise ValueError(f"labels of {len(labels)} images for a set of {len(dataset)}")
@@ -121,7 +103,7 @@ def rescore_by_rule(
     crops = [*spec.crops, DecodedImage()]
     pin = run.device.type == "cuda"
     loader = localization_eval_loader(dataset, crops, mine, settings.batch_size, settings.workers, pin)
-    found: dict[Combine, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {rule: [] for rule in rules}
+    found: dict[Combine, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {rule: [] for rule in settings.rules}
     started = time.perf_counter()
     with ThreadPoolExecutor(settings.threads) as pool, _single_threaded_opencv():
         warp = partial(warp_in_threads, pool, settings.threads)
@@ -130,7 +112,7 @@ def rescore_by_rule(
             classes = torch.from_numpy(labels[rows]).to(run.device)
             with precision_context(run.precision, run.device):
                 proposals = propose(models, [batch.to(run.device) for batch in batches], classes, spec)
-                by_rule = _rescore(stage, decoded, proposals, classes, rules, settings.chunk, warp)
+                by_rule = _rescore(stage, decoded, proposals, classes, settings, warp)
             for rule, rescored in by_rule.items():
                 found[rule].append((rows, *_best(rescored, decoded.image_sizes.to(run.device), settings.vote)))
     logger.info("rescored %d images, %.2f s per image", len(mine), (time.perf_counter() - started) / max(1, len(mine)))
@@ -176,7 +158,7 @@ def warp_in_threads(pool: Executor, threads: int, image: Tensor, regions: Tensor
 
 
 def _stage(rcnns: Sequence[LocalizationRCNN], mirrored: bool) -> Refiner:
-    """All R-CNN nets, and each with mirrored crops if `mirrored`, as one."""
+    """One Refiner of all R-CNN nets, each also with mirrored crops if `mirrored`."""
     for rcnn in rcnns:
         rcnn.eval()
     refiners: list[Refiner] = [*rcnns, *(map(Mirrored, rcnns) if mirrored else ())]
@@ -188,8 +170,7 @@ def _rescore(
     decoded: MappedBatch,
     proposals: ClassProposals,
     labels: Tensor,
-    rules: Sequence[Combine],
-    chunk: int,
+    settings: RescoreSettings,
     warp: partial[Tensor],
 ) -> dict[Combine, ClassProposals]:
     """Rescore proposals, which are in pixels of the files, on the decoded images, which may be smaller."""
@@ -197,7 +178,7 @@ def _rescore(
     first = (labels[:, :, None] == labels[:, None]).int().argmax(-1)  # [N, L], where each class occurs first
     own = first == torch.arange(labels.shape[1], device=labels.device)
     proposals = proposals._replace(boxes=proposals.boxes * scale, valid=proposals.valid & own[..., None])
-    by_rule = rescore_by_rules(stage, list(decoded.images), proposals, labels, rules, chunk, warp)
+    by_rule = rescore(stage, list(decoded.images), proposals, labels, settings.rules, settings.chunk, warp)
     image = torch.arange(len(labels), device=labels.device)[:, None]
     return {
         rule: ClassProposals(*(column[image, first] for column in found._replace(boxes=found.boxes / scale)))

@@ -1,4 +1,4 @@
-"""The localizers' proposals for the R-CNN stage (App. C): for given classes, or on disk for a whole training set.
+"""Proposals of localizers for the R-CNN stage (App. C): for a batch, or cached on disk for a whole training set.
 
     spec = ProposalSpec([ShortSideWithBoxes(short) for short in (224, 288)])       # dense; count=200
     proposals = propose([rpn], batches, labels, spec)                              # N images, one batch per crop
@@ -40,11 +40,11 @@ logger = logging.getLogger("resdet")
 
 @dataclass(frozen=True)
 class ProposalSpec:
-    """Which proposals are made of an image.
+    """How the proposals of an image are computed.
 
     Args:
-        crops: what the localizers see of each image.
-        mirrored: the mirror image of each crop too.
+        crops: the crops of each image that the localizers are run on.
+        mirrored: also run on the mirror image of each crop.
         count: R, proposals kept per class.
         nms_iou: IoU threshold of NMS over all crops; None for no NMS.
     """
@@ -77,13 +77,13 @@ class CacheSettings:
 def propose(
     models: Sequence[CandidateModel], batches: Sequence[MappedBatch], labels: Tensor, spec: ProposalSpec
 ) -> ClassProposals:
-    """Proposals [N, L, R] of N images for the classes `labels` int64 [N, L]; of several localizers the union.
+    """Proposals [N, L, R] in N images for the classes `labels` int64 [N, L]; with several localizers their union.
 
     Args:
-        models: are put in eval mode.
+        models: localizers; they are put in eval mode.
         batches: one per crop of `spec`, of the same images in the same order, on the models' device.
         labels: int64 [N, L].
-        spec: how many proposals.
+        spec: crops and number of proposals.
     """
     for model in models:
         if isinstance(model, nn.Module):
@@ -102,11 +102,11 @@ def cache_proposals(
     run: Run,
     settings: CacheSettings | None = None,
 ) -> ProposalCache:
-    """The proposals of each image's true class, on disk. Processes, which must all see `folder`, share the work.
+    """Compute the proposals of each image's true class, on disk. All processes share the work and must see `folder`.
 
     Args:
-        models: localizers; of several the union.
-        dataset: with or without boxes; the cache has its order.
+        models: localizers; with several, the union of their proposals.
+        dataset: with or without boxes; the cache is in its order.
         spec: crops and number of proposals.
         folder: of this cache alone.
         run: device, precision and processes.
@@ -150,7 +150,7 @@ def weights_digest(models: Sequence[nn.Module]) -> str:
 def _manifest(
     models: Sequence[CandidateModel], dataset: LocalizationDataset, spec: ProposalSpec, settings: CacheSettings
 ) -> dict[str, Any]:
-    """What identifies the proposals of a cache."""
+    """The values that identify the proposals of a cache."""
     return {
         "checkpoint": weights_digest(cast(Sequence[nn.Module], models)),
         "images": len(dataset),
@@ -204,7 +204,7 @@ def _fill_parts(
 
 
 def _refuse_a_lost_set(sizes: np.ndarray) -> None:
-    """Raise if most of a part's images, `sizes` [N, 2], are unreadable: then the disk is gone, not single files."""
+    """Raise if most images of a part, `sizes` [N, 2], are unreadable: then the disk is lost, not single files."""
     lost = int((sizes == 0).all(1).sum())
     if lost > MOST_SKIPPED:
         raise UserError(

@@ -65,7 +65,7 @@ class RCNNStage:
 
     @property
     def error(self) -> float | None:
-        """Localization error of the last validation in percent; None before the first."""
+        """Localization error in percent, of the last validation; None before the first."""
         return self.figures.get(FIGURE)
 
     def propose(self, rpn: Localizer, run: Run) -> ProposalCache:
@@ -78,12 +78,12 @@ class RCNNStage:
         """Train in `run.work_dir`, or resume there, and validate. Returns the trained model.
 
         Args:
-            rpn: proposes in the test images at validation.
+            rpn: computes the proposals of the test images at validation.
             proposals: of the training images.
             run: of this stage.
 
         Raises:
-            UserError: the folder has an R-CNN that was trained on the proposals of another localizer.
+            UserError: the R-CNN in the folder was trained on the proposals of another localizer.
         """
         train, classes = self.data.train, self.data.test.classes
         assert train is not None
@@ -115,16 +115,17 @@ class RCNNStage:
         """Localization error of the true class's rescored box on the test set, in percent.
 
         Args:
-            rpn: proposes in the test images.
+            rpn: computes the proposals of the test images.
             run: of this stage.
             model: the R-CNN.
-            images: size of a sample of the test set, spread evenly; 0: the whole set.
+            images: number of test images, evenly spaced; 0: the whole set.
         """
         test = self.data.test.subset(spread_evenly(len(self.data.test), images)) if images else self.data.test
         truth = test.truth()
         labels, rcnn = truth.labels[:, None], cast(LocalizationRCNN, model)
-        settings = RescoreSettings(self.section.combine, self.data.vote, workers=self.data.workers)
-        found = rescore_all([rpn], [rcnn], test, labels, self._spec(), run, settings)
+        rule = self.section.combine
+        settings = RescoreSettings((rule,), self.data.vote, workers=self.data.workers)
+        found = rescore_all([rpn], [rcnn], test, labels, self._spec(), run, settings)[rule]
         return {FIGURE: localization_error(Guesses(labels, found.boxes), truth).localization}
 
     def _spec(self) -> ProposalSpec:

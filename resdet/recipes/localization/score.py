@@ -1,4 +1,4 @@
-"""Score localization: errors of guesses or of prediction files, printed as a table or returned as figures.
+"""Localization errors of guesses or of prediction files, printed as a table or returned as numbers.
 
 found = score_files(Path("predictions.csv"), Path("LOC_val_solution.csv"), excluded=Path("blacklist.txt"))
 print_evaluation(found)
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from resdet.data.classification.imagenet import read_ilsvrc_ids, read_mapping
+from resdet.data.classification.cls_loc import read_ilsvrc_ids, read_mapping
 from resdet.data.localization.dataset import LocalizationDataset
 from resdet.data.localization.files import (
     read_excluded,
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass
 class LocalizationEvaluation:
-    """Guesses and their errors by row, in the order of the table, for a set of N images."""
+    """Guesses and their errors, by row in the order of the table, for N images."""
 
     guesses: dict[str, Guesses]
     rows: dict[str, Row]  # empty if there is no ground truth
@@ -103,7 +103,7 @@ class LocalizationEvaluation:
 def score_rows(
     guesses: Mapping[str, Guesses], truth: LocalizationTruth, excluded: np.ndarray | None = None
 ) -> dict[str, Row]:
-    """The errors of each entry of `guesses`, with the difference to the one before.
+    """Compute the errors of each row of `guesses`, with the difference to the row before.
 
     Args:
         guesses: boxes and classes by row.
@@ -221,7 +221,7 @@ def _usual_list(ground_truth: Path) -> Path | None:
 
 
 def _listed(path: Path | None, ground_truth: Path, ids: Sequence[str]) -> list[str]:
-    """The images in order: of the list at `path`, or sorted; they must be those of the ground truth."""
+    """The ids in the order of the list at `path`, or sorted; they must be those of the ground truth."""
     if path is None:
         return sorted(ids)
     try:

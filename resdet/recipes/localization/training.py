@@ -53,13 +53,13 @@ class Stage:
 
 
 class LocalizerTraining:
-    """The stages of one training, and what they hand on to each other.
+    """The stages of one training, and the results that later stages use.
 
     Attributes:
         model: the trained localizer, after the first stage.
         proposals: of the training images, after the second stage.
-        found: predicted boxes of the last validation of the first stage.
-        figures: of the last validations.
+        found: predicted boxes, of the first stage's last validation.
+        figures: results of the last validations, by name.
 
     Args:
         cfg: the whole config.
@@ -73,6 +73,7 @@ class LocalizerTraining:
         require_localizer(cfg, "model.net", "data.train", "data.test", "optimizer", "schedule", "loop")
         self.cfg, self.run = cfg, run
         self.settings = build_call(LoopSettings, cfg.loop)
+        self.settings.check_best([FIGURE])
         self.data: LocalizationData = build_localization_data(cfg)
         self.rcnn = RCNNStage(cfg, self.data, self.settings) if has_rcnn(cfg) else None
         self.model: Localizer | None = None
@@ -115,7 +116,7 @@ class LocalizerTraining:
 
         Args:
             model: the localizer.
-            images: size of a sample of the test set, spread evenly; 0: the whole set, whose results are kept.
+            images: number of test images, evenly spaced; 0: the whole set, whose results are kept.
         """
         data = self.data
         if images:

@@ -159,7 +159,7 @@ def test_a_file_given_twice_counts_twice_in_an_ensemble(trained: Path, cls_confi
 
 @pytest.mark.parametrize("count", ["0", "-1"])
 def test_zero_runs_are_refused(count: str, cls_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"--runs {count}: give a number of runs, 1 or more" in error_line(
+    assert f"--runs: '{count}'; wanted: an integer, 1 or more" in error_line(
         train_cls, [str(cls_config), "--runs", count], capsys
     )
 

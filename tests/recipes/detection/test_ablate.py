@@ -91,7 +91,7 @@ def test_several_trainings_give_means_and_disabled_rows_are_left_out(
     message = error_line(ablate, [det_config, "--checkpoint", plain, twin, context], capsys)
     assert f"{twin}: a second detector without global context has no row" in message
     message = error_line(ablate, [det_config, "--checkpoint", plain, "--resamples", -1], capsys)
-    assert "give a number of draws" in message
+    assert "--resamples: '-1'; wanted: an integer, 0 or more" in message
 
 
 def test_depth_and_context_of_a_checkpoint_are_recognised(

@@ -15,25 +15,20 @@ import torch
 from PIL import Image
 
 import resdet
+from helpers.detectors import random_detector
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.images import read_image
-from resdet.engine.checkpoint import save_checkpoint
-from resdet.engine.config import build
 from resdet.errors import UserError
 from resdet.recipes.detection.detector import Detector
-from resdet.recipes.detection.readable import to_pixels
+from resdet.recipes.detection.pixels import to_pixels
 from resdet.recipes.detection.result import ImageDetections
-from resdet.recipes.sections import load_config
 
 
 @pytest.fixture(scope="module")
 def detector(det_config: Path) -> Detector:
-    torch.manual_seed(0)
-    model = build(load_config(det_config).model)
-    path = det_config.parent / "python.pth"
-    save_checkpoint(path, {"model": model.state_dict(), "classes": ["apple", "pear"]})
+    path = random_detector(det_config, det_config.parent / "python.pth")
     return resdet.load_detector(det_config, path, device="cpu", precision="fp32")
 
 

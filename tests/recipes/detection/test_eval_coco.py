@@ -10,13 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from helpers.commands import ON_CPU, copy_configs, error_line, eval_coco, eval_voc, inspect_data, predict, train_det
 from helpers.configs import DETECTOR
-from resdet.engine.checkpoint import save_checkpoint
-from resdet.engine.config import build
-from resdet.recipes.sections import load_config
+from helpers.detectors import random_detector
 
 NAMES = {2: "apple", 9: "pear"}
 
@@ -93,10 +90,7 @@ def test_the_best_possible_score_of_a_results_file_is_reported(
 def test_voc_and_coco_rules_score_voc_and_coco_data(
     coco_config: Path, det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    model = build(load_config(det_config).model)
-    save_checkpoint(tmp_path / "random.pth", {"model": model.state_dict(), "classes": ["apple", "pear"]})
-    arguments = ["--checkpoint", str(tmp_path / "random.pth"), *ON_CPU]
+    arguments = ["--checkpoint", str(random_detector(det_config, tmp_path / "random.pth")), *ON_CPU]
     eval_voc([str(coco_config), *arguments])
     assert "(area)" in capsys.readouterr().out
     eval_coco([str(det_config), *arguments])
@@ -110,15 +104,12 @@ def test_detections_on_a_test_set_without_annotations_are_written_for_the_server
     content = json.loads((root / "annotations/instances_val.json").read_text())
     del content["annotations"]
     (root / "annotations/image_info_test-dev.json").write_text(json.dumps(content))
-    torch.manual_seed(0)
-    model = build(load_config(coco_config).model)
-    save_checkpoint(tmp_path / "random.pth", {"model": model.state_dict(), "classes": ["apple", "pear"]})
     config = coco_config.with_name("test_dev.py")
     text = coco_config.read_text().replace(
         '["val"]', '[("val", "annotations/image_info_test-dev.json")], annotated=False'
     )
     config.write_text(text)
-    arguments = [str(config), "--checkpoint", str(tmp_path / "random.pth"), *ON_CPU]
+    arguments = [str(config), "--checkpoint", str(random_detector(coco_config, tmp_path / "random.pth")), *ON_CPU]
     arguments += ["--write-results", str(tmp_path / "r.json"), "--cfg-options", "model.head.score_floor=0.0"]
     eval_coco(arguments)
     assert "nothing to score" in capsys.readouterr().out
@@ -148,7 +139,7 @@ def test_inspect_data_names_every_problem_of_coco_files(
     config = tmp_path / "bad.py"
     config.write_text(coco_config.read_text().replace(str(coco_config.parent / "coco"), str(tmp_path / "coco")))
     inspect_data([str(config), "--out", str(tmp_path / "out")])
-    assert "0 problems to mend, 0 repaired" in capsys.readouterr().out
+    assert "0 problems to mend, 1 warning;" in capsys.readouterr().out
     file = tmp_path / "coco/annotations/instances_train.json"
     content = json.loads(file.read_text())
     content["images"][0]["width"] = 90
@@ -164,14 +155,14 @@ def test_inspect_data_names_every_problem_of_coco_files(
     file.write_text(json.dumps(content))
     with pytest.raises(SystemExit):
         inspect_data([str(config), "--out", str(tmp_path / "out")])
-    lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"train: (refused|repaired)", line)]
+    lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"train: (refused|warning)", line)]
     expected = [
         "refused.*annotation 4 is of image 99",
         "refused.*annotation 5 is of category 3",
         "refused.*annotation 6 has bbox",
         "refused.*image 1 says 90x80 but 1.jpg is 100x80",
-        "repaired.*annotation 7: box 80 1 30 5 extends beyond the image",
-        "repaired.*annotation 8: box 10 10 -5 5 has no area",
+        "warning.*annotation 7: box 80 1 30 5 extends beyond the image",
+        "warning.*annotation 8: box 10 10 -5 5 has no area",
         "refused.*2.jpg: no such image",
         "refused.*3.jpg: not an image",
     ]

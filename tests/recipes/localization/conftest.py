@@ -10,7 +10,7 @@ import pytest
 from helpers.commands import ON_CPU, call, train_cls, train_loc
 from helpers.configs import CLASSIFIER, write_localizer_config
 from helpers.datasets import write_cls_loc
-from helpers.localizers import RCNN_SECTION, random_localizer
+from helpers.localizers import RCNN_SECTION, Trained, random_localizer
 
 
 @pytest.fixture(scope="session")
@@ -19,13 +19,13 @@ def random_rpn(loc_config: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def loc_classifier(loc_config: Path, loc_images: Path) -> tuple[Path, Path]:
-    """(config, trained checkpoint) of a classifier of the same images."""
+def loc_classifier(loc_config: Path, loc_images: Path) -> Trained:
+    """A classifier of the same images."""
     config = loc_config.parent / "own_cls.py"
     config.write_text(CLASSIFIER.format(root=str(loc_images)))
     run = loc_config.parent / "cls"
     call(train_cls, config, "--work-dir", run, *ON_CPU)
-    return config, run / "last.pth"
+    return Trained(config, run / "last.pth")
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,9 @@ def rcnn_config(loc_config: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def rcnn_run(rcnn_config: Path, loc_classifier: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rcnn_run(rcnn_config: Path, loc_classifier: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with all stages. Read-only: shared by all tests."""
     run = tmp_path_factory.mktemp("rcnn") / "run"
-    figures = ["--init-from", loc_classifier[1], "--json", run.with_name("train.json")]
+    figures = ["--init-from", loc_classifier.checkpoint, "--json", run.with_name("train.json")]
     call(train_loc, rcnn_config, "--work-dir", run, *ON_CPU, *figures)
     return run

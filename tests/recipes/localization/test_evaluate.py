@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from helpers.commands import ON_CPU, call, error_line, eval_loc, inspect_data, train_loc
-from helpers.localizers import TWO_CLASSES, random_localizer
+from helpers.localizers import TWO_CLASSES, Trained, random_localizer
 from helpers.paths import CONFIGS
 from resdet.data.localization.files import read_kaggle
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
@@ -28,14 +28,10 @@ rcnn["proposals"].update(count=5)
 
 
 def test_training_and_evaluation_give_the_rows_of_the_table(
-    tmp_path: Path,
-    loc_config: Path,
-    loc_images: Path,
-    loc_classifier: tuple[Path, Path],
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, loc_config: Path, loc_images: Path, loc_classifier: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, figures = tmp_path / "run", tmp_path / "train.json"
-    call(train_loc, loc_config, "--work-dir", run, "--init-from", loc_classifier[1], *ON_CPU, "--json", figures)
+    call(train_loc, loc_config, "--work-dir", run, "--init-from", loc_classifier.checkpoint, *ON_CPU, "--json", figures)
     error = json.loads(figures.read_text())["test/localization_error"]
     assert f"test/localization_error {error:.2f}" in capsys.readouterr().out
     assert "tensors of conv1..conv5 matched; new: objectness.*, deltas.*; unused: fc.*" in (run / "run.log").read_text()
@@ -73,7 +69,7 @@ def test_training_and_evaluation_give_the_rows_of_the_table(
 
 
 def test_the_classifier_of_the_configs_section_is_tested_as_the_section_says(
-    tmp_path: Path, loc_config: Path, random_rpn: Path, loc_classifier: tuple[Path, Path]
+    tmp_path: Path, loc_config: Path, random_rpn: Path, loc_classifier: Trained
 ) -> None:
     """`--classifier` alone takes its nets; with nets of the command line its views and scales count as well."""
     own, (config, checkpoint) = tmp_path / "tiny_own.py", loc_classifier
@@ -149,7 +145,7 @@ def test_the_error_after_training_is_the_one_of_eval_loc(tmp_path: Path, loc_con
 
 
 def test_submissions_in_ilsvrcs_form_respect_excluded_images(
-    tmp_path: Path, loc_config: Path, loc_images: Path, random_rpn: Path, loc_classifier: tuple[Path, Path]
+    tmp_path: Path, loc_config: Path, loc_images: Path, random_rpn: Path, loc_classifier: Trained
 ) -> None:
     (tmp_path / "excluded.txt").write_text("2\nILSVRC2012_val_00000005\n")
     form = ["--class-ids", loc_images / "map_clsloc.txt", "--excluded", tmp_path / "excluded.txt"]
@@ -227,14 +223,16 @@ def test_boxes_of_all_views_can_vote(
     assert np.abs(boxes["flag"] - boxes["off"]).max(1).min() > 0.1
     for name, row in (("off", "dense with flips, true class"), ("config", "dense with flips and voting, true class")):
         assert list(json.loads((tmp_path / f"{name}.json").read_text()))[-1] == row
-    assert "vote 1.5: give an IoU" in error_line(eval_loc, [*command, "--vote", 1.5], capsys)
+    assert "--vote: '1.5'; wanted: a number, above 0, at most 1" in error_line(
+        eval_loc, [*command, "--vote", 1.5], capsys
+    )
 
 
 def test_classifiers_of_several_nets_form_an_ensemble(
-    tmp_path: Path, loc_config: Path, random_rpn: Path, loc_classifier: tuple[Path, Path]
+    tmp_path: Path, loc_config: Path, random_rpn: Path, loc_classifier: Trained
 ) -> None:
     deep = tmp_path / "deep_cls.py"
-    deep.write_text(loc_classifier[0].read_text().replace("depth=18", "depth=34"))
+    deep.write_text(loc_classifier.config.read_text().replace("depth=18", "depth=34"))
     torch.manual_seed(3)
     net = build(load_config(deep).net)
     torch.nn.init.normal_(net.fc.weight, std=20)  # surer than the other, of other things
@@ -249,7 +247,7 @@ def test_classifiers_of_several_nets_form_an_ensemble(
     ids = [f"ILSVRC2012_val_{i:08}" for i in range(1, 8)]
     first = {name: read_kaggle(tmp_path / f"{name}.csv", ids, ["n01", "n02"]).labels[:, 0] for name in lists}
     cfgs = [load_config(lists[name][0]) for name in ("one", "deep")]
-    nets = list(zip(cfgs, (loc_classifier[1], tmp_path / "deep.pth"), strict=True))
+    nets = list(zip(cfgs, (loc_classifier.checkpoint, tmp_path / "deep.pth"), strict=True))
     run = Run(tmp_path, torch.device("cpu"), "fp32")
     mean = evaluate_classifier(cfgs[0], run, nets, ["center"]).scores["center"]
     np.testing.assert_array_equal(first["both"], mean.argmax(1))
@@ -257,7 +255,7 @@ def test_classifiers_of_several_nets_form_an_ensemble(
 
 
 def test_predictions_are_written_for_a_dataset_without_truth(
-    editable: tuple[Path, Path], tmp_path: Path, loc_classifier: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    editable: tuple[Path, Path], tmp_path: Path, loc_classifier: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, images = editable
     data, lists = images / "ILSVRC/Data/CLS-LOC", images / "ILSVRC/ImageSets/CLS-LOC"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers.commands import ON_CPU, call, eval_loc
-from helpers.localizers import RCNN_PROPOSALS, RCNN_ROW, random_localizer
+from helpers.localizers import RCNN_PROPOSALS, RCNN_ROW, Trained, random_localizer
 from resdet.data.localization.files import read_kaggle
 from resdet.engine.checkpoint import save_checkpoint
 from resdet.engine.run import Run
@@ -21,7 +21,7 @@ from resdet.metrics.localization_error import Guesses, localization_error
 from resdet.recipes.localization import evaluate
 from resdet.recipes.localization.build import build_localization_data, load_localizer
 from resdet.recipes.localization.rcnn_build import build_rcnn, load_rcnn
-from resdet.recipes.localization.rcnn_inference import Rescored, RescoreSettings, rescore_all, rescore_by_rule
+from resdet.recipes.localization.rcnn_inference import Rescored, RescoreSettings, rescore_all
 from resdet.recipes.localization.rcnn_proposals import ProposalSpec
 from resdet.recipes.sections import load_config
 
@@ -36,7 +36,7 @@ def random_rcnn(config: Path, path: Path, seed: int) -> Path:
 
 
 def test_the_last_rows_equal_a_separate_rescoring(
-    rcnn_config: Path, rcnn_run: Path, loc_classifier: tuple[Path, Path], tmp_path: Path
+    rcnn_config: Path, rcnn_run: Path, loc_classifier: Trained, tmp_path: Path
 ) -> None:
     checkpoints = [rcnn_run / "last.pth", "--rcnn", rcnn_run / "3_rcnn/last.pth"]
     views = ["--views", "1-crop", "dense", "--flip", "--classifier", *loc_classifier]
@@ -61,14 +61,14 @@ def test_the_last_rows_equal_a_separate_rescoring(
     truth = data.test.truth()
     labels = np.concatenate([truth.labels[:, None], written.labels[:, :2]], 1)
     spec = ProposalSpec(data.test_crops("dense"), mirrored=True, count=RCNN_PROPOSALS)
-    found = rescore_all([rpn], [rcnn], data.test, labels, spec, run, RescoreSettings(workers=0))
+    found = rescore_all([rpn], [rcnn], data.test, labels, spec, run, RescoreSettings(workers=0))["replace"]
     np.testing.assert_allclose(written.boxes[:, :2], found.boxes[:, 1:], atol=1e-2)
     error = localization_error(Guesses(labels[:, :1], found.boxes[:, :1]), truth).localization
     assert rows[RCNN_ROW]["localization_error"] == pytest.approx(error)
 
 
 def test_the_rows_of_all_rules_come_from_one_pass_and_the_files_hold_the_configs(
-    rcnn_config: Path, rcnn_run: Path, loc_classifier: tuple[Path, Path], tmp_path: Path
+    rcnn_config: Path, rcnn_run: Path, loc_classifier: Trained, tmp_path: Path
 ) -> None:
     """Each rule's row is the one that a test with this rule alone has; the predictions are those of `rcnn.combine`."""
     checkpoints = [rcnn_run / "last.pth", "--rcnn", rcnn_run / "3_rcnn/last.pth", "--classifier", *loc_classifier]
@@ -111,11 +111,11 @@ def test_the_config_section_sets_combination_and_number_of_boxes(
     seen: list[tuple[int, str, float | None]] = []
 
     def spy(*arguments: Any) -> dict[Combine, Rescored]:
-        *_, spec, _, settings, rules = arguments
-        seen.append((spec.count, rules[0], settings.vote))
-        return rescore_by_rule(*arguments)
+        *_, spec, _, settings = arguments
+        seen.append((spec.count, settings.rules[0], settings.vote))
+        return rescore_all(*arguments)
 
-    monkeypatch.setattr(evaluate, "rescore_by_rule", spy)
+    monkeypatch.setattr(evaluate, "rescore_all", spy)
     for options in ([], ["--vote", 0.6, "--cfg-options", "rcnn.combine=product", "rcnn.proposals.count=5"]):
         call(eval_loc, rcnn_config, "--checkpoint", rpn, "--rcnn", rcnn, *ON_CPU, *options)
     assert seen == [(RCNN_PROPOSALS, "replace", None), (5, "product", 0.6)]

@@ -97,7 +97,7 @@ def test_a_short_training_improves_the_best_box(coloured: Path, run: Run) -> Non
     loop = TrainLoop(model, optimizer, MultiStep(60, (45,)), LoopSettings(log_every=20), run)
     loop.train(region_loader(train, sampler, workers=0))
     spec = ProposalSpec(DENSE, count=30, nms_iou=None)
-    rescored = rescore_all([ColourRPN()], [model], val, labels, spec, run, RescoreSettings(workers=0))
+    rescored = rescore_all([ColourRPN()], [model], val, labels, spec, run, RescoreSettings(workers=0))["replace"]
     before, after = torch.zeros(TEST), torch.zeros(TEST)
     for i in range(TEST):
         truth = truth_of(val, i)
@@ -120,8 +120,9 @@ def test_rescoring_equals_a_loop_over_images_classes_and_boxes(
     val, rcnns = Counted(coloured, "val"), [make_rcnn(seed, context=16).eval() for seed in range(nets)]
     rpns = [ColourRPN(seed=seed) for seed in range(nets)]
     labels = np.stack([val.labels, 1 - val.labels], 1)
-    settings = RescoreSettings(combine, vote, batch_size=3, workers=0, chunk=4)
-    found = rescore_all(rpns, rcnns, val, labels, ProposalSpec(DENSE, mirrored=True, count=9), run, settings)
+    settings = RescoreSettings((combine,), vote, batch_size=3, workers=0, chunk=4)
+    spec = ProposalSpec(DENSE, mirrored=True, count=9)
+    found = rescore_all(rpns, rcnns, val, labels, spec, run, settings)[combine]
     assert sorted(val.decoded) == list(range(TEST))
     assert (found.boxes.shape, found.scores.shape) == ((TEST, 2, 4), (TEST, 2))
     for i in range(TEST):
@@ -171,7 +172,7 @@ def test_a_class_requested_twice_is_rescored_once(coloured: Path, run: Run) -> N
     for asked in (labels, np.concatenate([val.labels[:, None], labels], 1)):
         model.seen = 0
         spec, settings = ProposalSpec(DENSE, count=9), RescoreSettings(workers=0)
-        found.append(rescore_all([ColourRPN()], [model], val, asked, spec, run, settings))
+        found.append(rescore_all([ColourRPN()], [model], val, asked, spec, run, settings)["replace"])
         seen.append(model.seen)
     assert seen[1] == seen[0] > TEST * 9
     np.testing.assert_allclose(found[1].boxes[:, 1:], found[0].boxes, atol=1e-3)
@@ -185,7 +186,7 @@ def test_one_crop_and_any_batch_size_are_allowed(coloured: Path, run: Run) -> No
     val, model = LocalizationDataset(coloured, "val"), make_rcnn().eval()
     spec, labels = ProposalSpec([CenterCropWithBoxes(64, short=224)], count=9), val.labels[:, None]
     one, many = (
-        rescore_all([ColourRPN()], [model], val, labels, spec, run, RescoreSettings(batch_size=n, workers=w))
+        rescore_all([ColourRPN()], [model], val, labels, spec, run, RescoreSettings(batch_size=n, workers=w))["replace"]
         for n, w in ((1, 0), (4, 2))
     )
     np.testing.assert_allclose(many.boxes, one.boxes, atol=1e-3)
@@ -216,10 +217,9 @@ def cache_and_rescore(coloured: Path, folder: Path, run: Run) -> tuple[Counted, 
     cache = cache_proposals(
         rpns, train, spec, folder / "proposals", run, CacheSettings(batch_size=2, workers=0, part=3)
     )
-    found = rescore_all(
-        rpns, [make_rcnn()], val, val.labels[:, None], spec, run, RescoreSettings(batch_size=2, workers=0)
-    )
-    return train, cache, found
+    settings = RescoreSettings(batch_size=2, workers=0)
+    found = rescore_all(rpns, [make_rcnn()], val, val.labels[:, None], spec, run, settings)
+    return train, cache, found["replace"]
 
 
 def test_processes_share_the_parts_and_the_test_images(coloured: Path, tmp_path: Path, run: Run) -> None:

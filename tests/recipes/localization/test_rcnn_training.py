@@ -18,7 +18,7 @@ import torch
 from helpers.commands import ON_CPU, call, error_line, eval_loc, train_loc
 from helpers.configs import write_localizer_config
 from helpers.datasets import write_cls_loc
-from helpers.localizers import RCNN_PROPOSALS, RCNN_ROW, RCNN_SECTION
+from helpers.localizers import RCNN_PROPOSALS, RCNN_ROW, RCNN_SECTION, Trained
 from helpers.processes import run_processes
 from resdet.data.localization.regions import RegionDraw, RegionSampler
 from resdet.engine.checkpoint import read_checkpoint
@@ -74,9 +74,9 @@ def test_training_runs_three_stages_and_reports_their_figures(
 
 
 def test_the_rcnn_changes_nothing_of_the_first_stage(
-    rcnn_run: Path, loc_config: Path, loc_classifier: tuple[Path, Path], tmp_path: Path
+    rcnn_run: Path, loc_config: Path, loc_classifier: Trained, tmp_path: Path
 ) -> None:
-    call(train_loc, loc_config, "--work-dir", tmp_path, "--init-from", loc_classifier[1], *ON_CPU)
+    call(train_loc, loc_config, "--work-dir", tmp_path, "--init-from", loc_classifier.checkpoint, *ON_CPU)
     assert same_weights(tmp_path / "last.pth", rcnn_run / "last.pth")
 
 
@@ -86,12 +86,12 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_bits(
     where: str,
     rcnn_config: Path,
     rcnn_run: Path,
-    loc_classifier: tuple[Path, Path],
+    loc_classifier: Trained,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
-    command = [rcnn_config, "--work-dir", run, "--init-from", loc_classifier[1], *ON_CPU]
+    command = [rcnn_config, "--work-dir", run, "--init-from", loc_classifier.checkpoint, *ON_CPU]
     with pytest.MonkeyPatch.context() as patch:
         if where == "2_proposals":
             patch.setattr(ProposalFiles, "write", _one_part)

@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import ON_CPU, error_line, eval_loc, train_loc
+from helpers.localizers import Trained
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 
 
 def test_checkpoints_of_the_wrong_stage_are_refused(
-    rcnn_config: Path,
-    loc_config: Path,
-    rcnn_run: Path,
-    loc_classifier: tuple[Path, Path],
-    capsys: pytest.CaptureFixture[str],
+    rcnn_config: Path, loc_config: Path, rcnn_run: Path, loc_classifier: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rpn, rcnn = rcnn_run / "last.pth", rcnn_run / "3_rcnn/last.pth"
 
@@ -24,7 +21,7 @@ def test_checkpoints_of_the_wrong_stage_are_refused(
 
     assert "is an R-CNN stage, no localizer: give it as --rcnn" in evaluated(rcnn)
     assert "is a per-class RPN: give it as --checkpoint" in evaluated(rpn, "--rcnn", rpn)
-    assert "is no R-CNN stage; give 3_rcnn/last.pth of a run" in evaluated(rpn, "--rcnn", loc_classifier[1])
+    assert "is no R-CNN stage; give 3_rcnn/last.pth of a run" in evaluated(rpn, "--rcnn", loc_classifier.checkpoint)
     assert "'rcnn' is not set, as in a config of a localizer with an R-CNN stage" in evaluated(
         rpn, "--rcnn", rcnn, cfg=loc_config
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import ON_CPU, benchmark, call, error_line, eval_loc, train_loc
-from helpers.localizers import random_localizer
+from helpers.localizers import Trained, random_localizer
 from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.errors import UserError
@@ -54,7 +54,7 @@ def test_a_solution_without_header_or_answer_is_refused(text: str, message: str,
 
 
 def test_different_classes_are_refused(
-    editable: tuple[Path, Path], random_rpn: Path, loc_classifier: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    editable: tuple[Path, Path], random_rpn: Path, loc_classifier: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, images = editable
     (images / "LOC_synset_mapping.txt").write_text("n02 bee\nn01 ant\n")
@@ -86,22 +86,22 @@ def test_checkpoints_and_configs_of_another_task_are_refused(
     loc_config: Path,
     random_rpn: Path,
     regression: Path,
-    loc_classifier: tuple[Path, Path],
+    loc_classifier: Trained,
     det_config: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def evaluated(config: Path, checkpoint: Path, *more: object) -> str:
         return error_line(eval_loc, [config, "--checkpoint", checkpoint, *ON_CPU, *more], capsys)
 
-    assert "last.pth is no localizer; train one" in evaluated(loc_config, loc_classifier[1])
+    assert "last.pth is no localizer; train one" in evaluated(loc_config, loc_classifier.checkpoint)
     assert "random.pth is a per-class RPN, " in evaluated(regression, random_rpn)
     wide = ["--cfg-options", "model.net.width=0.25"]
     assert "random.pth does not fit " in evaluated(loc_config, random_rpn, *wide)
     assert "no such checkpoint" in evaluated(loc_config, tmp_path / "none.pth")
     assert "is no localizer (ClassRPN, CropRegression)" in evaluated(det_config, random_rpn)
-    assert "'model' is not set, as in a config of a localizer" in evaluated(loc_classifier[0], random_rpn)
-    assert "give its checkpoints too" in evaluated(loc_config, random_rpn, "--classifier", loc_classifier[0])
-    cifar = ["--classifier", "cifar10_r20", loc_classifier[1]]
+    assert "'model' is not set, as in a config of a localizer" in evaluated(loc_classifier.config, random_rpn)
+    assert "give its checkpoints too" in evaluated(loc_config, random_rpn, "--classifier", loc_classifier.config)
+    cifar = ["--classifier", "cifar10_r20", loc_classifier.checkpoint]
     assert "last.pth has 2 classes, " in evaluated(loc_config, random_rpn, *cifar)
     assert "'data.resizer' is not set" in error_line(benchmark, [loc_config, "--device", "cpu"], capsys)
     assert "which weights?" in error_line(eval_loc, [loc_config], capsys)
@@ -134,13 +134,13 @@ def test_an_invalid_value_is_named(
 
 
 def test_options_without_effect_are_refused(
-    loc_config: Path, random_rpn: Path, loc_classifier: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    loc_config: Path, random_rpn: Path, loc_classifier: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def evaluated(*more: object) -> str:
         return error_line(eval_loc, [loc_config, "--checkpoint", random_rpn, *ON_CPU, *more], capsys)
 
     assert "--scales are the dense test's" in evaluated("--scales", 224)
-    assert "scales [-5]: give short sides" in evaluated("--views", "dense", "--scales", -5)
+    assert "--scales: '-5'; wanted: an integer, 1 or more" in evaluated("--views", "dense", "--scales", -5)
     assert "--classifier-views needs --classifier" in evaluated("--classifier-views", "center")
     assert "--classifier-net needs --classifier" in evaluated("--classifier-net", *loc_classifier)
     twice = evaluated("--classifier", *loc_classifier, "--classifier", *loc_classifier)
@@ -157,9 +157,9 @@ def test_an_unwritable_output_is_named_before_the_test(
 
     assert "is not a checkpoint" in evaluated()
     for option in ("--json", "--write-predictions"):
-        assert f"{option} {tmp_path} cannot be written" in evaluated(option, tmp_path)
-        assert "cannot be made" in evaluated(option, random_rpn / "file.csv")
-    assert "cannot be made" in evaluated("--pictures", random_rpn)
+        assert f"{option}: {tmp_path} is a folder; give the name of a file" in evaluated(option, tmp_path)
+        assert f"in {random_rpn}, which is a file" in evaluated(option, random_rpn / "file.csv")
+    assert f"--pictures: {random_rpn} is a file; give the name of a folder" in evaluated("--pictures", random_rpn)
     submission = ["--write-predictions", tmp_path / "p.txt"]
     assert "give map_clsloc.txt as --class-ids" in evaluated(*submission)
     (tmp_path / "map.txt").write_text("n01 1 ant\n")

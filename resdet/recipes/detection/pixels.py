@@ -1,4 +1,4 @@
-"""Whatever people call an image, as pixels: files, bytes, arrays, tensors, pictures of Pillow."""
+"""Pixels from every form of an image: files, bytes, arrays, tensors, Pillow images."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def to_pixels(image: Readable, name: str = "image") -> Pixels:
-    """The pixels of an image.
+    """Read the pixels of an image.
 
     Args:
         image: a path; the content of an image file; a NumPy array uint8 [H, W, 3] RGB, [H, W, 4] whose alpha is
-            dropped, or gray [H, W] or [H, W, 1]; a tensor of one of these shapes or [C, H, W], uint8 or, as
-            torchvision's `to_tensor` gives it, float in 0..1; an image of Pillow, turned as its EXIF orientation says.
-        name: for messages.
+            dropped, or gray [H, W] or [H, W, 1]; a tensor of one of these shapes or [C, H, W], uint8, or float in
+            0..1 as from torchvision's `to_tensor`; a Pillow image, which is rotated by its EXIF orientation.
+        name: of the image, for messages.
 
     Returns:
         uint8 [H, W, 3] RGB, contiguous and writable.

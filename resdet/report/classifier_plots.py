@@ -1,8 +1,8 @@
 """Plots of classifiers as in the paper: error curves (Figs. 1, 4, 6) and layer responses (Fig. 7).
 
-figure = error_figure({"plain-20": records, "ResNet-20": others})      # records of scalars.json
-figure = response_figure({"plain-20": deviations, "ResNet-20": others})
-save_figure(figure, "errors.png")
+plot = error_plot({"plain-20": records, "ResNet-20": others})      # records of scalars.json
+plot = response_plot({"plain-20": deviations, "ResNet-20": others})
+save_plot(plot, "errors.png")
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resdet.report.figures import (
+from resdet.report.plots import (
     WIDTH,
     add_legend,
     colour_of,
@@ -28,7 +28,7 @@ from resdet.report.figures import (
 TRAIN, TEST = "top1_error", "test/top1_error"
 
 
-def error_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "error (%)") -> Figure:
+def error_plot(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "error (%)") -> Figure:
     """Training error (dashed) and test error (bold) over iterations, one colour per run (Fig. 6).
 
     Args:
@@ -52,7 +52,7 @@ def error_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "
     return figure
 
 
-def response_figure(nets: Mapping[str, Mapping[str, float]]) -> Figure:
+def response_plot(nets: Mapping[str, Mapping[str, float]]) -> Figure:
     """Standard deviations of layer responses, in the layers' order (top) and sorted by size (bottom): Fig. 7.
 
     Args:

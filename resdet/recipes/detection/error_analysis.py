@@ -1,8 +1,8 @@
-"""Why a detector is wrong: kinds of errors and their cost, confusions, precision and recall, the worst images.
+"""Error analysis of a detector: kinds of errors and their cost, confusions, precision and recall, the worst images.
 
-report = find_reasons(detections, dataset, score=0.5)
-print_reasons([report])
-write_reasons(report, dataset, detections, Path("runs/mine/errors"), worst=12)
+report = analyse_errors(detections, dataset, score=0.5)
+print_reports([report])
+write_report(report, dataset, detections, Path("runs/mine/errors"), worst=12)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COLUMNS = ("ap", "precision", "recall", "f1", "best_score", "best_f1", "objects"
 
 
 @dataclass
-class Reasons:
+class ErrorReport:
     """Errors of one detector on one data set.
 
     Attributes:
@@ -46,7 +46,7 @@ class Reasons:
         classes: names, by label.
         score: detections with a lower score are left out of `confusion`, precision, recall and F1.
         errors: the kind of every detection at IoU 0.5, whatever its score.
-        confusion: int64 [K + 1, K + 1], true by detected class, the background last.
+        confusion: int64 [K + 1, K + 1], rows: true class, columns: detected class; the background last.
         per_class: by class, the values of COLUMNS; AP is VOC's, by area.
         groups: AP of small, medium, large, crowded and single objects; NaN where there are none.
         image_costs: float [images], mAP lost by each image.
@@ -81,14 +81,14 @@ class Reasons:
         }  # fmt: skip
 
 
-def find_reasons(
+def analyse_errors(
     detections: FlatDetections, dataset: DetectionDataset, score: float = 0.5, name: str = "detector"
-) -> Reasons:
+) -> ErrorReport:
     """Analyse the detections of a whole data set.
 
     Args:
         detections: boxes in original pixels.
-        dataset: the truth; crowds count like difficult objects.
+        dataset: the ground truth; crowds are ignored like difficult objects.
         score: threshold of the confusion matrix, of precision, recall and F1; in 0..1.
         name: of the detector.
     """
@@ -107,13 +107,13 @@ def find_reasons(
         groups[title] = evaluate_voc(detections, part, count).mean_ap
     errors = find_errors(detections, truth, count)
     confusion = confusion_matrix(detections, truth, count, score)
-    return Reasons(
+    return ErrorReport(
         name, list(dataset.classes), score, errors, confusion, rows, groups, errors.costs_of_images(len(dataset))
     )
 
 
-def print_reasons(reports: Sequence[Reasons]) -> None:
-    """Print what the errors cost, side by side for several detectors, and the first one's classes and confusions."""
+def print_reports(reports: Sequence[ErrorReport]) -> None:
+    """Print the cost of the errors, several detectors side by side; then classes and confusions of the first."""
     names = [report.name for report in reports]
     costs, counts = [r.errors.costs() for r in reports], [r.errors.counts() for r in reports]
     lines = [
@@ -135,8 +135,8 @@ def print_reasons(reports: Sequence[Reasons]) -> None:
         print(f"{count:6,} x {true} detected as {found}")
 
 
-def write_reasons(
-    report: Reasons, dataset: DetectionDataset, detections: FlatDetections, folder: Path, worst: int = 12
+def write_report(
+    report: ErrorReport, dataset: DetectionDataset, detections: FlatDetections, folder: Path, worst: int = 12
 ) -> None:
     """Write errors.json, classes.csv, confusion.csv and pictures of the images that cost most.
 
@@ -144,9 +144,9 @@ def write_reasons(
         report: of these detections.
         dataset: the images and the truth.
         detections: in the whole data set.
-        folder: for the files; it is made.
-        worst: pictures written at most, as worst/RANK_ID.jpg: the truth, and beside it the detections above the
-            report's score, coloured and named by their kind of error.
+        folder: of the files; created if missing.
+        worst: number of pictures, written as worst/RANK_ID.jpg: ground truth on the left, and on the right the
+            detections above the report's score, coloured and labelled by kind of error.
 
     Raises:
         UserError: an image cannot be read.
@@ -164,7 +164,7 @@ def write_reasons(
         save_image(folder / "worst" / f"{rank:02}_{name}.jpg", _picture(report, dataset, detections, int(index)))
 
 
-def _picture(report: Reasons, dataset: DetectionDataset, detections: FlatDetections, index: int) -> Any:
+def _picture(report: ErrorReport, dataset: DetectionDataset, detections: FlatDetections, index: int) -> Any:
     sample, rows = dataset[index], detections.image == index
     image = sample.image.numpy()
     ignored = (sample.difficult | sample.crowd).numpy()
@@ -204,8 +204,8 @@ def _crowded(truth: FlatTruth) -> Array:
     return crowded
 
 
-def _confusions(report: Reasons) -> list[tuple[int, str, str]]:
-    """(count, true class, detected class) of different classes, none the background, most frequent first."""
+def _confusions(report: ErrorReport) -> list[tuple[int, str, str]]:
+    """(count, true class, detected class) for pairs of different classes without background, most frequent first."""
     found = [
         (int(report.confusion[i, j]), true, other)
         for i, true in enumerate(report.classes)

@@ -1,10 +1,10 @@
-"""Style and files of matplotlib figures, without pyplot: no global state, no window.
+"""Style and files of matplotlib's plots, without pyplot: no global state, no window.
 
     style(axes, "title")
-    save_figure(figure, "pr.png")                 # or .svg, .pdf
-    html = figure_svg(figure)                     # inline SVG: selectable text, the page's colours
+    save_plot(plot, "pr.png")                   # or .svg, .pdf
+    html = plot_svg(plot)                       # inline SVG: selectable text, the page's colours
 
-A figure is 5.8 inches wide, which fits half the width of a page and the whole of a phone.
+A plot is 5.8 inches wide: half of the page's width, or all of a phone's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from resdet.errors import UserError
 from resdet.report.canvas import class_colour
-from resdet.report.image_files import write_atomically
+from resdet.whole_files import write_whole_file
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#667382", "#dfe3e8", "#fefefe"
 PAGE_COLOURS = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"}  # the page's CSS variables
@@ -58,8 +58,8 @@ def moving_mean(y: NDArray[np.floating], window: int) -> NDArray[np.floating]:
 # ---------------------------------------------------------------------------------------------- files
 
 
-def figure_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element to inline in HTML.
+def plot_svg(figure: Figure) -> str:
+    """The plot as an `<svg>` element for HTML.
 
     It has no width (the page sets it), and its text is text. Neutral colours become the CSS variables of
     `PAGE_COLOURS`, with the light theme's as fallback. It refers to no URL.
@@ -74,21 +74,21 @@ def figure_svg(figure: Figure) -> str:
     return f"{head}>{body}".strip()
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure, with the type that the suffix says: .png (200 dpi), .svg or .pdf.
+def save_plot(figure: Figure, path: str | Path) -> None:
+    """Write a plot; the suffix says the type: .png (200 dpi), .svg or .pdf.
 
     Raises:
         UserError: matplotlib cannot write this type, or the folder cannot be written.
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in figure.canvas.get_supported_filetypes():
-        raise UserError(f"{path}: '{kind}' is not a figure type that can be written: use .png, .svg or .pdf")
-    write_atomically(path, _render(figure, kind))
+        raise UserError(f"{path}: '{kind}' is not a type of plot that can be written: use .png, .svg or .pdf")
+    write_whole_file(path, _render(figure, kind))
 
 
 def _render(figure: Figure, kind: str) -> bytes:
     target = io.BytesIO()
-    # no date and no random ids, so that the same figure gives the same bytes
+    # no date and no random ids, so that the same plot gives the same bytes
     metadata = {"svg": dict.fromkeys(("Creator", "Date", "Format", "Type")), "pdf": {"CreationDate": None}}.get(kind)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resdet"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # class names in any script; a browser has the glyphs
@@ -112,7 +112,7 @@ def style(axes: Any, title: str) -> None:
 
 
 def add_legend(axes: Any, *entries: Any, **options: Any) -> None:
-    """Add a legend in the figure's style and colours; a "$" in a name does not start math.
+    """Add a legend in the plot's style and colours; a "$" in a name does not start math.
 
     Args:
         axes: of matplotlib.
@@ -151,8 +151,8 @@ def _thousands(value: float, _: object) -> str:
     return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
 
 
-def empty_figure(title: str, message: str) -> Figure:
-    """A figure without data that shows a message."""
+def empty_plot(title: str, message: str) -> Figure:
+    """An empty plot that shows a message."""
     figure = Figure(figsize=(WIDTH, 1.6), layout="constrained")
     axes = figure.add_subplot()
     style(axes, title)

@@ -2,11 +2,12 @@
 # make demo-loc   the same for localization (App. C): a classifier, where make demo left none, a localizer with its R-CNN
 #                 stage, the table of both, and the baseline's error
 # make test   the tests
+# make docs   the documentation as a site, build/site/index.html; a warning is an error
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo demo-loc test install clean-demo
+.PHONY: demo demo-loc test docs install clean-demo
 
 install: $(VENV)/.installed
 
@@ -32,6 +33,11 @@ demo-loc: install
 
 test: install
 	$(BIN)/python -m pytest -n auto
+
+docs: install
+	$(BIN)/python docs/site/stage.py build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "the site: build/site/index.html"
 
 clean-demo:
 	rm -rf runs/shapes_cls runs/shapes_det runs/shapes_loc_rcnn runs/shapes_loc_pcr

@@ -1,8 +1,8 @@
 """ResNet-101 on COCO val, trained on COCO train: Table 8, mAP@.5 48.4, mAP@[.5,.95] 27.2 (VGG-16: 41.5, 21.2).
 
-The paper's schedule: 240k iterations at .001 and 80k at .0001, 8 images a step in the RPN step, 16 in the Fast R-CNN
-step; here 8 of joint training. Anchors of 64 px are added for COCO's small objects (the authors' journal version).
-2014's sets are the paper's: 80k images to train on, 40k to test on.
+The paper's schedule: 240k iterations at .001 and 80k at .0001, 8 images per step for the RPN, 16 for Fast R-CNN; here 8
+in joint training. Anchors of 64 px are added for COCO's small objects (the authors' journal version). The paper uses
+the 2014 sets: 80k training and 40k test images.
 """
 
 from mmengine.config import read_base

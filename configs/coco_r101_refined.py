@@ -1,6 +1,6 @@
 """coco_r101.py's detector with box refinement: Table 9, mAP@.5 49.9, mAP@[.5,.95] 29.9 on COCO val.
 
-Nothing is trained anew: resdet eval-coco coco_r101_refined --checkpoint runs/coco_r101/last.pth
+No further training: resdet eval-coco coco_r101_refined --checkpoint runs/coco_r101/last.pth
 """
 
 from mmengine.config import read_base

@@ -1,8 +1,8 @@
 """ResNet-101 trained on COCO train+val, tested on test-dev, as the paper's submission was (Table 9).
 
-The paper has no figure for this detector alone, only with App. B's improvements
-(coco_r101_trainval_context.py and _multiscale.py). Only COCO's server has the answers of
-test-dev: --write-results of eval-coco writes its file. Its images are listed in image_info_test-dev2015.json.
+The paper has no result for this detector alone, only with App. B's improvements (coco_r101_trainval_context.py and
+_multiscale.py). The annotations of test-dev are not public: --write-results of eval-coco writes the file for COCO's
+server. Its images are listed in image_info_test-dev2015.json.
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """coco_r101_context.py trained on COCO train+val: Table 9, mAP@.5 53.3, mAP@[.5,.95] 32.2 on test-dev.
 
-The answers of test-dev are on COCO's server: --write-results of eval-coco writes its file.
+The annotations of test-dev are not public: --write-results of eval-coco writes the file for COCO's server.
 """
 
 from mmengine.config import read_base

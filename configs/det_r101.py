@@ -2,9 +2,9 @@
 
 The paper's single model has 60.5 mAP on val2 and 58.8 on test, with App. B's improvements (det_r101_plus.py); this is
 the detector without them. val1 and val2 are written by tools/split_det.py. "Our object detection algorithm for ImageNet
-DET is the same as that for MS COCO in Table 9": anchors, NMS, images per step, schedule and validations on the way are
-coco_r101.py's. Its own are the data, the 200 classes, ILSVRC's rule of scoring; training images without an object are
-left out as COCO's are.
+DET is the same as that for MS COCO in Table 9": anchors, NMS, images per step, schedule and validation are those of
+coco_r101.py. The data, the 200 classes and the rule of AP are ILSVRC's; training images without objects are left out,
+as for COCO.
 """
 
 from mmengine.config import read_base

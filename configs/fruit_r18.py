@@ -1,4 +1,4 @@
-"""One's own data in VOC layout: ResNet-18 on 240 photographs of fruit (apple, banana, orange), short side 400.
+"""Your own data in VOC layout: ResNet-18 on 240 photographs of fruit (apple, banana, orange), short side 400.
 
 Copy this file, change ROOT, the year and the classes. Start from a trunk:
 python tools/train_det.py configs/fruit_r18.py --init-from runs/tiny_imagenet50_r18/last.pth

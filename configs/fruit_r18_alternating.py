@@ -1,6 +1,6 @@
-"""fruit_r18.py's photographs and settings in the four-step alternating training: as many steps of both losses as there.
+"""fruit_r18.py's photographs and settings in four-step alternating training, with as many steps for each loss.
 
-The rates are those of fruit_r18.py at two images a step.
+The learning rates are those of fruit_r18.py for two images per step.
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,4 @@
-"""Plain-34 on ImageNet trained three times as long: a footnote of Sect. 4.1, where it still is worse than ResNet-34."""
+"""Plain-34 on ImageNet trained three times as long: a footnote of Sect. 4.1; it is still worse than ResNet-34."""
 
 from mmengine.config import read_base
 

@@ -1,6 +1,6 @@
 """A plain net of bottlenecks, 50 layers, on ImageNet: a footnote of Sect. 4.1; such nets degrade as well.
 
-The deeper ones are this with --cfg-options net.depth=101 or 152.
+For deeper ones add --cfg-options net.depth=101 or 152.
 """
 
 from mmengine.config import read_base

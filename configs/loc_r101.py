@@ -1,11 +1,11 @@
 """The per-class RPN on ResNet-101 (App. C), first stage of the paper's localization system on ImageNet.
 
-Table 13, localization error on val, true class ("oracle"): VGG's regression from the centre crop 33.1, this 13.3 by the
-centre crop and 11.7 densely; densely with ResNet-101's five classes 14.4. With the R-CNN stage 10.6, an ensemble 8.9.
-Table 14, test set: OverFeat 29.9, GoogLeNet 26.7, VGG 25.3, the ensemble 9.0.
+Table 13, localization error on val, true class ("oracle"): VGG's regression from the centre crop 33.1, this config 13.3
+from the centre crop and 11.7 densely; densely with ResNet-101's five classes 14.4. With the R-CNN stage 10.6, an
+ensemble 8.9. Table 14, test set: OverFeat 29.9, GoogLeNet 26.7, VGG 25.3, the ensemble 9.0.
 
-The paper is silent about the schedule: here 40,000 steps, some 19 epochs of the 544,546 images that have boxes. Where
-256 crops are too many at once, loop.accumulate=8 takes 32 at a time, as BN does.
+The paper does not give the schedule: here 40,000 steps, about 19 epochs of the 544,546 images with boxes. If 256 crops
+do not fit into memory, loop.accumulate=8 processes 32 at a time, as many as BN uses.
 """
 
 from mmengine.config import read_base

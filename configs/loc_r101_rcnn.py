@@ -3,9 +3,9 @@
 Table 13, error on val with ResNet-101's own five classes, densely: the per-class RPN 14.4, RPN + R-CNN 10.6, an
 ensemble of both 8.9. Table 14, test set: the ensemble 9.0.
 
-The paper is silent about this stage's schedule: here 40,000 steps of 256 regions, each of any image. Crops have 16
-pixels of context as in R-CNN. By our measurements the odds of both scores choose better boxes than the R-CNN's score
-alone, "replace" (docs/RESULTS.md, Localization); eval-loc reports both, and "keep".
+The paper does not give this stage's schedule: here 40,000 steps of 256 regions, drawn from all images. Crops have 16
+pixels of context as in R-CNN. We measured that the odds of both scores choose better boxes than the R-CNN's score
+alone, "replace" (docs/RESULTS.md, Localization); eval-loc reports both rules, and "keep".
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,4 @@
-"""The per-class RPN on ResNet-50 (App. C). Not in the paper, whose nets are of 101 and 152 layers."""
+"""The per-class RPN on ResNet-50 (App. C). Not in the paper, which uses 101 and 152 layers."""
 
 from mmengine.config import read_base
 

@@ -1,6 +1,6 @@
-"""VGG-16's regression of one box a class from the whole crop, first row of Table 13: 33.1, by centre crop.
+"""VGG-16's regression of one box per class from the whole crop, first row of Table 13: 33.1, from the centre crop.
 
-VGG's own figure; its paper trains with a Euclidean loss on centre and sides, here it is smooth L1 on deltas.
+The figure is from VGG's paper, which trains with a Euclidean loss on centre and sides; here smooth L1 on deltas.
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,5 @@
-"""The embedded classification set: 8 shapes, pictures of 64 px seen at 96; the trunk of shapes_det in about a minute.
+"""The embedded classification set: 8 shapes, 64-pixel pictures resized to 96; the trunk of shapes_det in about a
+minute.
 
 A quarter-width ResNet-18. Not in the paper.
 """

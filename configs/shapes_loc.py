@@ -1,4 +1,4 @@
-"""The embedded localization set: one large shape an image, 8 classes, pictures of some 80 px; minutes on a CPU.
+"""The embedded localization set: one large shape per image, 8 classes, pictures of about 80 px; minutes on a CPU.
 
 Not in the paper. shapes_loc_rcnn, which `python tools/train_loc.py` trains, adds the R-CNN stage.
 """

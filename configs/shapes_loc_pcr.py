@@ -1,4 +1,4 @@
-"""The baseline beside shapes_loc: one box a class regressed from the whole crop, in half a minute. Not in the paper."""
+"""The baseline for shapes_loc: one box per class regressed from the whole crop, in half a minute. Not in the paper."""
 
 from mmengine.config import read_base
 

@@ -1,4 +1,4 @@
-"""shapes_loc and its R-CNN stage: all of App. C's system on the embedded set, in some minutes on two CPU cores.
+"""shapes_loc and its R-CNN stage: the whole system of App. C on the embedded set, in a few minutes on two CPU cores.
 
 Not in the paper. python tools/train_loc.py
 """

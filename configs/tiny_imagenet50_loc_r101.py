@@ -1,10 +1,4 @@
-"""tiny_imagenet50_loc_r18 on ResNet-101, for a GPU. Not in the paper.
-
-Its classifier, and all of it with the R-CNN stage:
-resdet train-cls tiny_imagenet50_r18 --work-dir runs/tiny_imagenet50_r101 --cfg-options net.depth=101
-resdet train-loc tiny_imagenet50_loc_r18_rcnn --init-from runs/tiny_imagenet50_r101/last.pth \\
-    --cfg-options model.net.depth=101
-"""
+"""tiny_imagenet50_loc_r50.py with ResNet-101, for a GPU; its commands with 101 instead of 50. Not in the paper."""
 
 from mmengine.config import read_base
 

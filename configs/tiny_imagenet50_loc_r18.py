@@ -1,11 +1,11 @@
-"""The per-class RPN on ResNet-18 and 50 classes of Tiny-ImageNet (photos of 64 px, CLS-LOC layout), seen at 112.
+"""The per-class RPN on ResNet-18 and 50 classes of Tiny-ImageNet (64-pixel photos, CLS-LOC layout), resized to 112.
 
-Not in the paper. The map is conv4's with holes, of stride 8: conv5's stride of 32 leaves 4 x 4 cells of a crop of 112,
-conv4's own 7 x 7, too few for objects under a quarter of the photo. Anchors are closer than the paper's kind: of scales
-32, 64, 128 with ratios .5, 1, 2 and a stride of 16 any has an IoU of .7 with the object in 31 % of the test crops, of
-these in 80 %. They are positive from .4, since the regressor brings such a box to .5, where it is right; 32 of a crop
-are learnt from, at no cost, half of them positive. The dense test stays among the short sides of the training crops,
-and votes: at 320 an object that fills the image is found in parts.
+Not in the paper. The RPN reads conv4 with holes, at stride 8: of a 112-pixel crop conv5 has 4 x 4 cells and conv4
+without holes 7 x 7, too few for objects smaller than a quarter of the photo. Anchors are denser than usual: with scales
+32, 64, 128, ratios .5, 1, 2 and a stride of 16, some anchor has an IoU of .7 with the object in 31 % of the test crops;
+with the anchors here in 80 %. Anchors are positive from IoU .4, because the regressor moves such a box to .5, which
+counts as correct. 32 anchors per crop are sampled, half of them positive, which costs nothing. The dense test uses only
+short sides that the training crops have, with box voting: at 320 an object that fills the image is detected in parts.
 """
 
 from mmengine.config import read_base

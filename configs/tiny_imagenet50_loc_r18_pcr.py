@@ -1,4 +1,4 @@
-"""The baseline beside tiny_imagenet50_loc_r18: one box a class regressed from the whole crop. Not in the paper."""
+"""The baseline for tiny_imagenet50_loc_r18: one box per class regressed from the whole crop. Not in the paper."""
 
 from mmengine.config import read_base
 

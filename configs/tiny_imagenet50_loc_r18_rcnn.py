@@ -1,8 +1,9 @@
 """tiny_imagenet50_loc_r18 and its R-CNN stage, for two CPU cores: crops of 96 px, 1,500 steps of 128 regions.
 
-Not in the paper. The 30 best boxes of each training image come from its centre crop, four times as fast as densely; a
-crop shows much of what lies around its box, or nothing in it tells where the object ends. Alone the R-CNN chooses the
-best box of an image worse than the RPN does, both together a little better, among the centre crop's (docs/RESULTS.md).
+Not in the paper. The proposals are the 30 best boxes from the centre crop of each training image, which is four times
+as fast as the dense test. Crops have much context around the box, without which the extent of the object cannot be
+seen. By the R-CNN's score alone the best box of an image is worse than the RPN's; by both scores it is a little better,
+for proposals from the centre crop (docs/RESULTS.md).
 """
 
 from mmengine.config import read_base

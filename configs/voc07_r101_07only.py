@@ -1,7 +1,7 @@
 """ResNet-101 on the PASCAL VOC 2007 test set, trained on 07 trainval alone. Not in the paper, but the usual comparison.
 
-Public code: jwyang's Faster R-CNN has 75.2 mAP. 40k steps of two images, divided by ten at 30k, as the authors' files
-have it for Fast R-CNN on 07.
+Public code: jwyang's Faster R-CNN has 75.2 mAP. 40k steps of two images, the rate divided by ten at 30k, as in the
+authors' files for Fast R-CNN on 07.
 """
 
 from mmengine.config import read_base

@@ -1,8 +1,8 @@
 """The detector of coco_r101.py fine-tuned on VOC: voc07_r101.py's data with COCO's anchors, so that its RPN is kept.
 
 Part of the paper's "+++" row (Table 10), which has App. B's improvements too: voc07_r101_plus.py. Their schedule is not
-given; half of the one from ImageNet is our choice. The head's two siblings are new, as VOC's classes are others; all
-else is kept.
+given; half of the one from ImageNet is our choice. The head's two output layers are new, because the classes differ;
+all other weights are kept.
 """
 
 from mmengine.config import read_base

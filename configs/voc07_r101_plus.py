@@ -1,7 +1,7 @@
 """ResNet-101 on VOC 2007 test with all of App. B, from COCO: "baseline+++" of Table 10, 85.6 mAP.
 
-voc07_r101_from_coco.py's fine-tuning on 07+12, of the single model for COCO: coco_r101_trainval_context.py's, with
-global context, trained on train+val. Tested with box refinement at five scales.
+Fine-tuned on 07+12 as in voc07_r101_from_coco.py, from the paper's single model for COCO:
+coco_r101_trainval_context.py, with global context, trained on train+val. Tested with box refinement at five scales.
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,4 @@
-"""The detector of coco_r101.py fine-tuned on voc12_r101.py's data, as voc07_r101_from_coco.py does on VOC 2007's.
+"""The detector of coco_r101.py fine-tuned on voc12_r101.py's data, as in voc07_r101_from_coco.py.
 
 Part of the paper's "+++" row (Table 11), which has App. B's improvements too: voc12_r101_plus.py.
 """

@@ -1,8 +1,8 @@
 """ResNet-50 on the PASCAL VOC 2012 test set, trained on 07++12 (07 trainval and test, 12 trainval): Table 7's protocol.
 
-The paper has VGG-16 (70.4) and ResNet-101 (73.8, voc12_r101.py) there. The test set's answers are not public: the
-evaluation here is on 2012 val, which is part of the training data and measures nothing but the fit. For the server,
-set data.test.splits=[('2012','test')] and data.test.annotated=False; --write-submission makes its .tar.gz.
+The paper has VGG-16 (70.4) and ResNet-101 (73.8, voc12_r101.py) there. The annotations of the test set are not public:
+the evaluation here is on 2012 val, which is part of the training data, so it measures only the fit. For the server, set
+data.test.splits=[('2012','test')] and data.test.annotated=False; --write-submission makes its .tar.gz.
 
 Between the 80k and 20k steps of the authors' RPN step for 07+12 and their 100k for Fast R-CNN on 07++12: 110k steps of
 two images, divided by ten at 80k, is our choice.

@@ -1,4 +1,4 @@
-"""The four-step alternating training (Sect. 4.3) as the authors ran it on VOC 2007; "head" is the Fast R-CNN step.
+"""The four-step alternating training (Sect. 4.3) as the authors ran it on VOC 07+12; "head" is the Fast R-CNN step.
 
 RPN steps of one image: 60k at .001, 20k at .0001. Fast R-CNN steps of two images with 64 regions each: 30k of 60k
 before the rate is divided by ten. A config that imports this sets schedule = None and the head's 64 regions.

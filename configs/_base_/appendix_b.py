@@ -1,4 +1,4 @@
-"""Appendix B's test: box refinement with voting, and five scales of which 600 pixels proposes."""
+"""Appendix B's test: box refinement with voting, and five scales; proposals come from the 600-pixel scale."""
 
 from resdet.detection.refinement import Refinement
 

@@ -1,4 +1,4 @@
-"""What CIFAR-10's configs share (Sect. 4.2): 64k steps of 128 images, rate .1, divided by ten at 32k and 48k."""
+"""Settings of all CIFAR-10 configs (Sect. 4.2): 64k steps of 128 images, rate .1, divided by ten at 32k and 48k."""
 
 from resdet.classification.augment import ShiftAndFlip
 from resdet.data.classification.cifar import Cifar10

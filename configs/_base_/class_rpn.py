@@ -1,4 +1,4 @@
-"""The per-class RPN (App. C) trained on images with boxes in ILSVRC's CLS-LOC layout, in the classification's crops.
+"""The per-class RPN (App. C) trained on images with boxes in ILSVRC's CLS-LOC layout, with the crops of classification.
 
 A config that imports this sets the root of data.train and data.test, the net's depth and the number of classes.
 """

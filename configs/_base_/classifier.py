@@ -1,4 +1,4 @@
-"""What every classification config shares (Sect. 3.4): SGD at .1 for 256 images a step, momentum .9, decay 1e-4."""
+"""Settings of all classification configs (Sect. 3.4): SGD, rate .1 for 256 images per step, momentum .9, decay 1e-4."""
 
 optimizer = dict(lr=0.1, reference_images=256, momentum=0.9, weight_decay=1e-4)
 loop = dict(log_every=50, checkpoint_every=1000, validate_every=0, accumulate=1, clip=None, ema=None, best="")

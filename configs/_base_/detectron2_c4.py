@@ -1,4 +1,4 @@
-"""detectron2's C4 detectors: what its model zoo's files were trained and tested with (Base-RCNN-C4.yaml).
+"""detectron2's C4 detectors: the settings that its model zoo was trained and tested with (Base-RCNN-C4.yaml).
 
 Its rate is .02 for 16 images, with 1,000 steps of warm-up. Its trainings draw the short side from 640..800 pixels; here
 it is 800 throughout.

@@ -1,6 +1,6 @@
-"""What every detector config shares: the paper's settings for PASCAL VOC, joint training (Sect. 4.3, App. A).
+"""Settings of all detector configs: the paper's for PASCAL VOC, joint training (Sect. 4.3, App. A).
 
-The learning rate is the Caffe line's: .001 for the one image of its step, so .002 for two.
+The learning rate is that of the authors' Caffe code: .001 for steps of one image, so .002 for two.
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """ResNet-18 on a few hundred photographs, short side 400: small enough to train on a CPU or a small GPU.
 
-It starts from a trunk trained on 112-pixel crops, of which conv5 read 7x7 cells: hence RoIAlign to 7x7.
+It starts from a trunk trained on 112-pixel crops, where conv5 reads 7x7 cells: hence RoIAlign to 7x7.
 """
 
 from mmengine.config import read_base

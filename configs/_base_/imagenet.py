@@ -1,4 +1,5 @@
-"""What ImageNet's configs share (Sect. 3.4): 60 x 10^4 steps of 256 images, divided by ten "when the error plateaus".
+"""Settings of all ImageNet configs (Sect. 3.4): 60 x 10^4 steps of 256 images, the rate divided by ten "when the error
+plateaus".
 
 That is after 150k, 300k and 450k steps here: the curves of Fig. 4 fall at about epochs 30 and 60. The rule itself is
 schedule.type=Plateau. The short side is drawn from [256, 480], crops of 224, flips, AlexNet's colour noise. BN sees 32

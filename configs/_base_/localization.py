@@ -1,6 +1,6 @@
-"""What every localization config shares (App. C): SGD on 256 images a step, from a classification net.
+"""Settings of all localization configs (App. C): SGD on 256 images per step, from a classification net.
 
-The paper names the batch, not the rate: .01, a tenth of the classification's (choice).
+The paper gives the batch size, not the rate: .01, a tenth of the classification's (choice).
 """
 
 optimizer = dict(lr=0.01, reference_images=256, momentum=0.9, weight_decay=1e-4)

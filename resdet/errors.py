@@ -18,6 +18,10 @@ class UserError(ValueError):
     """Wrong input that the user can correct. The message is one line: the file or option, what is wrong, what to do."""
 
 
+class UndecidedError(UserError):
+    """A fault with several repairs, of which only the user knows the right one: `inspect-data --fix` leaves it."""
+
+
 class Stopped(KeyboardInterrupt):
     """SIGINT (Ctrl-C) or SIGTERM asked this process to end. A KeyboardInterrupt, so that `except Exception` lets it by.
 

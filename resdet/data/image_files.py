@@ -212,7 +212,13 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not is_hidden(PurePath(name)))
-        yield from (Path(directory, name) for name in sorted(files) if not is_hidden(PurePath(name)))
+        paths = (Path(directory, name) for name in sorted(files) if not is_hidden(PurePath(name)))
+        yield from (path for path in paths if not _waits(path))
+
+
+def _waits(path: Path) -> bool:
+    """Whether to open a file may wait for ever: a pipe, a socket, a device."""
+    return path.exists() and not path.is_file()
 
 
 def _refuse_folder(error: OSError) -> None:

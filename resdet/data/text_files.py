@@ -214,6 +214,8 @@ def check_class_names(names: Sequence[str], source: str | Path) -> None:
     """
     seen: set[str] = set()
     for name in names:
+        if not isinstance(name, str):
+            raise UserError(f"{source}: the class {quoted(name)} is no text; put it in quotes")
         if not name.strip():
             raise UserError(f"{source}: a class has an empty name; name it")
         if any(unicodedata.category(letter) in _UNPRINTABLE and letter != "\t" for letter in name):

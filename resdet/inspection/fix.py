@@ -52,7 +52,8 @@ def fix_data(sets: Sets, out: Path) -> list[str]:
         done.append((kind, values))
     changes = list(dict.fromkeys(fixes.changes))
     out.mkdir(parents=True, exist_ok=True)
-    (out / CHANGES).write_text("".join(f"{line}\n" for line in changes), encoding="utf-8")
+    text = "".join(f"{line}\n" for line in changes)
+    (out / CHANGES).write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
     return changes
 
 

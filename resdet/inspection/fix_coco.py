@@ -29,15 +29,17 @@ from resdet.data.text_files import is_unknown, quoted, read_text
 from resdet.errors import UserError
 from resdet.inspection.fixes import Fixes, mend_box
 
-Sizes = dict[Id, tuple[int, int]]  # (height, width) of each image that stays, by id
+# (height, width) of each image that stays, by id; None where the file's contradicts it.
+Sizes = dict[Id, tuple[int, int] | None]
 
 
 def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
     """Write the files with what can be repaired without a guess.
 
     Boxes become four numbers, are clipped, and removed without area or if repeated; objects that are malformed or of an
-    image or category that is not listed are removed; sizes are added; images that are missing or unreadable are removed
-    with their objects. Categories stay as they are.
+    image that is not listed are removed; sizes are added; images that are missing or unreadable are removed with their
+    objects. Categories, objects of a category that is not listed, and all objects of an image whose size contradicts
+    the file's stay as they are.
 
     Args:
         fixes: the folder that is written to, and the list of changes.
@@ -56,7 +58,7 @@ def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
         sizes, images = _mend_images(fixes, folder, file, content, whole["images"])
         objects = _mend_objects(fixes, file, content, whole["annotations"], sizes)
         _renumber(fixes, file, objects)
-        fixes.write(file, json.dumps({**whole, "images": images, "annotations": objects}, ensure_ascii=False))
+        fixes.write(file, json.dumps({**whole, "images": images, "annotations": objects}))
 
 
 def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items: list[Any]) -> tuple[Sizes, list[Any]]:
@@ -76,7 +78,10 @@ def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items
         if size == (0, 0):
             item = {**item, "width": width, "height": height}
             fixes.note(where, f"the image's size, {width}x{height}, was added")
-        sizes[same_id(number)] = (height, width)
+        contradicts = size not in ((0, 0), (height, width))
+        if contradicts:
+            fixes.leave(where, f"its size is {size[1]}x{size[0]}, the image's {width}x{height}; nor are its objects")
+        sizes[same_id(number)] = None if contradicts else (height, width)
         kept.append(item)
     return sizes, kept
 
@@ -106,11 +111,17 @@ def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], 
         except MalformedError as error:
             fixes.note(where, f"removed, because it {error}")
             continue
-        if same_id(image) not in sizes or same_id(category) not in categories:
-            fixes.note(where, "removed, its image or category is not there")
+        if same_id(image) not in sizes:
+            fixes.note(where, "removed, its image is not there")
+            continue
+        size = sizes[same_id(image)]
+        if same_id(category) not in categories:
+            fixes.leave(where, f"its category {quoted(category)} is not listed")
+        if size is None or same_id(category) not in categories:
+            kept.append(item)
             continue
         box = np.array([*written[:2], written[0] + written[2], written[1] + written[3]])
-        mended = mend_box(box, sizes[same_id(image)])
+        mended = mend_box(box, size)
         key = None if mended is None else (same_id(image), same_id(category), crowd, *mended.tolist())
         if mended is None or key in seen:
             fixes.note(

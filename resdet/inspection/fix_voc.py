@@ -21,8 +21,8 @@ def fix_voc(fixes: Fixes, splits: Sequence[tuple[str, str]]) -> None:
     """Write the annotations and lists that can be repaired without a guess.
 
     Boxes are clipped, and removed without area or if repeated; objects without name or box are removed; sizes are
-    added; images that are missing or unreadable, or have no readable xml, leave their lists. Unknown classes and sizes
-    that contradict the image stay as they are.
+    added; images that are missing or unreadable, or have no readable xml, leave their lists. Unknown classes, and files
+    whose size contradicts the image, stay as they are.
 
     Args:
         fixes: the folder that is written to, and the list of changes.
@@ -50,7 +50,12 @@ def fix_voc(fixes: Fixes, splits: Sequence[tuple[str, str]]) -> None:
 
 def _mend(fixes: Fixes, files: VOCFiles, image_id: str, root: ElementTree.Element, size: tuple[int, int]) -> None:
     xml = files.xml_of(image_id)
-    if 0 in parse_size(root):
+    written = parse_size(root)
+    if 0 not in written and written != size:
+        fixes.leave(xml, f"its size is {written[1]}x{written[0]}, the image's {size[1]}x{size[0]}")
+        fixes.write(xml, ElementTree.tostring(root, encoding="utf-8"))
+        return
+    if 0 in written:
         _write_size(root, size)
         fixes.note(xml, f"the image's size, {size[1]}x{size[0]}, was added")
     seen = set()

@@ -17,15 +17,15 @@ from resdet.data.detection.yolo_names import LineForm, line_form, names_file, re
 from resdet.data.image_files import missing_images
 from resdet.data.images import image_size
 from resdet.data.text_files import read_bytes
-from resdet.errors import UserError
+from resdet.errors import UndecidedError, UserError
 from resdet.inspection.fixes import Fixes, mend_box
 
 
 def fix_yolo(fixes: Fixes, image_sets: Sequence[str], classes: Sequence[str] | None = None) -> None:
     """Write the label files, lists and class names that can be repaired without a guess.
 
-    Boxes are clipped, and removed without area or if repeated; lines that are no object of a known class are removed;
-    images that are missing or unreadable leave their lists.
+    Boxes are clipped, and removed without area or if repeated; lines that are no object are removed; images that are
+    missing or unreadable leave their lists. Lines of an unknown class, or not in fractions of the image, stay.
 
     Args:
         fixes: the folder that is written to, and the list of changes.
@@ -69,6 +69,10 @@ def _mend(fixes: Fixes, path: Path, form: LineForm, size: tuple[int, int]) -> st
     for where, line in lines:
         try:
             label, *corners = parse_row(line, form, where)
+        except UndecidedError as error:
+            fixes.leave(where, str(error).removeprefix(f"{where}: "))
+            kept.append(f"{line}\n")
+            continue
         except UserError as error:
             fixes.note(where, f"removed, because {str(error).removeprefix(f'{where}: ')}")
             continue

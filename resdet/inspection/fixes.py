@@ -10,6 +10,7 @@ import numpy as np
 from resdet.errors import UserError
 
 CHANGES = "changes.txt"
+LEFT = "NOT repaired"
 
 
 class Fixes:
@@ -20,18 +21,24 @@ class Fixes:
         out: folder of the copies, which must not hold the data set.
 
     Raises:
-        UserError: `out` is the data set's own folder.
+        UserError: `out` is the data set's own folder, or holds something else than an earlier copy.
     """
 
     def __init__(self, root: Path, out: Path) -> None:
         if os.path.realpath(out) == os.path.realpath(root):
             raise UserError(f"{out}: is the data set's own folder; choose another one for the repaired annotations")
+        if out.exists() and not (out / CHANGES).is_file() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"{out}: is there already and no copy of --fix; choose a folder that does not exist")
         self.root, self.out = root, out
         self.changes: list[str] = []
 
     def note(self, where: str | Path, what: str) -> None:
         """Record a change: file and object, and what was done."""
         self.changes.append(f"{where}: {what}")
+
+    def leave(self, where: str | Path, reason: str) -> None:
+        """Record a fault that stays, because its repair needs a decision."""
+        self.note(where, f"{LEFT}, because {reason}")
 
     def write(self, path: Path, content: str | bytes) -> None:
         """Write the copy of a file of the data set.
@@ -45,7 +52,7 @@ class Fixes:
             raise UserError(f"{path}: is not below {self.root}, which the repaired copy of it would need")
         target = self.out / below
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        target.write_bytes(content.encode(errors="surrogateescape") if isinstance(content, str) else content)
 
 
 def mend_box(box: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:

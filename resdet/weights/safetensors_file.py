@@ -41,14 +41,18 @@ def write_safetensors(path: str | Path, state: Mapping[str, Tensor], metadata: M
     """Write tensors and metadata to a file, which is whole or not there.
 
     Raises:
-        UserError: safetensors is not installed.
+        UserError: safetensors is not installed, or the file cannot be written.
     """
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
     except ImportError:
         raise UserError(f"{path}: writing it needs a package: pip install 'resdet[safetensors]'") from None
     with whole_file(path) as partial:
-        save_file({name: t.detach().cpu().contiguous() for name, t in state.items()}, partial, dict(metadata))
+        try:
+            save_file({name: t.detach().cpu().contiguous() for name, t in state.items()}, partial, dict(metadata))
+        except SafetensorError as error:  # what is an OSError elsewhere: a full disk, a missing permission
+            raise UserError(f"{path} cannot be written ({error}); make room, or choose another folder") from None
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import resdet
 from helpers.commands import error_line, export
-from resdet.weights.read import read_weights
 
 # Runs a script in an interpreter where neither package can be imported.
 ALONE = (
@@ -47,14 +45,3 @@ def test_improvements_of_appendix_b_are_refused(
     message = error_line(export, [checkpoint, "--config", config, "--out", tmp_path / "d.onnx"], capsys)
     assert "Appendix B's improvements cannot be exported" in message
     assert "'testing.scales=()'" in message
-
-
-def test_the_weights_are_those_of_the_checkpoint_and_not_of_one_that_gives_the_config(
-    checkpoint: Path, tmp_path: Path
-) -> None:
-    state = torch.load(checkpoint, weights_only=True)
-    state["model"]["head.scores.bias"] += 1
-    torch.save(state, tmp_path / "other.pth")
-    export([str(tmp_path / "other.pth"), "--config", str(checkpoint), "--out", str(tmp_path / "d.safetensors")])
-    written = read_weights(tmp_path / "d.safetensors").state
-    assert torch.equal(written["head.scores.bias"], state["model"]["head.scores.bias"])

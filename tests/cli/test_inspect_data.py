@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.coco import instances, write
-from helpers.commands import call, inspect_data
+from helpers.commands import call, error_of, inspect_data
 from helpers.configs import DETECTOR, write_classifier_config
 from helpers.datasets import write_class_folders, write_voc
 from helpers.imagenet_det import ANT, CLASSES, VAL, write_image, write_list
@@ -231,7 +231,7 @@ def test_a_repaired_copy_of_yolo_keeps_the_sound_lines(tmp_path: Path, capsys: p
     )
     inspect(config, capsys, "--fix", tmp_path / "mended")
     mended = tmp_path / "mended/labels/t"
-    assert (mended / "a.txt").read_text() == "0 .5 .5 .1 .1\n1 0.925000 0.500000 0.150000 0.200000\n"
+    assert (mended / "a.txt").read_text() == "0 .5 .5 .1 .1\n9 1 1 1 1\n1 0.925000 0.500000 0.150000 0.200000\n"
     assert (mended / "b.txt").read_text() == ""
     assert (tmp_path / "mended/classes.txt").read_text() == "apple\npear\n"
 
@@ -258,6 +258,52 @@ def test_a_repaired_copy_of_coco_has_plain_numbers(tmp_path: Path, capsys: pytes
     assert [item["bbox"] for item in mended["annotations"]] == [[10, 10, 20, 20], [90, 70, 10, 10]]
     assert [(item["iscrowd"], item["note"]) for item in mended["annotations"]] == [(0, 0), (0, 1)]
     assert mended["info"] == {"year": 2024}
+
+
+def test_the_repair_leaves_to_the_user_what_needs_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    lines = "0 .5 .5 .1 .1\n5 .5 .5 .2 .2\n0 50 40 20 16\n"
+    (root / "labels/t/a.txt").write_text(lines)
+    (root / "labels/t/b.txt").write_text("")
+    values = f"root={str(root)!r}, image_sets='t', classes=('apple', 'pear')"
+    config = config_of(tmp_path / "yolo.py", "YOLODataset", "resdet.data.detection.yolo", values)
+    assert "2 faults left for you to decide" in inspect(config, capsys, "--fix", tmp_path / "y")
+    assert (tmp_path / "y/labels/t/a.txt").read_text() == lines
+
+    folder = write_voc(tmp_path, {"t": {"a": [("apple", 500, 400, 700, 600)]}})
+    xml = folder / "Annotations/a.xml"
+    size = "<size><width>1000</width><height>800</height></size>"
+    xml.write_text(re.sub(r"(<size>.*</size>)?<object>", f"{size}<object>", xml.read_text(), flags=re.S))
+    values = f"root={str(tmp_path)!r}, splits=[('tiny', 't')], classes=CLASSES"
+    config = config_of(tmp_path / "voc.py", "VOCDataset", "resdet.data.detection.voc", values)
+    assert "1 fault left for you to decide" in inspect(config, capsys, "--fix", tmp_path / "v")
+    assert "<xmin>500" in (tmp_path / "v/VOCtiny/Annotations/a.xml").read_text()
+
+    objects = [{"id": 1, "image_id": 1, "category_id": 9, "bbox": [1, 1, 9, 9]}]
+    image = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}
+    content = {"images": [image], "annotations": objects, "categories": [{"id": 1, "name": "apple"}]}
+    content["info"] = {"description": "half an emoji \ud83d"}
+    (folder / "labels.json").write_text(json.dumps(content))
+    values = f"root={str(folder)!r}, splits=[('JPEGImages', 'labels.json')]"
+    config = config_of(tmp_path / "coco.py", "COCODataset", "resdet.data.detection.coco", values)
+    assert "1 fault left for you to decide" in inspect(config, capsys, "--fix", tmp_path / "c")
+    assert json.loads((tmp_path / "c/labels.json").read_text()) == content
+
+
+def test_the_repaired_copy_takes_no_folder_that_holds_something_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    config = config_of(
+        tmp_path / "mine.py", "YOLODataset", "resdet.data.detection.yolo", f"root={str(root)!r}, image_sets='t'"
+    )
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/classes.txt").write_text("mine")
+    message = error_of(inspect_data, [config, "--out", tmp_path / "sheets", "--fix", tmp_path / "photos"], capsys)
+    assert "is there already and no copy of --fix" in message
+    assert (tmp_path / "photos/classes.txt").read_text() == "mine"
 
 
 def test_two_records_of_one_file_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

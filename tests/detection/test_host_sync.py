@@ -71,7 +71,10 @@ def test_the_counter_of_host_synchronisations_counts() -> None:
 
 def test_the_detectors_step_synchronises_only_in_nms(tmp_path: Path) -> None:
     count = count_waits(detector("pool"), [batch()] * 3, tmp_path)
-    assert count == {"nms": 3 * 2, "nonzero": 1}  # nonzero: the log's search for a NaN, on the host
+    assert count == {
+        "nms": 3 * 2,
+        "nonzero": 3,
+    }  # nonzero: the log of steps 1, 2 and the last looks for NaN
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -90,7 +93,7 @@ def test_roi_align_reads_no_value_from_a_gpu(dtype: torch.dtype) -> None:
 def test_the_classifiers_step_never_synchronises(tmp_path: Path) -> None:
     labels = torch.zeros(4, dtype=torch.int64)
     images = LabelledImages(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), labels, labels, ["a"] * 4)
-    assert count_waits(Classifier(ResNet(18, 2, width=0.125)), [images] * 3, tmp_path) == {"nonzero": 1}
+    assert count_waits(Classifier(ResNet(18, 2, width=0.125)), [images] * 3, tmp_path) == {"nonzero": 3}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

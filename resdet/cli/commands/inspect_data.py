@@ -12,7 +12,7 @@ from resdet.errors import UserError
 from resdet.inspection.classification import inspect_classes
 from resdet.inspection.detection import inspect_data, sets_of_config
 from resdet.inspection.fix import fix_data
-from resdet.inspection.fixes import CHANGES
+from resdet.inspection.fixes import CHANGES, LEFT
 from resdet.inspection.folder import sets_of_folder
 from resdet.inspection.problem import Problem
 from resdet.recipes.localization.build import is_localizer
@@ -53,7 +53,9 @@ def _inspect(args: argparse.Namespace, out: Path) -> list[Problem]:
     problems = inspect_data(sets, out)
     if args.fix is not None:
         changes = fix_data(sets, args.fix)
-        print(f"{_number(len(changes), 'change')} in the copy in {args.fix}, listed in {args.fix / CHANGES}")
+        left = sum(LEFT in line for line in changes)
+        counts = f"{_number(len(changes) - left, 'change')} in the copy in {args.fix}, {_number(left, 'fault')} left"
+        print(f"{counts} for you to decide, listed in {args.fix / CHANGES}")
     return problems
 
 

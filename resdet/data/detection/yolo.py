@@ -23,7 +23,7 @@ from resdet.data.detection.yolo_names import REMEDY, LineForm, line_form, read_n
 from resdet.data.image_files import require_images
 from resdet.data.images import image_size
 from resdet.data.text_files import LONGEST_QUOTE, check_class_names, finite_number, is_file, quoted, read_lines
-from resdet.errors import UserError
+from resdet.errors import UndecidedError, UserError
 
 Row = tuple[int, float, float, float, float]  # label and corners x1, y1, x2, y2 in fractions of the image
 
@@ -105,7 +105,7 @@ def parse_row(line: str, form: LineForm, where: str) -> Row:
         where: file and line, for the message.
 
     Raises:
-        UserError: the line is malformed.
+        UserError: the line is malformed; an UndecidedError if its numbers are not those of this data set.
     """
     words = line.split()
     numbers = [finite_number(word, where, "correct the line") for word in words]
@@ -119,11 +119,13 @@ def parse_row(line: str, form: LineForm, where: str) -> Row:
     label, values = numbers[0], np.array(numbers[1:])
     if label not in range(form.num_classes):
         remedy = f"correct the line, or complete the classes of {form.source}"
-        raise UserError(f"{where}: class {words[0][:LONGEST_QUOTE]} is not one of 0..{form.num_classes - 1}; {remedy}")
+        raise UndecidedError(
+            f"{where}: class {words[0][:LONGEST_QUOTE]} is not one of 0..{form.num_classes - 1}; {remedy}"
+        )
     outside = np.flatnonzero((values < -_TOLERANCE) | (values > 1 + _TOLERANCE))
     if len(outside):
         remedy = "divide x and w by the image's width, y and h by its height"
-        raise UserError(
+        raise UndecidedError(
             f"{where}: {words[1 + outside[0]][:LONGEST_QUOTE]} is not a fraction of the image, 0..1; {remedy}"
         )
     corners = _corners(values)

@@ -137,7 +137,7 @@ def test_the_section_testing_of_a_config_is_used_and_its_errors_are_named(
     message = error_line(eval_voc, [det_config, *plain, "--scales", 96, 48], capsys)
     assert "short sides in ascending order" in message
     message = error_line(eval_voc, [det_config, *plain, "--refine", -1], capsys)
-    assert "at least 1" in message
+    assert "'-1'; wanted: an integer, 0 or more" in message
     message = error_line(eval_voc, [det_config, *plain, "--scales", 8, 64], capsys)
     assert "8 pixels is below the stride" in message
     message = error_line(eval_voc, [*plain, det_config], capsys)

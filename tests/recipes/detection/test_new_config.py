@@ -166,7 +166,7 @@ def test_a_bad_record_is_refused_with_the_command_that_repairs_it(
     root, config = write_coco(tmp_path / "data"), tmp_path / "mine.py"
     path = root / "annotations/instances_val.json"
     content = json.loads(path.read_text())
-    content["annotations"][1]["category_id"] = 8
+    content["annotations"][1]["image_id"] = 8
     content["annotations"][2]["id"] = 12  # as the first one
     path.write_text(json.dumps(content))
     line = error_line(new_config_command, [root, "--out", config], capsys)
@@ -174,7 +174,7 @@ def test_a_bad_record_is_refused_with_the_command_that_repairs_it(
     with pytest.raises(SystemExit):
         call(inspect_data, root, "--out", tmp_path / "sheets", "--fix", tmp_path / "fixed")
     said = capsys.readouterr().out
-    assert "annotation 5 is of category 8, which is not listed" in said
+    assert "annotation 5 is of image 8, which is not listed" in said
     assert "two annotations have the id 12" in said
     (tmp_path / "fixed/annotations/instances_val.json").replace(path)
     call(inspect_data, root, "--out", tmp_path / "sheets")

@@ -129,3 +129,14 @@ def test_the_form_is_told_by_the_name_or_asked_for(
     assert "exported are .onnx, .pt2, .safetensors" in error_line(export, words, capsys)
     words = [trained, "--to", "onnx", "--out", tmp_path / "a.safetensors"]
     assert "does not end in .onnx" in error_line(export, words, capsys)
+
+
+def test_the_weights_are_those_of_the_checkpoint_and_not_of_one_that_gives_the_config(
+    trained: Path, tmp_path: Path
+) -> None:
+    state = torch.load(trained, weights_only=True)
+    state["model"]["head.scores.bias"] += 1
+    torch.save(state, tmp_path / "other.pth")
+    export([str(tmp_path / "other.pth"), "--config", str(trained), "--out", str(tmp_path / "d.safetensors")])
+    written = load_file(tmp_path / "d.safetensors")
+    assert torch.equal(written["head.scores.bias"], state["model"]["head.scores.bias"])

@@ -28,7 +28,7 @@ from resdet.recipes.detection.trainer import train_jointly
 from resdet.recipes.sections import load_config
 
 CLASSES = {
-    "coco": 80, "coco128": 80, "compare": 3, "det": 200, "detectron2": 80, "fruit": 3, "shapes": 8, "voc07": 20,
+    "coco": 80, "coco128": 80, "det": 200, "detectron2": 80, "fruit": 3, "shapes": 8, "voc07": 20,
     "voc12": 20, "cifar10": 10, "imagenet": 1000, "loc": 1000, "tiny": 50,
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ def test_every_config_builds_the_net_that_it_says(path: Path) -> None:
     detector = "model" in cfg
     with torch.device("meta"):
         model = build(cfg.model if detector else cfg.net)
-    classes = 20 if path.stem.endswith("_voc") else CLASSES[path.stem.partition("_")[0]]
+    classes = 20 if path.stem.endswith("_voc") else CLASSES[path.stem.removeprefix("compare_").partition("_")[0]]
     net = model.net if detector else model
     if re.search(r"(^|_)loc(_|$)", path.stem):
         assert isinstance(model, CropRegression if path.stem.endswith("_pcr") else ClassRPN)

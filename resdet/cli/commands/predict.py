@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> None:
         plain = make_detector(nets[:1], args.device, args.precision, InferenceSettings())
     options = PredictOptions(args.threshold, args.save_annotations, args.overwrite)
     result = predict_files(detector, args.source, args.out, options, plain)
-    print(f"{result.images} pictures in {args.out}, figures in {args.out / WHOLE}")
+    pictures = f"{result.images} picture{'' if result.images == 1 else 's'}"
+    print(f"{pictures} in {args.out}, detections in {args.out / WHOLE}")
     if args.save_annotations:
         print(f"annotations: {args.out / args.save_annotations}")
     _print_empty(result, args.threshold)

@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
+from typing import NoReturn
 
 from resdet.data.text_files import is_folder, quoted, quoted_path
 from resdet.errors import UserError
@@ -205,23 +206,33 @@ def _walk(folder: Path) -> Iterator[Path]:
     if not is_folder(folder):
         raise UserError(f"{folder}: no such folder; put the images there")
     seen: set[str] = set()
-    for directory, folders, files in os.walk(folder, followlinks=True, onerror=_refuse_folder):
+    waiting = [str(folder)]
+    while waiting:
+        directory = waiting.pop()
         real = os.path.realpath(directory)
-        if real in seen:
-            folders.clear()  # a link to a folder above itself
+        if real in seen:  # a link to a folder above itself
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_hidden(PurePath(name)))
-        paths = (Path(directory, name) for name in sorted(files) if not is_hidden(PurePath(name)))
-        yield from (path for path in paths if not _waits(path))
+        entries = _entries(directory)
+        waiting += [entry.path for entry in reversed(entries) if entry.is_dir()]
+        yield from (Path(entry.path) for entry in entries if entry.is_file() or _is_broken_link(entry))
 
 
-def _waits(path: Path) -> bool:
-    """Whether to open a file may wait for ever: a pipe, a socket, a device."""
-    return path.exists() and not path.is_file()
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, sorted; its kinds are known without a look at each file."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted((e for e in found if not is_hidden(PurePath(e.name))), key=lambda entry: entry.name)
+    except OSError as error:
+        _refuse_folder(error)
 
 
-def _refuse_folder(error: OSError) -> None:
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    """Whether a link leads nowhere: its reader names it. What else is no file, a pipe or a device, could block."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
 
 

@@ -129,9 +129,10 @@ class FasterRCNN(nn.Module):
 
         If conv5 starts with 1x1 convolutions of stride 2, only the even rows and columns of bins are computed.
         """
-        if self._enters_on_map(features, regions):
-            pooled = [self._pool(m.map, m.even, features, regions) for m in self.net.enter_head(features.map)]
-            vectors = self.net.head_after_entry(pooled)
+        entry = self.net.head_entry
+        if entry is not None and self._enters_on_map(features, regions):
+            pooled = [self._pool(m.map, m.even, features, regions) for m in entry.maps(features.map)]
+            vectors = entry.vectors(pooled)
         else:
             even = self.net.reads_even_cells
             vectors = self.net.head(self._pool(features.map, even, features, regions), subsampled=even)
@@ -143,9 +144,7 @@ class FasterRCNN(nn.Module):
         They are on a CPU where the map has fewer cells than the regions have bins. A GPU's RoIAlign, two dense
         products, would cost more than it saves.
         """
-        if self.head.settings.pooling != "align" or not self.net.can_enter_head:
-            return False
-        if features.map.device.type != "cpu" or torch.compiler.is_compiling():
+        if self.head.settings.pooling != "align" or features.map.device.type != "cpu" or torch.compiler.is_compiling():
             return False
         side = -(-self.head.settings.bins // 2)
         return features.map.shape[-2:].numel() < regions.shape[1] * side * side

@@ -1,6 +1,6 @@
 """A localizer as an ONNX file: the best box of each class that is asked for, in a crop; it is cut outside.
 
-    export_onnx(model, "localizer.onnx", classes=["n01440764", "n01443537"], size=224, short=256)
+    export_onnx(model, "localizer.onnx", CropFacts(["n01440764", "n01443537"], size=224, short=256))
 
     crop     uint8 [S, S, 3]     RGB. S is the metadata "size"; "short" is the image's short side for a crop of 224, in
                                  proportion for others (data/localization/crops.CenterCropWithBoxes)
@@ -13,16 +13,16 @@ It is the "1-crop" test of Table 13. The dense test, voting and the R-CNN stage 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resdet.localization.class_rpn import ClassRPN
 from resdet.localization.crop_regression import CropRegression
-from resdet.nets.onnx_file import export_module
+from resdet.nets.onnx_file import CropFacts, export_module
 
 
 class ExportedLocalizer(nn.Module):
@@ -47,26 +47,15 @@ class ExportedLocalizer(nn.Module):
         return torch.where(best.isfinite()[:, None], found, whole), best.sigmoid()
 
 
-def export_onnx(
-    model: ClassRPN | CropRegression, path: str | Path, classes: Sequence[str], size: int, short: int
-) -> None:
-    """Write a localizer as an ONNX file.
-
-    Args:
-        model: trained.
-        path: of the file.
-        classes: names, by label.
-        size: side of the crops in pixels.
-        short: short side of the image in pixels, for a crop of 224.
+def export_onnx(model: ClassRPN | CropRegression, path: str | Path, facts: CropFacts) -> None:
+    """Write a trained localizer as the ONNX file `path`, with the metadata `facts`.
 
     Raises:
         UserError: onnx or onnxscript is not installed.
     """
     module = ExportedLocalizer(model).eval()
-    example = torch.zeros(size, size, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)
+    sizes: tuple[dict[int, Any], ...] = ({}, {0: torch.export.Dim("L", min=1)})
+    example = torch.zeros(facts.size, facts.size, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)
     with torch.no_grad():
         module(*example)  # fills the copy's cache of anchors with numbers, which the export keeps
-        export_module(
-            module, example, path, ["crop", "labels"], ["boxes", "scores"],
-            {"classes": list(classes), "size": size, "short": short}, ({}, {0: torch.export.Dim("L", min=1)}),
-        )  # fmt: skip
+        export_module(module, example, path, ["crop", "labels"], ["boxes", "scores"], facts._asdict(), sizes)

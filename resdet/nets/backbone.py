@@ -11,13 +11,12 @@ BN and stages, to compile, to load weights.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from resdet.nets.blocks import StrideOn
-from resdet.nets.head_entry import EntryMap
+from resdet.nets.head_entry import HeadEntry
 from resdet.nets.preprocess import Preprocess
 
 
@@ -85,17 +84,9 @@ class Backbone(Net):
         """
 
     @property
-    def can_enter_head(self) -> bool:
-        """Whether `enter_head` and `head_after_entry` are there: `head` begins with 1x1 convolutions alone."""
-        return False
-
-    def enter_head(self, features: Tensor) -> list[EntryMap]:
-        """The first convolutions of `head` on the trunk's map, without biases; they commute with RoIAlign."""
-        raise NotImplementedError
-
-    def head_after_entry(self, pooled: Sequence[Tensor]) -> Tensor:
-        """What `head` returns, float32 [M, channels], from the maps of `enter_head` pooled by RoIAlign."""
-        raise NotImplementedError
+    def head_entry(self) -> HeadEntry | None:
+        """`head` with its first convolutions on the trunk's map; None where it does not begin with 1x1 convolutions."""
+        return None
 
     @abstractmethod
     def dense(self, x: Tensor, window: int = 7) -> Tensor:

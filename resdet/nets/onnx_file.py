@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,14 @@ from resdet.errors import UserError
 from resdet.whole_files import whole_file
 
 OPSET = 18
+
+
+class CropFacts(NamedTuple):
+    """The metadata of an exported net that reads crops."""
+
+    classes: list[str]  # names, by label
+    size: int  # side of the crops in pixels
+    short: int  # short side of the image in pixels, for a crop of 224
 
 
 def require_onnx() -> Any:

@@ -11,7 +11,7 @@ Modules have the paper's names: conv1, conv2 (the paper's conv2_x) ... conv5, fc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, cast
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from resdet.errors import UserError
 from resdet.nets.backbone import Backbone
 from resdet.nets.blocks import BasicBlock, Bottleneck, ConvBN, Shortcut, StrideOn, initialize, make_stage, zero
-from resdet.nets.head_entry import EntryMap, after_entry, can_enter, enter
+from resdet.nets.head_entry import HeadEntry
 from resdet.nets.preprocess import Preprocess, inside
 from resdet.ranges import Count, Width
 
@@ -139,17 +139,11 @@ class ResNet(Backbone):
         return self._after_first_block(self.conv5[0](regions, stride=1 if subsampled else None))
 
     @property
-    def can_enter_head(self) -> bool:
-        """Whether conv5 begins with 1x1 convolutions alone: ResNet-50 and deeper with projections."""
-        return can_enter(self.conv5[0])
-
-    def enter_head(self, features: Tensor) -> list[EntryMap]:
-        """conv5_1's first convolutions on the trunk's map [N, trunk_channels, h, w], see `nets/head_entry.py`."""
-        return enter(cast(Bottleneck, self.conv5[0]), features)
-
-    def head_after_entry(self, pooled: Sequence[Tensor]) -> Tensor:
-        """What `head` returns for M regions, from the pooled maps of `enter_head`: float32 [M, channels]."""
-        return self._after_first_block(after_entry(cast(Bottleneck, self.conv5[0]), pooled))
+    def head_entry(self) -> HeadEntry | None:
+        """`head` with conv5_1's first 1x1 and projection on the trunk's map; None for 18, 34 and other shortcuts."""
+        first = self.conv5[0]
+        projects = isinstance(first, Bottleneck) and isinstance(first.shortcut, ConvBN)
+        return HeadEntry(cast(Bottleneck, first), self._after_first_block) if projects else None
 
     def _after_first_block(self, x: Tensor) -> Tensor:
         for block in list(self.conv5)[1:]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePath
 
 import cv2
@@ -67,6 +68,15 @@ def test_pictures_that_cannot_be_read_are_told(tmp_path: Path, caplog: pytest.Lo
         assert [path.name for path in find_images(tmp_path)] == ["b.jpg"]
     assert "3 files are pictures that cannot be read (.gif, .heic)" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_a_pipe_is_no_image_and_a_broken_link_is_named_by_its_reader(tmp_path: Path) -> None:
+    write(tmp_path / "sub/a.jpg")
+    os.mkfifo(tmp_path / "sub/b.jpg")  # to open it would wait for a writer
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "d.jpg").symlink_to(tmp_path / "sub/a.jpg")
+    (tmp_path / "sub/above").symlink_to(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == ["c.jpg", "d.jpg", "sub/a.jpg"]
 
 
 def test_of_equal_names_the_first_suffix_is_taken_and_the_other_told(

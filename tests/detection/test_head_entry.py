@@ -13,7 +13,7 @@ from resdet.nets.resnet import ResNet
 def entered_and_not(detector, run, monkeypatch):
     """`run()` with the first convolutions on the map, then with all of conv5 per region."""
     entered = run()
-    monkeypatch.setattr(ResNet, "can_enter_head", property(lambda net: False))
+    monkeypatch.setattr(ResNet, "head_entry", None)
     return entered, run()
 
 

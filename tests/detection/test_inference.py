@@ -26,7 +26,7 @@ def flops(work) -> int:
 
 
 def test_refinement_costs_one_head_and_several_scales_cost_two_heads_and_their_trunks(monkeypatch):
-    monkeypatch.setattr(ResNet, "can_enter_head", False)  # a region costs the same on every scale
+    monkeypatch.setattr(ResNet, "head_entry", None)  # a region costs the same on every scale
     model, batch, images = detector(50), one_image(), pyramid((96, 128))
     features = model.trunk(batch)
     regions = model.propose(features).boxes

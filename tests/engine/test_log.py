@@ -14,7 +14,7 @@ def test_a_log_on_a_full_disk_is_one_line_and_the_terminal_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("needs Linux")
+        pytest.skip("/dev/full, a disk that is always full, is of Linux")
     (tmp_path / "run.log").symlink_to("/dev/full")
     logger = start_logging(tmp_path)
     for step in range(3):

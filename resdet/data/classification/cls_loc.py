@@ -133,7 +133,10 @@ def read_images(root: Path, image_set: str, classes: Sequence[str]) -> list[tupl
     stems = _listed(source, root / below) if is_file(source) else _found(source, root / below)
     if image_set == "test":
         return [(f"{below}/{stem}{SUFFIX}", UNKNOWN) for stem in stems]
-    synsets = [s.split("/")[0] for s in stems] if image_set == "train" else _answers(root, image_set, stems)
+    if image_set == "train":
+        synsets = [s.split("/")[0] for s in stems]
+    else:
+        source, synsets = _answers(root, image_set, stems)
     label_of = {name: label for label, name in enumerate(classes)}
     unknown = next((name for name in synsets if name not in label_of), None)
     if unknown is not None:
@@ -164,16 +167,16 @@ def _found(source: Path, folder: Path) -> list[str]:
     return stems
 
 
-def _answers(root: Path, image_set: str, stems: list[str]) -> list[str]:
-    """The synset of each image of val, or of one's own list."""
+def _answers(root: Path, image_set: str, stems: list[str]) -> tuple[Path, list[str]]:
+    """The file or folder that has the synsets of val, or of one's own list, and that of each image."""
     solution, xmls = root / f"LOC_{image_set}_solution.csv", root / "ILSVRC/Annotations/CLS-LOC" / image_set
     if is_file(solution):
-        return _from_solution(solution, stems)
+        return solution, _from_solution(solution, stems)
     kit = next((root / name for name in ANSWERS if is_file(root / name)), None) if image_set == "val" else None
     if kit is not None and (is_file(root / NUMBERS) or not is_folder(xmls)):
-        return _from_kit(kit, root / NUMBERS, stems)
+        return kit, _from_kit(kit, root / NUMBERS, stems)
     if is_folder(xmls):
-        return [_class_in(xmls / f"{stem}.xml") for stem in stems]
+        return xmls, [_class_in(xmls / f"{stem}.xml") for stem in stems]
     raise UserError(
         f"{solution} is missing: it holds the classes of '{image_set}'; so do xml files in {xmls}, or, of val, "
         f"{ANSWERS[0]} and {NUMBERS} of the development kit in {root}"
@@ -187,6 +190,8 @@ def _from_solution(path: Path, stems: list[str]) -> list[str]:
         words = row[1].split() if len(row) > 1 else []
         if not words:
             raise UserError(f"{where}: image {quoted(row[0])} has no class; restore its row")
+        if row[0] in answer:
+            raise UserError(f"{where}: image {quoted(row[0])} has two rows; keep one")
         answer[row[0]] = words[0]
     absent = next((s for s in stems if s not in answer), None)
     if absent is not None:

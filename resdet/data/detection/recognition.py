@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from resdet.data.detection.annotations import DetectionDataset
@@ -22,7 +22,7 @@ from resdet.data.detection.unrecognized import EXPECTED, first_images, no_images
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_files import EVERY, OTHER_ANNOTATIONS
 from resdet.data.detection.yolo import YOLODataset
-from resdet.data.detection.yolo_names import LISTS, SETTINGS, names_file
+from resdet.data.detection.yolo_names import LISTS, SETTINGS, names_file, read_settings, settings_file
 from resdet.data.image_files import find_folders, is_hidden, resolve_image
 from resdet.data.text_files import is_file, is_folder
 from resdet.errors import UserError, did_you_mean
@@ -212,11 +212,46 @@ def _yolo(root: Path) -> Recognized | None:
 
 
 def _yolo_sets(what: str, root: Path, image_sets: list[str]) -> Recognized:
-    sets = {
-        _ALL if name == "." else name.removesuffix(".txt"): Source(YOLODataset, {"root": str(root), "image_sets": name})
-        for name in image_sets
-    }
+    named: dict[str, str | list[str]] = dict(_roles(root, image_sets))
+    used = {name for value in named.values() for name in ([value] if isinstance(value, str) else value)}
+    for name in image_sets:
+        own = _ALL if name == "." else name.removesuffix(".txt")
+        if name not in used:
+            named[own if own not in named else f"{own} (folder)"] = name
+    sets = {name: Source(YOLODataset, {"root": str(root), "image_sets": value}) for name, value in named.items()}
     return Recognized(what, root, sets)
+
+
+def _roles(root: Path, image_sets: list[str]) -> dict[str, str | list[str]]:
+    """What data.yaml says to train, validate and test on, where the names of the sets do not say the same.
+
+    Its paths are written for other folders ("../train/images"): a set is known by its folder in them. One set in two
+    roles, as in ultralytics' coco128, is not followed: it would be tested on what it was trained on.
+    """
+    file = settings_file(root)
+    if file is None:
+        return {}
+    try:
+        settings = read_settings(file)
+    except UserError:  # raised again where the names are read from it
+        return {}
+    found: dict[str, list[str]] = {}
+    for role in ("train", "val", "test"):
+        value = settings.get(role)
+        listed = value if isinstance(value, list) else [value]
+        paths = [PurePath(path.replace("\\", "/")).parts for path in listed if isinstance(path, str)]
+        found[role] = [name for parts in paths for name in image_sets if name in parts]
+    used = [name for names in found.values() for name in names]
+    if len(set(used)) < len(used):
+        return {}
+    found = {role: names for role, names in found.items() if names and not _says(role, names)}
+    return {role: names[0] if len(names) == 1 else names for role, names in found.items()}
+
+
+def _says(role: str, names: list[str]) -> bool:
+    """Whether a set's own name gives it the role that data.yaml does."""
+    own = Recognized("", Path(), {name.removesuffix(".txt"): Source(YOLODataset, {}) for name in names})
+    return len(names) == 1 and own.named({"train": TRAIN, "val": VAL, "test": TEST}[role]) is not None
 
 
 def _coco(root: Path) -> Recognized | None:
@@ -279,7 +314,9 @@ def _is_there(folder: Path, name: str) -> bool:
 def _is_coco(path: Path) -> bool:
     """Whether a JSON file begins like COCO instances; large ones may have their categories after the first million."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
+        with path.open("rb") as file:
+            utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        with path.open(encoding="utf-16" if utf16 else "utf-8-sig", errors="replace") as file:
             head = file.read(_HEAD)
     except OSError:
         return False

@@ -15,6 +15,7 @@ from resdet.data.transforms import WHOLE
 from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.nets.backbone import Net
+from resdet.nets.onnx_file import CropFacts
 from resdet.recipes.trained import trained_net
 from resdet.weights.load import load_weights
 from resdet.weights.read import read_weights
@@ -53,7 +54,7 @@ def export_classifier(
         raise UserError(f"{checkpoint} does not name its classes; export a checkpoint of resdet")
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
-    export_onnx(net, target, weights.classes, *crop_of(cfg, net))
+    export_onnx(net, target, CropFacts(list(weights.classes), *crop_of(cfg, net)))
     return Path(shutil.copyfile(EXAMPLE, target.parent / EXAMPLE.name))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.localization.onnx import export_onnx
+from resdet.nets.onnx_file import CropFacts
 from resdet.recipes.classification.export import EXAMPLE, crop_of, require_onnx_name
 from resdet.recipes.localization.build import load_localizer
 from resdet.recipes.trained import trained_net
@@ -44,5 +45,5 @@ def export_localizer(
     model = load_localizer(cfg, classes, path)
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
-    export_onnx(model, target, classes, *crop_of(cfg, model.net))
+    export_onnx(model, target, CropFacts(list(classes), *crop_of(cfg, model.net)))
     return Path(shutil.copyfile(EXAMPLE, target.parent / EXAMPLE.name))

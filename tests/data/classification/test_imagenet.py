@@ -77,7 +77,7 @@ def test_image_loader_gives_crops_labels_and_names(class_folders: Path) -> None:
         (lambda r: (r / "LOC_synset_mapping.txt").unlink(), "train", r"LOC_synset_mapping.txt is missing"),
         (lambda r: (r / "LOC_val_solution.csv").unlink(), "val", r"LOC_val_solution.csv is missing"),
         (lambda r: (r / "LOC_synset_mapping.txt").write_text("n01 a\n"), "train", "class 'n00' is not in"),
-        (lambda r: (r / "LOC_synset_mapping.txt").write_text("n01 a\n"), "val", "class 'n00' is not in"),
+        (lambda r: (r / "LOC_synset_mapping.txt").write_text("n01 a\n"), "val", "solution.csv: class 'n00' is not in"),
         (lambda r: (r / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n"), "val", "no row .*'val_1'"),
     ],
 )
@@ -137,6 +137,11 @@ def test_classes_choose_the_order_of_synsets(tmp_path: Path) -> None:
         ("ILSVRC/ImageSets/CLS-LOC/val.txt", b"../val_1 1\n", r"val.txt:1: '../val_1' is not below"),
         ("LOC_val_solution.csv", b'ImageId,PredictionString\nval_1,"n00', "no row .*'val_2'"),
         ("LOC_val_solution.csv", b"ImageId,PredictionString\nval_1\n", r"solution.csv:2: image 'val_1' has no class"),
+        (
+            "LOC_val_solution.csv",
+            b"ImageId,PredictionString\nval_1,n00\nval_1,n01\n",
+            r"solution.csv:3: image 'val_1' has two rows; keep one",
+        ),
     ],
 )
 def test_a_damaged_file_of_cls_loc_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:

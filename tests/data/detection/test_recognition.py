@@ -10,7 +10,7 @@ import pytest
 
 from helpers.voc import SIZE_XML, object_xml, write_image, write_voc_xml
 from resdet.data.detection import open_dataset
-from resdet.data.detection.recognition import TEST, TRAIN, VAL, recognize
+from resdet.data.detection.recognition import TEST, TRAIN, VAL, choose_sets, recognize
 from resdet.errors import UserError
 
 CAT = SIZE_XML + object_xml("cat", (1, 1, 9, 9))
@@ -202,7 +202,7 @@ def coco_label_studio_elsewhere(root: Path) -> None:
     coco(root / "result.json", "/label-studio/data/media/upload/1/a.jpg")
 
 
-def yolo_labelimg(root: Path) -> None:
+def yolo_labelimg_in_folders(root: Path) -> None:
     write_image(root / "images/a.jpg")
     text(root / "labels/a.txt", LINE)
     text(root / "labels/classes.txt", "cat\n")
@@ -222,13 +222,41 @@ def yolo_with_another_settings_file(root: Path) -> None:
         (voc_with_sets_below, ["all"]),
         (coco_2017, ["train2017", "val2017"]),
         (coco_label_studio_elsewhere, ["all"]),
-        (yolo_labelimg, ["all"]),
+        (yolo_labelimg_in_folders, ["all"]),
         (yolo_with_another_settings_file, ["train"]),
     ],
 )
 def test_further_layouts(tmp_path: Path, build: Callable[[Path], None], sets: list[str]) -> None:
     build(tmp_path)
     assert list(recognize(tmp_path).sets) == sets
+    assert open_dataset(tmp_path).classes == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "train", "test"),
+    [
+        ("train: images/val\nval: images/train\n", "val", "train"),  # what the file says, whatever folders are called
+        ("train: ../a/images\nval: ../b/images\n", "a", "b"),
+        ("train: [images/train, images/a]\nval: images/val\n", ["train", "a"], "val"),
+        ("train: ../train/images\nval: ../valid/images\n", "train", "val"),
+        ("train: images/train\nval: images/train\n", "train", "val"),  # would be tested on what it was trained on
+        ("train: 7\nval: [1, 2]\n", "train", "val"),
+    ],
+)
+def test_data_yaml_says_what_is_trained_on(tmp_path: Path, settings: str, train: object, test: object) -> None:
+    for name in ("train", "val", "a", "b"):
+        write_image(tmp_path / f"images/{name}/{name}.jpg")
+        text(tmp_path / f"labels/{name}/{name}.txt", LINE)
+    text(tmp_path / "data.yaml", f"{settings}names: [cat]\n")
+    chosen = choose_sets(recognize(tmp_path))
+    assert [source and source.values["image_sets"] for source in chosen] == [train, test]
+
+
+def test_coco_is_recognized_in_utf_16(tmp_path: Path) -> None:
+    write_image(tmp_path / "images/a.jpg")
+    coco(tmp_path / "labels.json", "a.jpg")
+    content = (tmp_path / "labels.json").read_text()
+    (tmp_path / "labels.json").write_text(content, encoding="utf-16")
     assert open_dataset(tmp_path).classes == ("cat",)
 
 

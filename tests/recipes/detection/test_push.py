@@ -16,6 +16,7 @@ import resdet
 from helpers.commands import ON_CPU, error_line, eval_voc, predict, push
 from helpers.hub_server import COMMIT, TOKEN, Hub, serve_hub
 from resdet.errors import UserError
+from resdet.recipes.detection.new_config import trunk_of
 
 NAME = "ann/fruit"
 
@@ -149,3 +150,10 @@ def test_nothing_but_weights_is_read_from_the_hub(hub: Hub, file: str) -> None:
     hub.repos[NAME] = {file: b"raise SystemExit('executed')"}
     with pytest.raises(UserError, match="only weights are read from the Hub"):
         resdet.load_config(f"hf://{NAME}/{file}")
+
+
+def test_a_new_config_reads_the_net_of_published_weights(hub: Hub, trained: Path) -> None:
+    push([str(trained), NAME])
+    net = resdet.load_config(trained).model
+    found = trunk_of(f"hf://{NAME}", None, None)
+    assert (found.depth, found.crop, found.stride_on) == (net.net.depth, 16 * net.head.bins, net.net.stride_on)

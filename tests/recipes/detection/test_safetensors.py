@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import resdet
 from helpers.commands import ON_CPU, error_line, eval_voc, export, predict, train_det
 from resdet.errors import UserError
+from resdet.weights.safetensors_file import write_safetensors
 
 OPTIONS = ["schedule.steps=2", "data.resizer.short=48", "model.head.score_floor=0.0"]
 
@@ -86,7 +87,7 @@ def test_another_training_starts_from_it(exported: Path, det_config: Path, tmp_p
         ({"classes": "[" * 100_000}, "are no list of names ([[["),
         ({"classes": '["apple"]'}, "has 1 classes"),
         ({"config": None}, "keeps no config that can be read"),
-        ({"config": "import os; os.system('touch /tmp/x')"}, "keeps no config that can be read"),
+        ({"config": "import os; os.system('touch executed')"}, "keeps no config that can be read"),
         ({"config": "model = open('/etc/passwd')"}, "keeps no config that can be read"),
         ({"config": "(" * 1000}, "keeps no config that can be read"),
         ({"config": "a = [" + "1," * 600_000 + "]"}, "keeps no config that can be read"),
@@ -140,3 +141,9 @@ def test_the_weights_are_those_of_the_checkpoint_and_not_of_one_that_gives_the_c
     export([str(tmp_path / "other.pth"), "--config", str(trained), "--out", str(tmp_path / "d.safetensors")])
     written = load_file(tmp_path / "d.safetensors")
     assert torch.equal(written["head.scores.bias"], state["model"]["head.scores.bias"])
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.safetensors cannot be written"):
+        write_safetensors(tmp_path / "missing/x.safetensors", {"a": torch.zeros(3)}, {})
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,3 +111,17 @@ def test_without_gradio_it_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     line = error_line(serve, ["none.pth"], capsys)
     assert "the page needs gradio" in line
     assert "pip install 'resdet[serve]'" in line
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_page_with_its_code(trained: Path, number: signal.Signals, code: int) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed: pip install 'resdet[serve]'")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "resdet", "serve", str(trained), "--device", "cpu", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("the page is at" in line for line in process.stdout)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == code

@@ -81,6 +81,8 @@ def one_line_errors(resumable: bool = False) -> Iterator[None]:
 
 def _end(error: BaseException, resumable: bool) -> None:
     """Exit with one line for what a user can mend and for signals; return after logging anything else."""
+    if isinstance(error, KeyboardInterrupt) and isinstance(error.__context__, LostProcessError):
+        error = error.__context__  # torchrun's SIGTERM, while this process was already ending
     if isinstance(error, UserError):
         _exit(f"error: {_message(error)}")
     if isinstance(error, LostProcessError):

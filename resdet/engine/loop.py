@@ -12,7 +12,8 @@ fails costs nothing. After an error in a step, last.pth is of the step before it
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol
 
@@ -119,13 +120,8 @@ class TrainLoop(TrainState[M]):
         """
         self.scalars = Scalars(self.run.work_dir, self.run.backends)
         self.scalars.forget_after(self.step, not self.validation_due)
-        try:
-            with compiled(net, self.run.compile, dynamic=dynamic):
-                self._train(batches, validate, fixed=not dynamic)
-        except Exception as error:
-            with StopSignals() as signals:  # torchrun sends SIGTERM when another process has failed
-                self._save_after_error(signals, error)
-            raise
+        with compiled(net, self.run.compile, dynamic=dynamic):
+            self._train(batches, validate, fixed=not dynamic)
         self.scalars.close()
         return self.averaged
 
@@ -170,7 +166,7 @@ class TrainLoop(TrainState[M]):
         if self.validation_due and validate is not None:
             self._validate(validate)
         source = iter(batches) if not self.finished else iter(())
-        with StopSignals(self.run.device) as signals, explain_lost_process():
+        with StopSignals(self.run.device) as signals, self._saved_after_error(signals), explain_lost_process():
             while not self.finished:
                 with timed_convolutions(self.run.device, wanted=fixed):  # a validation's inputs have other sizes
                     self._update(model, list(islice(source, self.settings.accumulate)))
@@ -240,6 +236,15 @@ class TrainLoop(TrainState[M]):
     def _stop(self, number: int) -> None:
         self.save(LAST, self.window.state())  # so that a schedule sees the same means as without the stop
         raise Stopped(number, f"stopped at step {self.step}; {how_to_go_on(self.run)}")
+
+    @contextmanager
+    def _saved_after_error(self, signals: StopSignals) -> Iterator[None]:
+        """Save after any error, before signals count again: torchrun sends SIGTERM when another process has failed."""
+        try:
+            yield
+        except Exception as error:
+            self._save_after_error(signals, error)
+            raise
 
     def _save_after_error(self, signals: StopSignals, cause: Exception) -> None:
         """Save the last whole state, if it is sound, without an exchange: other processes may hang."""

@@ -116,6 +116,7 @@ class _Watch:
     def _wait(self) -> None:
         while number := os.read(self.source, 1):  # nothing: closed
             if number[0] in (signal.SIGINT, signal.SIGTERM) and not self.answered.wait(self.grace):
+                os.write(2, f"stopped: no answer from the other processes for {self.grace:.0f} s\n".encode())
                 os._exit(128 + number[0])
         os.close(self.source)
 

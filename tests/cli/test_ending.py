@@ -18,6 +18,7 @@ from helpers.processes import processes_of, start_processes
 from resdet.cli.errors import one_line_errors
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.engine.checkpoint import read_checkpoint
+from resdet.errors import LostProcessError
 from resdet.recipes.detection import trainer
 
 PYTHON = [sys.executable, "-m", "resdet"]
@@ -135,6 +136,19 @@ def test_sigterm_after_the_last_step_is_143(det_config: Path, tmp_path: Path, mo
     assert caught.value.code == 143
     assert read_checkpoint(tmp_path / "last.pth")["step"] == 1
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_lost_process_is_told_though_torchrun_sends_sigterm_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
+    def lose_a_process() -> None:
+        try:
+            raise LostProcessError("process 0 of 2 has lost another one")
+        finally:
+            terminated()
+
+    with pytest.raises(SystemExit) as caught, one_line_errors():
+        lose_a_process()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: process 0 of 2 has lost another one\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -44,6 +45,10 @@ def start_processes(world: int, command: str, *arguments: object) -> list[BasePr
     for rank in ranks:
         rank.start()
     return ranks
+
+
+# How rank 0 ends after rank 1 has died: it notices, or torchrun is quicker and sends it SIGTERM.
+LOST_OR_TERMINATED = re.compile(r"^(error: process 0 of 2 has lost another one|terminated|stopped)", re.MULTILINE)
 
 
 def run_processes(world: int, command: str, *arguments: object) -> None:

@@ -1,6 +1,9 @@
 import sys
 
-from resdet.__main__ import program
+from resdet.cli.interrupts import end_at_once_on_interrupt
 
 if __name__ == "__main__":
-    program(["new-config", *sys.argv[1:]])
+    end_at_once_on_interrupt()
+    from resdet.cli.main import run_process
+
+    run_process(["new-config", *sys.argv[1:]])

@@ -47,7 +47,7 @@ def test_subcommands_modules_and_tools_are_one_set() -> None:
 @pytest.mark.parametrize("subcommand", SUBCOMMANDS)
 def test_a_tool_runs_the_subcommand_of_its_name(subcommand: str) -> None:
     text = (ROOT / "tools" / f"{module_name(subcommand)}.py").read_text()
-    assert f'program(["{subcommand}", *sys.argv[1:]])' in text
+    assert f'run_process(["{subcommand}", *sys.argv[1:]])' in text
 
 
 # Help ----------------------------------------------------------------------------------------------------------------

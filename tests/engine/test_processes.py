@@ -20,6 +20,7 @@ from resdet.engine.distributed import seed_step
 from resdet.engine.log import read_scalars
 from resdet.engine.loop import TrainLoop
 from resdet.engine.loop_settings import LoopSettings
+from resdet.engine.meeting import meet
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.recipes.sections import load_config
@@ -130,6 +131,23 @@ def test_bn_statistics_of_two_processes_are_those_of_one(tmp_path: Path, cls_con
     for name, tensor in states[0].items():
         if "tracked" not in name:  # how many batches this process has seen
             torch.testing.assert_close(states[1][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def read_limit(rank: int, port: int, folder: Path) -> None:
+    """Join as one of two processes, and write how long an exchange may wait for the other, in seconds."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    meet("gloo")
+    group = torch.distributed.group.WORLD
+    assert group is not None
+    limit = group._get_backend(torch.device("cpu")).options._timeout
+    (folder / f"{rank}.json").write_text(json.dumps(limit.total_seconds()))
+    torch.distributed.destroy_process_group()
+
+
+def test_other_processes_wait_while_the_main_one_scores_for_an_hour(tmp_path: Path) -> None:
+    """torch's own limit is ten minutes; scoring COCO's 40,504 validation images took up to five."""
+    run_two_ranks(read_limit, tmp_path)
+    assert all(json.loads((tmp_path / f"{rank}.json").read_text()) >= 3600 for rank in range(2))
 
 
 # Random numbers -------------------------------------------------------------------------------------------------------

@@ -113,9 +113,7 @@ def ablate(
     plans = [plan(files, base, scales) for files in trainings]
     names = [trial.name for trial in plans[0]]
     if any([trial.name for trial in other] != names for other in plans):
-        raise UserError(
-            "--checkpoint: every training needs the same kinds of detectors, or the rows are not comparable"
-        )
+        raise UserError("--checkpoint: every training needs the same kinds of detectors; these rows differ")
     rows = [Row(name) for name in names]
     found = [
         [_measure(nets, data, trial, run, row) for trial in trials]

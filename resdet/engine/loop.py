@@ -93,8 +93,8 @@ class TrainLoop(TrainState[M]):
 
     @property
     def finished(self) -> bool:
-        """Whether the last step is done."""
-        return self.step >= self.steps
+        """Whether the last step is done, or the training ends early (`loop.patience`)."""
+        return self.step >= self.steps or 0 < self.settings.patience <= self.since_best
 
     def train(
         self,
@@ -276,4 +276,6 @@ class TrainLoop(TrainState[M]):
         if best:
             self.save(BEST)
         self.save(LAST)
+        if self.finished and self.step < self.steps:
+            logger.info("ends early: %s had no new best in %d validations", self.settings.best, self.since_best)
         self.window.begin()

@@ -18,6 +18,8 @@ class LoopSettings:
         log_every: optimizer steps between two lines of the log; the first few steps have lines besides.
         checkpoint_every: optimizer steps between two checkpoints (last.pth).
         validate_every: optimizer steps between two validations; 0: only at the end.
+        patience: validations in a row without a new best after which the training ends early; 0: it never does. Needs
+            `best` and `validate_every`. A schedule that lowers the rate at its end does not come to that.
         validate_images: test images that the validations on the way use, a fixed sample spread evenly over the set;
             0: all. The last validation always uses all.
         accumulate: forward and backward passes per optimizer step.
@@ -29,7 +31,7 @@ class LoopSettings:
             `validate_images` all steps are compared on the sample.
 
     Raises:
-        UserError: a value is not of its type or range.
+        UserError: a value is not of its type or range, or `patience` lacks what it needs.
     """
 
     log_every: Count = 20
@@ -40,9 +42,12 @@ class LoopSettings:
     ema: Share | None = None
     best: str = ""
     validate_images: Natural = 0
+    patience: Natural = 0
 
     def __post_init__(self) -> None:
         check_values(LoopSettings, vars(self), "loop")
+        if self.patience and not (self.best and self.validate_every):
+            raise UserError("loop.patience needs a figure and validations: set loop.best and loop.validate_every")
 
     def check_best(self, figures: Sequence[str]) -> None:
         """Check, before the first step, that the validations will give the figure `best`.

@@ -33,6 +33,7 @@ class TrainState(Generic[M]):
         step: optimizer steps done.
         figures: of the last validation.
         best: the highest value of the figure that selects best.pth; negated if it is an error.
+        since_best: validations since then.
         validation_due: the validation of this step is still to be done.
         whole: False while the optimizer changes the weights.
         window: losses since the last line of the log.
@@ -47,7 +48,7 @@ class TrainState(Generic[M]):
         self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
         self.ema = _average(model, ema)
         self.step, self.best, self.figures = 0, -math.inf, dict[str, float]()
-        self.validation_due, self.whole = False, True
+        self.validation_due, self.whole, self.since_best = False, True, 0
         self.window = LossWindow()
         self._buffers = _by_type(model.buffers()) if is_main_process() else []  # which alone saves
         self._copies = [[torch.empty_like(buffer) for buffer in group] for group in self._buffers]
@@ -69,6 +70,7 @@ class TrainState(Generic[M]):
             "step": self.step,
             "seed": self.run.seed,
             "best": self.best,
+            "since_best": self.since_best,
             "figures": self.figures,
             "schedule": self.schedule.state(),
             "model": self.averaged.state_dict(),
@@ -97,7 +99,7 @@ class TrainState(Generic[M]):
         self.optimizer.load_state_dict(state["optimizer"])
         for group, ours in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(ours)
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.since_best = state["step"], state["best"], state.get("since_best", 0)
         if state.get("schedule"):
             self.schedule.restore(state["schedule"])
         if state["scaler"] and self.scaler.is_enabled():
@@ -108,7 +110,7 @@ class TrainState(Generic[M]):
         self.validation_due = not state.get("validated", True)
 
     def is_best(self, name: str, figures: Mapping[str, float]) -> bool:
-        """Whether a validation is the best so far; it is noted in `best`.
+        """Whether a validation is the best so far; it is noted in `best` and `since_best`.
 
         Args:
             name: of the figure to compare, minimized if the name ends in "error"; "": none.
@@ -123,8 +125,9 @@ class TrainState(Generic[M]):
             raise UserError(f"loop.best='{name}' is not a figure of the validation: {', '.join(figures)}")
         figure = -figures[name] if name.endswith("error") else figures[name]
         if not figure > self.best:
+            self.since_best += 1
             return False
-        self.best = figure
+        self.best, self.since_best = figure, 0
         return True
 
     def keep(self) -> None:

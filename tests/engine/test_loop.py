@@ -114,6 +114,33 @@ def test_best_pth_has_the_highest_figure(tmp_path: Path) -> None:
     assert [r["step"] for r in read_scalars(tmp_path / "scalars.json") if "val/x" in r] == [1, 2, 4]  # JSON has no NaN
 
 
+def test_patience_ends_a_training_after_validations_without_a_new_best(tmp_path: Path) -> None:
+    values = [0.3, 0.7, 0.5, 0.7, 0.9]  # as good as the best is no new best
+
+    def loop_of(patience: int) -> TrainLoop:
+        return scale_loop(tmp_path, 9, validate_every=1, best="val/x", patience=patience)
+
+    loop = loop_of(2)
+    loop.train([grey(9)] * 9, lambda _: {"val/x": values[loop.step - 1]})
+    assert (loop.step, read_checkpoint(tmp_path / "best.pth")["step"]) == (4, 2)
+
+    resumed = loop_of(2)
+    resumed.resume(read_checkpoint(tmp_path / "last.pth"))
+    resumed.train([grey(9)] * 9)
+    assert resumed.step == 4
+
+    patient = loop_of(3)
+    patient.resume(read_checkpoint(tmp_path / "last.pth"))
+    patient.train([grey(9)] * 9, lambda _: {"val/x": values[4]})
+    assert patient.step == 8  # step 5 was the best, 6 to 8 are as good
+
+
+@pytest.mark.parametrize("other", [{"best": "val/x"}, {"validate_every": 1}])
+def test_patience_without_validations_or_their_figure_is_refused(other: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=r"set loop\.best and loop\.validate_every"):
+        LoopSettings(patience=2, **other)  # type: ignore[arg-type]
+
+
 def test_a_run_stopped_between_two_log_lines_completes_the_line_after_resuming(tmp_path: Path) -> None:
     """A schedule that looks at the log must see the same means; here 3 dark images and 7 bright ones make one line."""
     levels = [20, 20, 20, *[90] * 7, *[90] * 10]

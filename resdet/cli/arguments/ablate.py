@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.numbers import number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import add_config
-from resdet.cli.arguments.testing import add_checkpoints, add_resamples, add_test_arguments
-from resdet.ranges import Count, Natural
+from resdet.cli.arguments.testing import add_checkpoints, add_resamples, add_sides, add_test_arguments
+from resdet.ranges import Natural
 
 EXAMPLES = """
   resdet ablate CONFIG --checkpoint plain.pth context.pth --json ablation.json --plot ablation.svg
@@ -30,13 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
     )
-    parser.add_argument(
+    add_sides(
+        parser,
         "--scales",
-        type=number(Count),
-        nargs="+",
-        metavar="PX",
-        help="short sides of multi-scale testing, in pixels (default: the config's testing.scales, else 1/3, 2/3 ... "
-        "5/3 of the training size, as in the paper)",
+        "short sides of multi-scale testing, in pixels (default: the config's testing.scales, else 1/3, 2/3 ... 5/3 of "
+        "the training size, as in the paper)",
     )
     add_resamples(parser, "number of bootstrap draws for the interval of each gain; 0: no intervals", Natural)
     add_output(parser, "--plot", "FILE", "also draw the rows to FILE, of type .svg, .png or .pdf")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from resdet.benchmarks.part_names import PARTS
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number, number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import (
     add_compile,
@@ -59,21 +59,9 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
         metavar="HxW",
         help="height and width of a detector's input, in pixels (default: %(default)s)",
     )
-    parser.add_argument(
-        "--proposals",
-        type=number(Count),
-        default=300,
-        help="regions per image that the head processes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--images", type=number(Count), help="images per batch (default: 1; for a classifier data.images)"
-    )
-    parser.add_argument(
-        "--repeats",
-        type=number(Count),
-        default=5,
-        help="timed repetitions; the median is reported (default: %(default)s)",
-    )
+    add_number(parser, "--proposals", Count, "regions per image that the head processes", default=300)
+    add_number(parser, "--images", Count, "images per batch (default: 1; for a classifier data.images)")
+    add_number(parser, "--repeats", Count, "timed repetitions; the median is reported", default=5)
     add_device(parser)
     add_path(
         parser, "--photos", "DIR", "instead of a net, time reading, flipping and resizing the images in DIR on one core"

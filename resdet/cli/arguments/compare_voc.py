@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.arguments.eval_voc import add_voc_set
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.shared import add_json
 from resdet.cli.arguments.testing import AP_METHODS, add_resamples
 from resdet.ranges import Seed
@@ -39,5 +39,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="average precision as area under the curve or at 11 points, as in VOC 2007 (default: %(default)s)",
     )
     add_resamples(parser, "number of bootstrap draws of the images")
-    parser.add_argument("--seed", type=number(Seed), default=0, help="seed of the bootstrap (default: %(default)s)")
+    add_number(parser, "--seed", Seed, "seed of the bootstrap", default=0)
     add_json(parser)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import add_config, add_path
 from resdet.cli.arguments.testing import add_detector_checkpoints, add_test_arguments
@@ -27,12 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser, None, checkpoint=True)
     add_detector_checkpoints(parser)
     add_path(parser, "--against", "F", "a second detector's checkpoint, to compare with")
-    parser.add_argument(
-        "--score", type=number(Share), default=0.5,
-        help="lowest score that counts for confusions, precision, recall and F1 (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--worst", type=number(Natural), default=12, help="pictures of the worst images (default: %(default)s)"
+    add_number(
+        parser, "--score", Share, "lowest score that counts for confusions, precision, recall and F1", default=0.5
     )
+    add_number(parser, "--worst", Natural, "pictures of the worst images", default=12)
     add_output(parser, "--out", "DIR", "folder for the tables and pictures (default: errors, beside the checkpoint)")
     add_test_arguments(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import add_config, add_path
 from resdet.cli.arguments.testing import (
@@ -81,12 +81,13 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
         "--scales",
         "short sides of the dense test, in pixels, given for 224-pixel crops (default: the config's data.scales)",
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--vote",
-        type=number(PositiveShare),
-        metavar="IOU",
-        help="replace the best box by the score-weighted mean of all boxes with at least this IoU to it, above 0 and "
+        PositiveShare,
+        "replace the best box by the score-weighted mean of all boxes with at least this IoU to it, above 0 and "
         "up to 1 (default: the config's data.vote)",
+        metavar="IOU",
     )
 
 

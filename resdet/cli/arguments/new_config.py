@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.ranges import Count
 
 EXAMPLES = """
@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--depth", type=int, choices=(18, 34, 50, 101, 152), help="depth of the ResNet (default: the weights', else 18)"
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--crop",
-        type=number(Count),
+        Count,
+        "side of the crops that the trunk was trained on; a sixteenth of it is the number of RoI bins (default: the "
+        "weights', else 224)",
         metavar="PIXELS",
-        help="side of the crops that the trunk was trained on; a sixteenth of it is the number of RoI bins (default: "
-        "the weights', else 224)",
     )

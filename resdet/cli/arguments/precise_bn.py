@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import add_config
 from resdet.cli.arguments.testing import add_test_arguments
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="F", help="weights of CONFIG's net")
     add_output(parser, "--out", "F", "the checkpoint to write", required=True)
-    parser.add_argument(
-        "--images", type=number(Count), default=25_000, help="training images to use, at most (default: %(default)s)"
-    )
+    add_number(parser, "--images", Count, "training images to use, at most", default=25_000)
     parser.add_argument(
         "--by-layer",
         action="store_true",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.shared import add_config, add_config_options, add_device, add_output_folder, add_precision
 from resdet.cli.arguments.testing import add_improvements
 from resdet.ranges import Share
@@ -71,13 +71,8 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         help="also write the detections as a data set of this form to DIR/voc, DIR/coco or DIR/yolo, to be corrected "
         "in a labelling tool and trained on (not of videos)",
     )
-    parser.add_argument(
-        "--threshold",
-        type=number(Share),
-        default=0.5,
-        metavar="SCORE",
-        help="lowest score, in 0..1, of detections that are drawn and written (default: %(default)s)",
-    )
+    text = "lowest score, in 0..1, of detections that are drawn and written"
+    add_number(parser, "--threshold", Share, text, default=0.5, metavar="SCORE")
 
 
 def _add_test(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import add_dry_run
 from resdet.ranges import Count
@@ -23,13 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of reproduce."""
     parser.add_argument("row", metavar="ROW", help="the name of a row")
     parser.add_argument("--list", action="store_true", help="only print the commands")
-    parser.add_argument(
-        "--processes",
-        type=number(Count),
-        default=1,
-        metavar="N",
-        help="train and test with N processes, one for each GPU, by torchrun (default: %(default)s)",
-    )
+    text = "train and test with N processes, one for each GPU, by torchrun"
+    add_number(parser, "--processes", Count, text, default=1, metavar="N")
     add_dry_run(parser, "run all commands in seconds each")
     add_output(
         parser, "--work-dir", "DIR", "folder to run in, with data and runs below it (default: the current folder)"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.cli.arguments.shared import add_config_options, add_device_arguments
 from resdet.ranges import Count
@@ -29,8 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a classifier's config and weights; may be repeated",
     )
     add_output(parser, "--out", "DIR", "folder for responses.png and responses.csv", required=True)
-    parser.add_argument(
-        "--images", type=number(Count), default=10_000, help="test images to use, at most (default: %(default)s)"
-    )
+    add_number(parser, "--images", Count, "test images to use, at most", default=10_000)
     add_device_arguments(parser)
     add_config_options(parser)

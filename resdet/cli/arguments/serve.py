@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.shared import add_config_options, add_device, add_precision
 from resdet.ranges import Port, Share
 
@@ -27,11 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1",
         help="address to listen at; 0.0.0.0 opens the page to all who reach this machine (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--port", type=number(Port), default=7860, help="port to listen at (default: %(default)s)")
-    parser.add_argument(
-        "--threshold", type=number(Share), default=0.5, metavar="SCORE",
-        help="lowest score, in 0..1, of detections that are shown at first (default: %(default)s)",
-    )  # fmt: skip
+    add_number(parser, "--port", Port, "port to listen at", default=7860)
+    text = "lowest score, in 0..1, of detections that are shown at first"
+    add_number(parser, "--threshold", Share, text, default=0.5, metavar="SCORE")
     add_device(parser)
     add_precision(parser)
     add_config_options(parser)

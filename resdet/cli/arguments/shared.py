@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.ranges import Seed
 
@@ -98,9 +98,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--device, --seed, --precision."""
     add_device(parser)
-    parser.add_argument(
-        "--seed", type=number(Seed), default=0, help="seed of all random numbers (default: %(default)s)"
-    )
+    add_number(parser, "--seed", Seed, "seed of all random numbers", default=0)
     add_precision(parser)
 
 

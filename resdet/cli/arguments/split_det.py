@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.ranges import Seed
 
 EXAMPLES = """
@@ -19,4 +19,4 @@ EXAMPLES = """
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of split-det."""
     parser.add_argument("root", type=Path, help="the folder that holds ILSVRC/ and map_det.txt")
-    parser.add_argument("--seed", type=number(Seed), default=0, help="seed of the random search (default: %(default)s)")
+    add_number(parser, "--seed", Seed, "seed of the random search", default=0)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.shared import add_config_options, add_device_arguments, add_json, add_launcher
 from resdet.ranges import Count, Natural
 
@@ -63,25 +63,19 @@ def add_views(parser: argparse.ArgumentParser, choices: tuple[str, ...], text: s
 
 def add_sides(parser: argparse._ActionsContainer, name: str, text: str, nargs: str = "+") -> None:
     """An option whose values are short sides of resized images, in pixels; `nargs` as in `add_argument`."""
-    parser.add_argument(name, type=number(Count), nargs=nargs, metavar="PX", help=text)
+    add_number(parser, name, Count, text, nargs=nargs, metavar="PX")
 
 
 def add_resamples(parser: argparse._ActionsContainer, text: str, wanted: Any = Count) -> None:
     """--resamples: the number of bootstrap draws; its help is `text` and the default, its range `wanted`."""
-    parser.add_argument("--resamples", type=number(wanted), default=1000, help=f"{text} (default: %(default)s)")
+    add_number(parser, "--resamples", wanted, text, default=1000)
 
 
 def add_improvements(parser: argparse.ArgumentParser) -> None:
     """--refine, --scales, --proposal-scales, --flip, --soft-nms: they override the config's section `testing`."""
     group = parser.add_argument_group("improvements (App. B), which override the config's section testing")
-    group.add_argument(
-        "--refine",
-        type=number(Natural),
-        nargs="?",
-        const=1,
-        metavar="ROUNDS",
-        help="refine boxes this many times and vote (without a number: once; 0: do not)",
-    )
+    text = "refine boxes this many times and vote (without a number: once; 0: do not)"
+    add_number(group, "--refine", Natural, text, nargs="?", const=1, metavar="ROUNDS")
     add_sides(
         group, "--scales", "test at these short sides, in pixels (without numbers: the config's single size)", "*"
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.numbers import number
+from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.shared import add_config, add_run_arguments
 from resdet.ranges import Count
 
@@ -23,11 +23,6 @@ EXAMPLES = """
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of train-cls."""
     add_config(parser, DEFAULT_CONFIG)
-    parser.add_argument(
-        "--runs",
-        type=number(Count),
-        default=1,
-        metavar="N",
-        help="train N times, with seeds from --seed on, and print best, mean and deviation (default: %(default)s)",
-    )
+    text = "train N times, with seeds from --seed on, and print best, mean and deviation"
+    add_number(parser, "--runs", Count, text, default=1, metavar="N")
     add_run_arguments(parser)

@@ -50,6 +50,11 @@ def _block(**theirs: tuple[str, str]) -> dict[str, str]:
     }
 
 
+def _suffixed_block(suffix: str, **convolutions: str) -> dict[str, str]:
+    """The table `Scheme.block` of a project that names each BN like its convolution, with `suffix` behind it."""
+    return _block(**{layer: (name, name + suffix) for layer, name in convolutions.items()})
+
+
 TORCHVISION = Scheme(
     layers={"conv1": "conv1.conv", "bn1": "conv1.bn", "fc": "fc"},
     stages={f"layer{i}": f"conv{i + 1}" for i in range(1, 5)},
@@ -92,12 +97,7 @@ DETECTRON2 = Scheme(
         f"{_HEAD}.bbox_pred": "head.deltas",
     },
     stages={f"res{i}": f"conv{i}" for i in range(2, 6)},
-    block=_block(
-        a=("conv1", "conv1.norm"),
-        b=("conv2", "conv2.norm"),
-        c=("conv3", "conv3.norm"),
-        shortcut=("shortcut", "shortcut.norm"),
-    ),
+    block=_suffixed_block(".norm", a="conv1", b="conv2", c="conv3", shortcut="shortcut"),
 )
 
 
@@ -119,12 +119,7 @@ _TO_DETECTRON2 = DETECTRON2.inverse()
 _CAFFE2 = Scheme(
     layers={"conv1": "conv1.conv", "res_conv1_bn": "conv1.bn", "fc1000": "fc", "pred": "fc"},
     stages={f"res{i}": f"conv{i}" for i in range(2, 6)},
-    block=_block(
-        a=("branch2a", "branch2a_bn"),
-        b=("branch2b", "branch2b_bn"),
-        c=("branch2c", "branch2c_bn"),
-        shortcut=("branch1", "branch1_bn"),
-    ),
+    block=_suffixed_block("_bn", a="branch2a", b="branch2b", c="branch2c", shortcut="branch1"),
 )
 
 _CAFFE2_TENSORS = {

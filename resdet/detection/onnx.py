@@ -1,6 +1,6 @@
 """A detector as an ONNX file: the trunk, the RPN, both rounds of NMS and the head; images are resized outside.
 
-    export_onnx(model, "detector.onnx", classes=["apple", "banana"], resizer={"short": 600, "long": 1000})
+    export_onnx(model, "detector.onnx", DetectorFacts(["apple", "banana"], short=600, long=1000))
 
 The file runs in ONNX Runtime without resdet and torch:
 
@@ -16,10 +16,10 @@ RoiAlign and MaxRoiPool. Appendix B's improvements are not exported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,14 @@ from resdet.nets.onnx_file import export_module, require_onnx
 from resdet.structures import Features
 
 EXAMPLE_SIZE = (256, 320)  # height and width that the export traces; the file takes any
+
+
+class DetectorFacts(NamedTuple):
+    """The metadata of an exported detector, for whoever runs it."""
+
+    classes: Sequence[str]  # names, by label
+    short: int  # of the training's resizer: the short side that an image is resized to, in pixels
+    long: int | None  # the most pixels of its long side; None: no limit
 
 
 class ExportedDetector(nn.Module):
@@ -78,14 +86,8 @@ class ExportedDetector(nn.Module):
         return regions
 
 
-def export_onnx(model: FasterRCNN, path: str | Path, classes: Sequence[str], resizer: Mapping[str, int | None]) -> None:
-    """Write the detector as an ONNX file.
-
-    Args:
-        model: trained.
-        path: of the file.
-        classes: names, by label.
-        resizer: "short" and "long" of the training, in pixels: how images must be resized.
+def export_onnx(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> None:
+    """Write a trained detector as the ONNX file `path`, with the metadata `facts`.
 
     Raises:
         UserError: onnx or onnxscript is not installed.
@@ -94,7 +96,7 @@ def export_onnx(model: FasterRCNN, path: str | Path, classes: Sequence[str], res
     size = {0: torch.export.Dim("height", min=STRIDE), 1: torch.export.Dim("width", min=STRIDE)}
     export_module(
         ExportedDetector(model).eval(), (torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8),), path,
-        ["image"], ["boxes", "scores", "labels"], {"classes": list(classes), **resizer}, (size,), _translations(),
+        ["image"], ["boxes", "scores", "labels"], facts._asdict(), (size,), _translations(),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """A detector as a .pt2 file of torch.export: one program for images of any size, for torch without the nets' code.
 
-    export_pt2(model, "detector.pt2", classes=["apple", "banana"], resizer={"short": 600, "long": 1000})
+    export_pt2(model, "detector.pt2", DetectorFacts(["apple", "banana"], short=600, long=1000))
     detect, facts = load_pt2("detector.pt2")
     boxes, scores, labels = detect(image)       # uint8 [H, W, 3], resized as facts["short"] and facts["long"] say
 
@@ -11,7 +11,7 @@ makes known to torch; pooling is torchvision's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,20 @@ import torch
 from torch import Tensor
 
 from resdet.detection.faster_rcnn import STRIDE, FasterRCNN
-from resdet.detection.onnx import EXAMPLE_SIZE, ExportedDetector
+from resdet.detection.onnx import EXAMPLE_SIZE, DetectorFacts, ExportedDetector
 from resdet.errors import UserError
 from resdet.whole_files import whole_file
 
 FACTS = "facts.json"  # in the archive
 
 
-def export_pt2(model: FasterRCNN, path: str | Path, classes: Sequence[str], resizer: Mapping[str, int | None]) -> None:
-    """Write the detector as a .pt2 file. Height and width may be any above the stride, 16.
-
-    Args:
-        model: trained.
-        path: of the file.
-        classes: names, by label.
-        resizer: "short" and "long" of the training, in pixels: how images must be resized.
-    """
+def export_pt2(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> None:
+    """Write a trained detector as the .pt2 file `path`, with `facts`; for images of any sides above the stride, 16."""
     size = {axis: torch.export.Dim(name, min=STRIDE + 1) for axis, name in enumerate(("height", "width"))}
     example = torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8)
     program = torch.export.export(ExportedDetector(model).eval(), (example,), dynamic_shapes=(size,))
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.export.save(program, file, extra_files={FACTS: json.dumps({"classes": list(classes), **resizer})})
+        torch.export.save(program, file, extra_files={FACTS: json.dumps(facts._asdict())})
 
 
 def load_pt2(path: str | Path) -> tuple[Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], dict[str, Any]]:

@@ -12,7 +12,7 @@ import torch
 from helpers.detectors import make_detector, make_sample
 from resdet.data.detection.loading import collate_detection
 from resdet.detection.inference import Inference
-from resdet.detection.onnx import export_onnx
+from resdet.detection.onnx import DetectorFacts, export_onnx
 from resdet.detection.pt2 import export_pt2, load_pt2
 
 SIZES = ((256, 320), (200, 300), (333, 190))  # landscape and portrait; the first is what the export traces
@@ -28,7 +28,7 @@ SIZES = ((256, 320), (200, 300), (333, 190))  # landscape and portrait; the firs
 )
 def test_detections_are_those_of_the_detector(depth: int, pooling: str, head: dict, tmp_path: Path) -> None:
     detector = make_detector(depth, pooling=pooling, **head).eval()
-    export_onnx(detector, tmp_path / "d.onnx", ["a", "b", "c", "d"], {"short": 200, "long": None})
+    export_onnx(detector, tmp_path / "d.onnx", DetectorFacts(list("abcd"), 200, None))
     session = onnxruntime.InferenceSession(tmp_path / "d.onnx")
     assert session.get_modelmeta().custom_metadata_map == {
         "classes": '["a", "b", "c", "d"]',
@@ -55,7 +55,7 @@ def test_an_image_without_detections_gives_empty_arrays(tmp_path: Path) -> None:
     torch.nn.init.zeros_(detector.head.scores.weight)
     detector.head.scores.bias.data = torch.tensor([-9.0, -9, -9, -9, 9])
     object.__setattr__(detector.head.settings, "score_floor", 0.5)
-    export_onnx(detector, tmp_path / "d.onnx", ["a", "b", "c", "d"], {"short": 200, "long": 300})
+    export_onnx(detector, tmp_path / "d.onnx", DetectorFacts(list("abcd"), 200, 300))
     session = onnxruntime.InferenceSession(tmp_path / "d.onnx")
     found = session.run(None, {"image": np.zeros((64, 80, 3), np.uint8)})
     assert [values.shape for values in found] == [(0, 4), (0,), (0,)]
@@ -64,7 +64,7 @@ def test_an_image_without_detections_gives_empty_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=pytest.mark.heavy)])
 def test_a_program_of_torch_export_gives_the_same_detections(pooling: str, tmp_path: Path) -> None:
     detector = make_detector(18, pooling=pooling).eval()
-    export_pt2(detector, tmp_path / "d.pt2", ["a", "b", "c", "d"], {"short": 200, "long": None})
+    export_pt2(detector, tmp_path / "d.pt2", DetectorFacts(list("abcd"), 200, None))
     detect, facts = load_pt2(tmp_path / "d.pt2")
     assert facts == {"classes": ["a", "b", "c", "d"], "short": 200, "long": None}
     for i, (height, width) in enumerate(SIZES):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import InferenceSettings
-from resdet.detection.onnx import export_onnx
+from resdet.detection.onnx import DetectorFacts, export_onnx
 from resdet.detection.pt2 import export_pt2
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.config_text import config_text
@@ -96,23 +96,23 @@ def write_detector_safetensors(trained: TrainedDetector, path: Path) -> None:
 
 
 def _write_onnx(trained: TrainedDetector, path: Path) -> Path:
-    export_onnx(trained.model, path, trained.classes, _sides(trained.cfg))
+    export_onnx(trained.model, path, _facts(trained))
     return Path(shutil.copyfile(EXAMPLE, path.parent / EXAMPLE.name))
 
 
 def _write_pt2(trained: TrainedDetector, path: Path) -> None:
-    export_pt2(trained.model, path, trained.classes, _sides(trained.cfg))
+    export_pt2(trained.model, path, _facts(trained))
 
 
-def _sides(cfg: Config) -> dict[str, int | None]:
-    """How images are resized for a detector as one program, which has none of Appendix B's improvements."""
-    testing = build_call(InferenceSettings, cfg.get("testing", {}))
+def _facts(trained: TrainedDetector) -> DetectorFacts:
+    """What goes with a detector as one program, which has none of Appendix B's improvements."""
+    testing = build_call(InferenceSettings, trained.cfg.get("testing", {}))
     used = [field for field in fields(testing) if getattr(testing, field.name) != field.default]
     if used:
         off = " ".join(f"'testing.{field.name}={field.default}'" for field in used)
         raise UserError(f"Appendix B's improvements cannot be exported; switch them off: --cfg-options {off}")
-    resizer: Resizer = build(cfg.data.resizer)
-    return {"short": resizer.short, "long": resizer.long}
+    resizer: Resizer = build(trained.cfg.data.resizer)
+    return DetectorFacts(trained.classes, resizer.short, resizer.long)
 
 
 WRITERS: dict[str, Callable[[TrainedDetector, Path], Path | None]] = {

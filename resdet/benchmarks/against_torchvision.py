@@ -1,8 +1,8 @@
 """Speed of resdet's and torchvision's Faster R-CNN with the same weights on the same images.
 
 comparison = compare(load_config("configs/voc07_r50.py"), device, Workload(proposals=300))
-comparison.seconds["resdet bf16"]         # median over the turns
-comparison.speedup("resdet bf16", "torchvision fp32")
+comparison.turns.medians()["resdet bf16"]                              # seconds per image
+comparison.turns.ratio("torchvision fp32", "resdet bf16")              # how many times faster resdet is
 
 The outputs of every stage must agree before anything is timed. The two run in turns, so that changes in the machine's
 load affect both.
@@ -24,7 +24,7 @@ from torch import nn
 
 from resdet.benchmarks.detector_stages import Workload, random_batch, random_detector
 from resdet.benchmarks.torchvision_peer import largest_differences, peer_inputs, torchvision_peer
-from resdet.benchmarks.turns import median_ratio, medians
+from resdet.benchmarks.turns import Turns
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference
 from resdet.engine.config import Config, require
@@ -49,17 +49,8 @@ class Comparison:
     """
 
     differences: dict[str, float]
-    turns: dict[str, list[float]]
+    turns: Turns
     peaks: dict[str, float]
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds per image, medians over the turns."""
-        return medians(self.turns)
-
-    def speedup(self, ours: str, theirs: str) -> float:
-        """Median over the turns of the time of `theirs` divided by that of `ours`."""
-        return median_ratio(self.turns[theirs], self.turns[ours])
 
 
 def compare(
@@ -91,7 +82,7 @@ def compare(
     contenders: dict[str, Callable[[], object]] = {}
     for precision in precisions:
         contenders |= make(model, peer, batch, precision)
-    turns: dict[str, list[float]] = {name: [] for name in contenders}
+    turns = Turns({name: [] for name in contenders})
     peaks: dict[str, float] = {}
     for turn in range(workload.repeats + 1):  # the first one is not counted
         for name, run in contenders.items():

@@ -1,7 +1,7 @@
 """Training speed of a classifier, compared with the training loop of torchvision's references on the same net.
 
 speed = classifier_speed(load_config("configs/cifar10_r20.py"), device, ["bf16"], images=128, against=True)
-speed.medians["resdet bf16"], speed.medians["torchvision bf16"]
+speed.medians()["resdet bf16"], speed.medians()["torchvision bf16"]     # images per second
 
 Both crop, normalize and train on noise in memory; nothing is decoded (data_speed.py times that). The references
 (pytorch/vision, references/classification) crop with Pillow in loader processes, keep the net in torch's default memory
@@ -14,7 +14,6 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from resdet.benchmarks.torchvision_peer import move_strides
-from resdet.benchmarks.turns import median_ratio, medians
+from resdet.benchmarks.turns import Turns
 from resdet.classification.classifier import Classifier
 from resdet.data.classification.loading import CroppedImages, collate_images
 from resdet.data.classification.resident import ResidentLoader
@@ -49,26 +48,6 @@ RESIDENT_SIZE, PHOTO_SIZE = (32, 32), (375, 500)  # height, width: CIFAR-10's, t
 Contender = tuple[Callable[[], Iterable[Any]], Callable[[Any], None]]  # makes batches; trains on one
 
 
-@dataclass
-class ClassifierSpeed:
-    """Results by contender: "resdet fp32", "torchvision bf16" ...
-
-    Attributes:
-        turns: images per second in every turn.
-    """
-
-    turns: dict[str, list[float]] = field(default_factory=dict)
-
-    @property
-    def medians(self) -> dict[str, float]:
-        """Images per second, medians over the turns."""
-        return medians(self.turns)
-
-    def speedup(self, ours: str, theirs: str) -> float:
-        """Median over the turns of the speed of `ours` divided by that of `theirs`."""
-        return median_ratio(self.turns[ours], self.turns[theirs])
-
-
 def classifier_speed(
     cfg: Config,
     device: torch.device,
@@ -76,7 +55,7 @@ def classifier_speed(
     images: int,
     repeats: int = 3,
     against: bool = False,
-) -> ClassifierSpeed:
+) -> Turns:
     """Time training in turns of `STEPS` steps.
 
     Args:
@@ -86,6 +65,9 @@ def classifier_speed(
         images: images per step.
         repeats: turns.
         against: whether torchvision is timed too.
+
+    Returns:
+        Images per second in every turn.
 
     Raises:
         UserError: torchvision's net computes something else, or it has no peer of the config's crop.
@@ -99,10 +81,10 @@ def classifier_speed(
         if against:
             peer = references_net(net)
             contenders[f"torchvision {precision}"] = _theirs(cfg, net, peer, noise, images, device, precision)
-    speed = ClassifierSpeed({name: [] for name in contenders})
+    speed = Turns({name: [] for name in contenders})
     for _ in range(repeats):
         for name, (load, step) in contenders.items():
-            speed.turns[name].append(images * STEPS / _seconds(load(), step, device))
+            speed[name].append(images * STEPS / _seconds(load(), step, device))
     return speed
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
 
 
-def medians(turns: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Median over the turns, by contender.
+class Turns(dict[str, list[float]]):
+    """What was measured in every turn, by contender: "resdet fp32", "torchvision bf16" ..."""
 
-    Args:
-        turns: what was measured in every turn (seconds, images per second), by contender.
-    """
-    return {name: statistics.median(values) for name, values in turns.items()}
+    def medians(self) -> dict[str, float]:
+        """Median over the turns, by contender."""
+        return {name: statistics.median(values) for name, values in self.items()}
 
+    def ratio(self, above: str, below: str) -> float:
+        """Median over the turns of the value of contender `above` divided by that of `below`.
 
-def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """Median over the turns of `above` divided by `below`, which were measured in the same turns.
-
-    Raises:
-        ValueError: the two have different numbers of turns.
-    """
-    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+        Raises:
+            ValueError: the two have different numbers of turns.
+        """
+        return statistics.median(a / b for a, b in zip(self[above], self[below], strict=True))

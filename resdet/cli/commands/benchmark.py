@@ -88,10 +88,11 @@ def _classifier(cfg: Config, device: torch.device, args: argparse.Namespace) -> 
     images, against = args.images or cfg.data.images, args.against is not None
     speed = classifier_speed(cfg, device, precisions, images, args.repeats, against)
     theirs = [f"torchvision {p}" for p in precisions] if against else []
-    rows = [(name, f"{v:.1f}", *(f"{speed.speedup(name, t):.2f}" for t in theirs)) for name, v in speed.medians.items()]
+    medians = speed.medians()
+    rows = [(name, f"{value:.1f}", *(f"{speed.ratio(name, t):.2f}" for t in theirs)) for name, value in medians.items()]
     title = f"train, {images} images per step, medians of {args.repeats} turns"
     print_table(results_table(title, ["", "images per second", *(f"x {t}" for t in theirs)], rows))
-    write_json(args.json, {"turns": speed.turns, "medians": speed.medians, "images": images})
+    write_json(args.json, {"turns": speed, "medians": medians, "images": images})
 
 
 def _data(cfg: Config, args: argparse.Namespace) -> None:
@@ -113,14 +114,15 @@ def _compare(cfg: Config, device: torch.device, args: argparse.Namespace) -> Non
     agreed = ", ".join(f"{name} {value:.1g}" for name, value in result.differences.items())
     print(f"largest differences of the outputs: {agreed}")
     theirs = [f"torchvision {p}" for p in precisions]
+    seconds = result.turns.medians()
     rows = [
-        (name, f"{seconds:.3f}", f"{result.peaks[name]:.2f}", *(f"{result.speedup(name, t):.2f}" for t in theirs))
-        for name, seconds in result.seconds.items()
+        (name, f"{value:.3f}", f"{result.peaks[name]:.2f}", *(f"{result.turns.ratio(t, name):.2f}" for t in theirs))
+        for name, value in seconds.items()
     ]
     title = f"{args.mode}, {args.size}, {args.proposals} regions, medians of {args.repeats} turns"
     columns = ["", "s per image", "peak GiB", *(f"x {t}" for t in theirs)]
     print_table(results_table(title, columns, rows))
-    write_json(args.json, asdict(result) | {"seconds": result.seconds, "mode": args.mode})
+    write_json(args.json, asdict(result) | {"seconds": seconds, "mode": args.mode})
 
 
 def _workload(args: argparse.Namespace) -> Workload:

@@ -12,13 +12,12 @@ from helpers.coloured_photos import COLOURS
 from resdet.boxes.geometry import clip_boxes
 from resdet.data.localization.crops import ShortSideWithBoxes
 from resdet.data.localization.dataset import LocalizationDataset, LocalizedImage
-from resdet.data.localization.regions import RegionSampler
+from resdet.data.localization.regions import ProposalCache, RegionSampler
 from resdet.engine.run import Run
 from resdet.localization.class_rpn import ClassRPN, ClassRPNSettings
 from resdet.localization.crops import MappedCrops
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
 from resdet.nets.resnet import ResNet
-from resdet.recipes.localization.proposal_files import ProposalCache
 from resdet.recipes.localization.rcnn_proposals import CacheSettings, ProposalSpec, cache_proposals
 
 SIZE = 64  # of the crops

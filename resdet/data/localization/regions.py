@@ -36,23 +36,14 @@ FLIP_STREAM = 5  # of random_keys (resdet/draws.py): which regions are mirrored
 LABELLED = 1000  # images whose proposals are labelled at once; limits the memory of the IoU matrices
 
 
-class CachedProposals(Protocol):
-    """R proposals of each of I images: a ProposalCache (recipes/localization/proposal_files.py) or plain tensors."""
+@dataclass(frozen=True)
+class ProposalCache:
+    """R proposals for each of I images, by descending score; read by recipes/localization/proposal_files.py."""
 
-    @property
-    def boxes(self) -> Tensor:
-        """float32 [I, R, 4], in pixels of the files."""
-        ...
-
-    @property
-    def valid(self) -> Tensor:
-        """Bool [I, R], False in padding."""
-        ...
-
-    @property
-    def sizes(self) -> Tensor:
-        """int64 [I, 2], the (height, width) of each file; (0, 0) of a file that could not be read."""
-        ...
+    boxes: Tensor  # float32 [I, R, 4], in pixels of the image files; zero in padding
+    scores: Tensor  # float32 [I, R], probabilities
+    valid: Tensor  # bool [I, R], False in padding
+    sizes: Tensor  # int64 [I, 2], (height, width) of each image file; 0 where it could not be read
 
 
 class RegionSettings(Protocol):
@@ -115,7 +106,7 @@ class RegionSampler:
     def __init__(
         self,
         dataset: LocalizationDataset,
-        proposals: CachedProposals,
+        proposals: ProposalCache,
         regions: int,
         seed: int,
         settings: RegionSettings,
@@ -191,7 +182,7 @@ def region_loader(
     return make_loader(crops, cast(Iterable[list[Draw]], sampler), collate_regions, workers, pin)
 
 
-def _label_proposals(dataset: LocalizationDataset, proposals: CachedProposals, positive_iou: float) -> Tensor:
+def _label_proposals(dataset: LocalizationDataset, proposals: ProposalCache, positive_iou: float) -> Tensor:
     """int8 [I, R]: 1 positive, 0 negative, -1 ignored. No image is read."""
     labels = []
     for first in range(0, len(dataset), LABELLED):

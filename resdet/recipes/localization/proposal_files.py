@@ -17,30 +17,19 @@ import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from resdet.data.localization.regions import ProposalCache
 from resdet.engine.distributed import get_rank
 from resdet.engine.run import make_folder
 from resdet.errors import UserError
 
 MANIFEST = "manifest.json"
 ARRAYS = {"boxes": np.float32, "scores": np.float32, "valid": np.bool_, "sizes": np.int64}
-
-
-@dataclass(frozen=True)
-class ProposalCache:
-    """R proposals for each of I images, by descending score; memory-mapped."""
-
-    boxes: Tensor  # float32 [I, R, 4], in pixels of the image files; zero in padding
-    scores: Tensor  # float32 [I, R], probabilities
-    valid: Tensor  # bool [I, R], False in padding
-    sizes: Tensor  # int64 [I, 2], (height, width) of each image file; 0 where it could not be read
 
 
 class ProposalFiles:

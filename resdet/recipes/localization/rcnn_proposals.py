@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from resdet.data.localization.dataset import LocalizationDataset
 from resdet.data.localization.loading import CropWithBoxesTransform, localization_eval_loader
+from resdet.data.localization.regions import ProposalCache
 from resdet.data.unreadable import MOST_SKIPPED
 from resdet.engine.distributed import explain_lost_process, gather_objects, get_rank, get_world_size, is_main_process
 from resdet.engine.precision import precision_context
@@ -32,7 +33,7 @@ from resdet.errors import UserError
 from resdet.localization.crops import MappedCrops
 from resdet.localization.ensemble import unite
 from resdet.localization.inference import CandidateModel, ClassProposals, class_proposals
-from resdet.recipes.localization.proposal_files import ProposalCache, ProposalFiles
+from resdet.recipes.localization.proposal_files import ProposalFiles
 from resdet.structures import MappedBatch
 
 logger = logging.getLogger("resdet")

@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from resdet.data.localization.regions import RegionSampler, region_loader
+from resdet.data.localization.regions import ProposalCache, RegionSampler, region_loader
 from resdet.data.localization.settings import LocalizationData
 from resdet.data.sampling import StepShare, spread_evenly
 from resdet.engine.config import Config
@@ -31,7 +31,6 @@ from resdet.errors import UserError
 from resdet.localization.rcnn import LocalizationRCNN
 from resdet.metrics.localization_error import Guesses, localization_error
 from resdet.recipes.localization.build import Localizer, initialise_net
-from resdet.recipes.localization.proposal_files import ProposalCache
 from resdet.recipes.localization.rcnn_build import build_rcnn, rcnn_section
 from resdet.recipes.localization.rcnn_inference import RescoreSettings, rescore_all
 from resdet.recipes.localization.rcnn_proposals import CacheSettings, ProposalSpec, cache_proposals, weights_digest

@@ -15,6 +15,7 @@ from typing import cast
 
 from torch import nn
 
+from resdet.data.localization.regions import ProposalCache
 from resdet.data.localization.settings import LocalizationData
 from resdet.data.sampling import TrainSampler, spread_evenly
 from resdet.engine.config import Config, build, build_call
@@ -34,7 +35,6 @@ from resdet.recipes.localization.build import (
 )
 from resdet.recipes.localization.inference import InferenceMode, LocalizedBoxes, localize_all
 from resdet.recipes.localization.page import write_localizer_page
-from resdet.recipes.localization.proposal_files import ProposalCache
 from resdet.recipes.localization.rcnn_build import has_rcnn
 from resdet.recipes.localization.rcnn_training import RCNNStage
 from resdet.recipes.stages import publish_checkpoints, run_of_stage

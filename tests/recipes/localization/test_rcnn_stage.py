@@ -20,7 +20,7 @@ from resdet.boxes.coding import decode
 from resdet.boxes.geometry import clip_boxes, pairwise_iou
 from resdet.data.localization.crops import CenterCropWithBoxes, warped_crop
 from resdet.data.localization.dataset import LocalizationDataset
-from resdet.data.localization.regions import RegionDraw, RegionSampler, region_loader
+from resdet.data.localization.regions import ProposalCache, RegionDraw, RegionSampler, region_loader
 from resdet.data.sampling import StepShare
 from resdet.engine.checkpoint import find_resume, read_checkpoint
 from resdet.engine.loop import TrainLoop
@@ -31,7 +31,6 @@ from resdet.localization.ensemble import unite
 from resdet.localization.inference import class_proposals
 from resdet.localization.rcnn import LocalizationRCNN, RCNNSettings
 from resdet.nets.resnet import ResNet
-from resdet.recipes.localization.proposal_files import ProposalCache
 from resdet.recipes.localization.rcnn_inference import Rescored, RescoreSettings, rescore_all
 from resdet.recipes.localization.rcnn_proposals import CacheSettings, ProposalSpec, cache_proposals
 

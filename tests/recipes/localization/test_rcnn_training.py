@@ -20,12 +20,12 @@ from helpers.configs import write_localizer_config
 from helpers.datasets import write_cls_loc
 from helpers.localizers import RCNN_PROPOSALS, RCNN_ROW, RCNN_SECTION, Trained
 from helpers.processes import run_processes
-from resdet.data.localization.regions import RegionDraw, RegionSampler
+from resdet.data.localization.regions import ProposalCache, RegionDraw, RegionSampler
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
 from resdet.recipes.localization import rcnn_training
 from resdet.recipes.localization.build import load_localizer
-from resdet.recipes.localization.proposal_files import ProposalCache, ProposalFiles
+from resdet.recipes.localization.proposal_files import ProposalFiles
 from resdet.recipes.localization.rcnn_proposals import CacheSettings, cache_proposals, weights_digest
 from resdet.recipes.sections import load_config
 

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import NoReturn
@@ -62,7 +62,9 @@ def find_images(folder: Path) -> list[Path]:
             images.append(path)
         elif path.suffix.lower() in OTHER_SUFFIXES:
             others.append(path)
-    tell_left_out(folder, others)
+    kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
+    names = [path.name for path in others]
+    tell_left_out(folder, names, f"files are pictures that cannot be read ({kinds})", "; convert them to .jpg")
     return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -84,11 +86,7 @@ def images_by_name(folder: Path) -> dict[str, Path]:
         first = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
         if first is not path:
             repeated.append(path)
-    if repeated:
-        logger.warning(
-            "%s: %d images differ from another only in their suffix and were left out (first: %s)",
-            *(folder, len(repeated), repeated[0].name),
-        )
+    tell_left_out(folder, [path.name for path in repeated], "images differ from another only in their suffix")
     return found
 
 
@@ -191,14 +189,17 @@ def missing_images(paths: Sequence[str | Path]) -> list[Path]:
     return [Path(p) for p in paths if os.path.basename(p) not in names[os.path.dirname(p)] and not os.path.isfile(p)]
 
 
-def tell_left_out(folder: Path, others: Sequence[Path]) -> None:
-    """Warn of pictures in formats that are not read."""
-    if others:
-        kinds = ", ".join(sorted(Counter(path.suffix.lower() for path in others)))
-        logger.warning(
-            "%s: %d files are pictures that cannot be read (%s) and were left out (first: %s); convert them to .jpg",
-            *(folder, len(others), kinds, others[0].name),
-        )
+def tell_left_out(folder: Path, names: Sequence[str], what: str, remedy: str = "") -> None:
+    """Warn of files in a folder that are left out, if there are any: how many, and the first of them.
+
+    Args:
+        folder: of the files.
+        names: of the files.
+        what: they are, behind their number: "images have no xml file".
+        remedy: behind the message, with the sign that parts it.
+    """
+    if names:
+        logger.warning("%s: %d %s and were left out (first: %s)%s", folder, len(names), what, names[0], remedy)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -10,14 +10,13 @@ into the root itself (CVAT), photographs beside their xml files (Roboflow), or i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
 from resdet.data.detection.voc_xml import REMEDY
-from resdet.data.image_files import IMAGE_SUFFIXES, images_by_name, is_hidden, resolve_image
+from resdet.data.image_files import IMAGE_SUFFIXES, images_by_name, is_hidden, resolve_image, tell_left_out
 from resdet.data.text_files import is_file, is_folder, quoted, quoted_path, read_lines
 from resdet.errors import UserError
 
@@ -29,8 +28,6 @@ _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
 # Other names of these folders, where there is no list of images.
 _OTHER_IMAGES = ("images", "Images", "img", "imgs")
 OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation")
-
-logger = logging.getLogger("resdet")
 
 
 @dataclass(frozen=True)
@@ -96,11 +93,7 @@ class VOCFiles:
         if not ids:
             raise UserError(f"{self.annotations}: no xml file there; put the annotations there")
         bare = sorted(set(self.image_of) - set(ids))
-        if bare:
-            logger.warning(
-                "%s: %d of %d images have no xml file and were left out (first: %s)",
-                *(self.annotations, len(bare), len(self.image_of), bare[0]),
-            )
+        tell_left_out(self.annotations, bare, f"of {len(self.image_of)} images have no xml file")
         return ids
 
 

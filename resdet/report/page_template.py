@@ -101,6 +101,13 @@ details pre { border-top: 1px solid var(--line); max-height: 640px; overflow: au
 """
 
 TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
+{% macro section(title, shown, note="") %}
+{% if shown %}
+<section>
+<h2>{{ title }}{% if note %}<small>{{ note }}</small>{% endif %}</h2>
+{{ caller() }}</section>
+{% endif %}
+{% endmacro %}
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -138,9 +145,7 @@ TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=T
   {% endfor %}
 </ul>
 {% endif %}
-{% if run.per_class.rows %}
-<section>
-<h2>{{ run.per_class.title }}<small>in percent</small></h2>
+{% call section(run.per_class.title, run.per_class.rows, "in percent") %}
 <div class="classes card{{ " few" if class_tables | length == 1 }}">
   {% for rows in class_tables %}
   <table>
@@ -156,21 +161,15 @@ TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=T
   </table>
   {% endfor %}
 </div>
-</section>
-{% endif %}
-{% if run.curves %}
-<section>
-<h2>Curves</h2>
+{% endcall %}
+{% call section("Curves", run.curves) %}
 <div class="pair plots">
   {% for title, svg in run.curves %}
   <figure class="plot card" aria-label="{{ title }}">{{ svg | safe }}</figure>
   {% endfor %}
 </div>
-</section>
-{% endif %}
-{% if pictures %}
-<section>
-<h2>Pictures<small>select one to enlarge it</small></h2>
+{% endcall %}
+{% call section("Pictures", pictures, "select one to enlarge it") %}
 <div class="pair gallery">
   {% for caption, uri, width, height in pictures %}
   <figure class="card"><input type="checkbox" id="picture-{{ loop.index }}" aria-label="enlarge">
@@ -179,33 +178,23 @@ TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=T
     <figcaption>{{ caption }}</figcaption></figure>
   {% endfor %}
 </div>
-</section>
-{% endif %}
-{% if run.command %}
-<section>
-<h2>Command</h2>
+{% endcall %}
+{% call section("Command", run.command) %}
 <pre class="command card">{{ run.command }}</pre>
-</section>
-{% endif %}
-{% if run.config_text %}
-<section>
-<h2>Config</h2>
+{% endcall %}
+{% call section("Config", run.config_text) %}
 <details class="card"><summary>{{ run.config_text.splitlines() | length }} lines</summary>
 <pre>
 {{ run.config_text }}</pre>
 </details>
-</section>
-{% endif %}
-{% if run.environment %}
-<section>
-<h2>Environment</h2>
+{% endcall %}
+{% call section("Environment", run.environment) %}
 <div class="environment card"><table>
   {% for name, value in run.environment.items() %}
   <tr><td>{{ name }}</td><td>{{ value }}</td></tr>
   {% endfor %}
 </table></div>
-</section>
-{% endif %}
+{% endcall %}
 </main>
 </body>
 </html>

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import call, error_line, reproduce, table
+from helpers.commands import Main, call, error_line, reproduce, table
 from helpers.paths import CONFIGS, ROOT
 from resdet.cli.main import build_parser
 from resdet.engine.config import read_config
@@ -94,13 +94,23 @@ def test_every_row_is_in_the_paper_page() -> None:
 # The commands ---------------------------------------------------------------------------------------------------------
 
 
+def output(capsys: pytest.CaptureFixture[str], command: Main, *arguments: object) -> str:
+    """What a command prints."""
+    call(command, *arguments)
+    return capsys.readouterr().out
+
+
+def listed(capsys: pytest.CaptureFixture[str], row: str, *options: object) -> list[str]:
+    """The commands of a row, as `resdet reproduce ROW --list` prints them."""
+    return output(capsys, reproduce, row, "--list", *options).splitlines()
+
+
 def test_table_prints_the_papers_figures_the_commands_and_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("data/VOCdevkit/VOC2007").mkdir(parents=True)
-    call(table, "10")
-    printed = capsys.readouterr().out
+    printed = output(capsys, table, "10")
     assert "85.6 mAP" in printed
     assert "$ resdet train-det coco_r101_trainval_context" in printed  # from COCO
     assert "data/VOCdevkit/VOC2007 (there)" in printed
@@ -147,21 +157,17 @@ def test_weights_that_are_not_there_are_downloaded_by_their_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESDET_CACHE", str(tmp_path / "cache"))
-    call(table, "8")
-    printed = capsys.readouterr().out
+    printed = output(capsys, table, "8")
     assert "needs     VGG16_Weights.IMAGENET1K_V1 (will be downloaded)" in printed
     assert "needs     data/weights/R-101.pkl (not there: --init-from msra://R-101 downloads it)" in printed
-    call(reproduce, "table8-coco_r101", "--list")
-    assert capsys.readouterr().out.startswith("resdet train-det coco_r101 --init-from msra://R-101\n")
+    assert listed(capsys, "table8-coco_r101")[0] == "resdet train-det coco_r101 --init-from msra://R-101"
     for name in ("cache/vgg16-397923af.pth", "data/weights/R-101.pkl"):
         Path(name).parent.mkdir(parents=True)
         Path(name).touch()
-    call(table, "8")
-    printed = capsys.readouterr().out
+    printed = output(capsys, table, "8")
     assert "VGG16_Weights.IMAGENET1K_V1 (there)" in printed
     assert "data/weights/R-101.pkl (there)" in printed
-    call(reproduce, "table8-coco_r101", "--list")
-    assert capsys.readouterr().out.startswith("resdet train-det coco_r101\n")
+    assert listed(capsys, "table8-coco_r101")[0] == "resdet train-det coco_r101"
 
 
 def test_with_several_processes_the_images_of_a_step_are_shared_evenly(
@@ -170,11 +176,10 @@ def test_with_several_processes_the_images_of_a_step_are_shared_evenly(
     monkeypatch.chdir(tmp_path)
     Path("data/weights").mkdir(parents=True)
     Path("data/weights/R-101.pkl").touch()
-    call(reproduce, "table7-voc07_r101_alternating", "--list", "--processes", 8)
-    train, test = capsys.readouterr().out.splitlines()
+    train, test = listed(capsys, "table7-voc07_r101_alternating", "--processes", 8)
     torchrun = "torchrun --standalone --nproc-per-node 8 -m resdet"
     options = "--cfg-options alternating.rpn.images=8 alternating.head.images=8"
     assert train == f"{torchrun} train-det voc07_r101_alternating {options}"
     assert test.startswith(f"{torchrun} eval-voc voc07_r101_alternating --checkpoint ")
-    call(reproduce, "table8-coco_r101", "--list", "--processes", 8)
-    assert capsys.readouterr().out.splitlines()[0] == f"{torchrun} train-det coco_r101"  # 8 images: nothing to set
+    train = listed(capsys, "table8-coco_r101", "--processes", 8)[0]
+    assert train == f"{torchrun} train-det coco_r101"  # 8 images: nothing to set

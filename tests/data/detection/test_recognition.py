@@ -26,6 +26,15 @@ def xml(path: Path) -> None:
     text(path, f"<annotation>{CAT}</annotation>")
 
 
+def labelled(root: Path, image: str, label: str) -> None:
+    """An image and its label, VOC's xml or YOLO's txt: a cat."""
+    write_image(root / image)
+    if label.endswith(".xml"):
+        xml(root / label)
+    else:
+        text(root / label, LINE)
+
+
 def coco(path: Path, file_name: str) -> None:
     image = {"id": 1, "file_name": file_name, "width": 60, "height": 40}
     item = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
@@ -40,61 +49,52 @@ def voc_devkit(root: Path) -> None:
 
 
 def voc_cvat(root: Path) -> None:
-    write_image(root / "JPEGImages/sub/a.jpg")
-    xml(root / "Annotations/sub/a.xml")
+    labelled(root, "JPEGImages/sub/a.jpg", "Annotations/sub/a.xml")
     text(root / "ImageSets/Main/default.txt", "sub/a\n")
     text(root / "labelmap.txt", "# label:color_rgb:parts:actions\ncat:1,2,3::\n")
 
 
 def voc_label_studio(root: Path) -> None:
-    write_image(root / "images/a.jpg")
-    xml(root / "Annotations/a.xml")
+    labelled(root, "images/a.jpg", "Annotations/a.xml")
 
 
 def voc_roboflow(root: Path) -> None:
     for name in ("train", "valid", "test"):
-        write_image(root / name / "a.jpg")
-        xml(root / name / "a.xml")
+        labelled(root / name, "a.jpg", "a.xml")
     text(root / "README.roboflow.txt", "x")
 
 
 def voc_labelimg(root: Path) -> None:
-    write_image(root / "images/a.jpg")
-    xml(root / "annots/a.xml")
+    labelled(root, "images/a.jpg", "annots/a.xml")
 
 
 def yolo_ultralytics(root: Path) -> None:
     for name in ("train", "val"):
-        write_image(root / f"images/{name}/a.jpg")
-        text(root / f"labels/{name}/a.txt", LINE)
+        labelled(root, f"images/{name}/a.jpg", f"labels/{name}/a.txt")
     text(root / "data.yaml", "path: ../x\ntrain: images/train\nval: images/val\nnames:\n  '0': cat\n")
 
 
 def yolo_roboflow(root: Path) -> None:
     for name in ("train", "valid"):
-        write_image(root / name / "images/a_jpg.rf.0123.jpg")
-        text(root / name / "labels/a_jpg.rf.0123.txt", LINE)
+        labelled(root / name, "images/a_jpg.rf.0123.jpg", "labels/a_jpg.rf.0123.txt")
     text(root / "data.yaml", "train: ../train/images\nval: ../valid/images\nnc: 1\nnames: ['cat']\n")
 
 
 def yolo_cvat(root: Path) -> None:
-    write_image(root / "obj_train_data/a b.jpg")
-    text(root / "obj_train_data/a b.txt", LINE)
+    labelled(root, "obj_train_data/a b.jpg", "obj_train_data/a b.txt")
     text(root / "obj.names", "cat\n")
     text(root / "obj.data", "classes = 1\ntrain = data/train.txt\nnames = data/obj.names\n")
     text(root / "train.txt", "data/obj_train_data/a b.jpg\n")
 
 
 def yolo_label_studio(root: Path) -> None:
-    write_image(root / "images/a.jpg")
-    text(root / "labels/a.txt", LINE)
+    labelled(root, "images/a.jpg", "labels/a.txt")
     text(root / "classes.txt", "cat\n")
     text(root / "notes.json", "{}")
 
 
 def yolo_labelimg(root: Path) -> None:
-    write_image(root / "a.jpg")
-    text(root / "a.txt", LINE)
+    labelled(root, "a.jpg", "a.txt")
     text(root / "classes.txt", "cat\n")
 
 
@@ -172,29 +172,25 @@ def test_what_is_not_recognized_is_refused_with_what_was_looked_for(tmp_path: Pa
 
 def voc_vott(root: Path) -> None:
     for name in "ab":
-        write_image(root / f"x-PascalVOC-export/JPEGImages/{name}.jpg")
-        xml(root / f"x-PascalVOC-export/Annotations/{name}.xml")
+        labelled(root, f"x-PascalVOC-export/JPEGImages/{name}.jpg", f"x-PascalVOC-export/Annotations/{name}.xml")
     text(root / "x-PascalVOC-export/ImageSets/Main/cat_train.txt", "a.jpg 1\n")
     text(root / "x-PascalVOC-export/ImageSets/Main/cat_val.txt", "b.jpg 1\n")
 
 
 def voc_in_folders_of_sets(root: Path) -> None:
     for name in ("train", "val"):
-        write_image(root / name / "images/a.jpg")
-        xml(root / name / "annotations/a.xml")
+        labelled(root / name, "images/a.jpg", "annotations/a.xml")
 
 
 def voc_with_sets_below(root: Path) -> None:
     for name in ("train", "test"):
-        write_image(root / f"images/{name}/{name}.jpg")
-        xml(root / f"annotations/{name}/{name}.xml")
+        labelled(root, f"images/{name}/{name}.jpg", f"annotations/{name}/{name}.xml")
 
 
 def coco_2017(root: Path) -> None:
+    coco_itself(root)
     for name in ("train2017", "val2017"):
-        write_image(root / name / "a.jpg")
-        for kind in ("instances", "person_keypoints"):
-            coco(root / f"annotations/{kind}_{name}.json", "a.jpg")
+        coco(root / f"annotations/person_keypoints_{name}.json", "a.jpg")
 
 
 def coco_label_studio_elsewhere(root: Path) -> None:
@@ -203,14 +199,12 @@ def coco_label_studio_elsewhere(root: Path) -> None:
 
 
 def yolo_labelimg_in_folders(root: Path) -> None:
-    write_image(root / "images/a.jpg")
-    text(root / "labels/a.txt", LINE)
+    labelled(root, "images/a.jpg", "labels/a.txt")
     text(root / "labels/classes.txt", "cat\n")
 
 
 def yolo_with_another_settings_file(root: Path) -> None:
-    write_image(root / "images/train/a.jpg")
-    text(root / "labels/train/a.txt", LINE)
+    labelled(root, "images/train/a.jpg", "labels/train/a.txt")
     text(root / "pets.yaml", "train: images/train\nnames: [cat]\n")
 
 
@@ -245,8 +239,7 @@ def test_further_layouts(tmp_path: Path, build: Callable[[Path], None], sets: li
 )
 def test_data_yaml_says_what_is_trained_on(tmp_path: Path, settings: str, train: object, test: object) -> None:
     for name in ("train", "val", "a", "b"):
-        write_image(tmp_path / f"images/{name}/{name}.jpg")
-        text(tmp_path / f"labels/{name}/{name}.txt", LINE)
+        labelled(tmp_path, f"images/{name}/{name}.jpg", f"labels/{name}/{name}.txt")
     text(tmp_path / "data.yaml", f"{settings}names: [cat]\n")
     chosen = choose_sets(recognize(tmp_path))
     assert [source and source.values["image_sets"] for source in chosen] == [train, test]

@@ -86,7 +86,7 @@ class _Loader(DataLoader[Any]):
         return self._from_workers() if self.num_workers else super().__iter__()
 
     def _from_workers(self) -> Iterator[Any]:
-        others = multiprocessing.active_children()
+        others, threads = multiprocessing.active_children(), threading.enumerate()
         batches = super().__iter__()
         workers = [p for p in multiprocessing.active_children() if p not in others]
         try:
@@ -96,6 +96,9 @@ class _Loader(DataLoader[Any]):
             if cause is None:
                 raise
             raise cause from error
+        finally:
+            batches._shutdown_workers()  # type: ignore[attr-defined]  # torch leaves it to the garbage collector
+            _join_feeders(threads)
 
 
 @dataclass
@@ -154,6 +157,16 @@ def _why(workers: Sequence[BaseProcess], error: Exception) -> Exception | None:
             "(RESDET_LOADER_TIMEOUT sets another limit)"
         )
     return None
+
+
+def _join_feeders(others: Sequence[threading.Thread]) -> None:
+    """Wait until the threads that sent indices to loader processes have closed their pipes.
+
+    One that closes them later can close the file that has the number of its pipe by then, such as a next loader's.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "QueueFeederThread" and thread not in others:
+            thread.join(ENDING)
 
 
 def _start_worker(worker: int) -> None:

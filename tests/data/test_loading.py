@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 from resdet.data.loading import make_loader
 from resdet.data.sampling import Draw, TrainSampler
+from resdet.errors import UserError
 
 ERROR = """
 import multiprocessing, sys
@@ -95,6 +99,27 @@ def test_a_process_ends_although_an_error_keeps_its_loader(start_method: str, tm
     )
     assert found.returncode == 2, found.stderr
     assert not found.stderr
+
+
+class Unreadable:
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, draw: Draw) -> object:
+        raise UserError("unreadable")
+
+
+def test_a_loader_that_fails_has_ended_its_processes_and_threads_when_the_error_is_caught() -> None:
+    """Left to the garbage collector, a thread of it closed a number that another loader's pipe had by then."""
+    loader = make_loader(Unreadable(), TrainSampler(6, 6, seed=0), list, 2, pin=False)  # type: ignore[arg-type]
+    gc.disable()
+    try:
+        with pytest.raises(UserError, match="unreadable"):  # whose traceback holds the iterator
+            list(loader)
+        assert "QueueFeederThread" not in [thread.name for thread in threading.enumerate()]
+        assert multiprocessing.active_children() == []
+    finally:
+        gc.enable()
 
 
 def test_a_loader_process_that_the_system_kills_is_one_line() -> None:

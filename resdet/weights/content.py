@@ -61,8 +61,8 @@ class Content:
             prefix: of the names that are wanted; it is removed.
 
         Returns:
-            The tensors as float32, without optimizer state and counters; and the names of the other objects in
-            their places, with what each of them is.
+            The tensors, without optimizer state and counters, floats as float32, others as they are; and the names of
+            the other objects in their places, with what each of them is.
 
         Raises:
             UserError: the tensors are larger than a file of this size can hold.
@@ -87,7 +87,7 @@ class Content:
                 )
             tensor = self.tensor(found)
             assert tensor is not None
-            state[name.removeprefix(prefix)] = tensor.float()
+            state[name.removeprefix(prefix)] = tensor.float() if tensor.is_floating_point() else tensor
         return state, objects
 
 

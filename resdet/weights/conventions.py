@@ -80,7 +80,7 @@ def _recorded(found: FoundNet, tensors: State, content: Content) -> Conventions 
     if isinstance(content.data, Mapping) and "state_dict" in content.data:  # written by export-weights
         mean, std = (content.tensor(content.data.get(name)) for name in ("mean", "std"))
         if mean is not None and std is not None:
-            return Conventions("cifar" if found.layout == "cifar" else "torchvision", (mean, std))
+            return Conventions("cifar" if found.layout == "cifar" else "torchvision", (mean.float(), std.float()))
     return None
 
 
@@ -126,7 +126,7 @@ def _of_detectron2(tensors: State, data: Mapping[str, Any]) -> Conventions:
     converted = author == "torchvision" or (author is not None and data.get("matching_heuristics") is True)
     pixels, bgr = (TORCHVISION_PREPROCESSING, False) if converted else (MSRA_PREPROCESSING, True)
     if {"pixel_mean", "pixel_std"} <= tensors.keys():
-        mean, std = tensors.pop("pixel_mean").flatten(), tensors.pop("pixel_std").flatten()
+        mean, std = (tensors.pop(name).flatten().float() for name in ("pixel_mean", "pixel_std"))
         bgr = author == AUTHOR or bool(mean[0] <= mean[-1])
         pixels = (mean.flip(0), std.flip(0)) if bgr else (mean, std)
     return Conventions("detectron2", pixels, bgr, data["stride_on"] if author == AUTHOR else None)

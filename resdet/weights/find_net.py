@@ -46,23 +46,47 @@ class FoundNet:
     layout: Layout
     prefix: str  # "module.encoder_q."
     values: Mapping[str, Any]  # by name, with prefix; not only the net's
-    others: list[str]  # the prefixes of further nets in the same mapping
+    place: str  # of the mapping in the file: "state_dict"; "" for the file itself
+    others: list[str]  # further nets: their places and prefixes, as `name` gives it
+
+    @property
+    def name(self) -> str:
+        """Where the net is, for messages: "state_dict.module.*"."""
+        return _place_of(self.place, self.prefix)
 
 
 def find_net(content: Any) -> FoundNet | None:
-    """Find the first net in the content of a file; None if there is none that resdet knows."""
-    for values in _mappings(content):
-        names = {name: None for name in values if isinstance(name, str)}
-        for layout in _MARKS:
-            prefixes = list(_prefixes(layout, names))
-            if prefixes:
-                return FoundNet(layout, prefixes[0], values, prefixes[1:])
-    return None
+    """Find the first net in the content of a file, and name all others; None if there is none that resdet knows."""
+    found: FoundNet | None = None
+    for place, values in _mappings(content):
+        layout, prefixes = _nets_in(values)
+        if layout is None:
+            continue
+        if found is None:
+            found = FoundNet(layout, prefixes[0], values, place, [])
+            prefixes = prefixes[1:]
+        found.others += [_place_of(place, prefix) for prefix in prefixes]
+    return found
+
+
+def _nets_in(values: Mapping[Any, Any]) -> tuple[Layout | None, list[str]]:
+    """The layout of the nets in one mapping, and the prefix of each."""
+    names = {name: None for name in values if isinstance(name, str)}
+    for layout in _MARKS:
+        prefixes = list(_prefixes(layout, names))
+        if prefixes:
+            return layout, prefixes
+    return None, []
+
+
+def _place_of(place: str, prefix: str) -> str:
+    """ "state_dict", or with a prefix "state_dict.module.*"."""
+    return ".".join(filter(None, (place, f"{prefix}*" if prefix else "")))
 
 
 def keys_seen(content: Any, most: int = 8) -> str:
     """What a file holds, for messages: its first keys, and the first tensor's name."""
-    mappings = list(_mappings(content))
+    mappings = [mapping for _, mapping in _mappings(content)]
     if not mappings:
         return "it holds no named tensors"
     keys = [str(key)[:40] for key in mappings[0]]
@@ -95,17 +119,22 @@ def _prefixes(layout: Layout, names: Mapping[str, None]) -> Iterator[str]:
         yield prefix
 
 
-def _mappings(content: Any) -> Iterator[Mapping[Any, Any]]:
-    """The content and the mappings in it, the outer ones first."""
-    level = [content]
+def _mappings(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """The content and the mappings in it with their places, the outer ones first."""
+    level = [("", content)]
     seen = 0
     for _ in range(_DEPTH):
-        found = [mapping for value in level if (mapping := _as_mapping(value))]
+        found = [(place, mapping) for place, value in level if (mapping := _as_mapping(value))]
         yield from found
         seen += len(found)
         if seen > _MOST:
             return
-        level = [mapping[key] for mapping in found for key in sorted(mapping, key=_rank) if key not in _NO_NETS]
+        level = [
+            (f"{place}.{str(key)[:40]}".lstrip("."), mapping[key])
+            for place, mapping in found
+            for key in sorted(mapping, key=_rank)
+            if key not in _NO_NETS
+        ]
 
 
 def _rank(key: Any) -> int:

@@ -22,12 +22,13 @@ from resdet.weights import names
 from resdet.weights.content import Content, asks_to_run
 from resdet.weights.conventions import Conventions, Origin, conventions_of
 from resdet.weights.find_net import FoundNet, find_net, is_tensor, keys_seen
+from resdet.weights.values import BN_EPS, check_pixels, check_values
 from resdet.weights.weights import State, Weights, has_bottlenecks, in_conv_stages, projection_blocks
 from resdet.weights.zero_padding import to_one_side
 
 logger = logging.getLogger("resdet")
 
-_BN_EPS = 1e-5  # the epsilon of every batch normalization, ours and all origins'
+_MOST_NAMED = 6  # nets in a message
 
 
 def interpret(content: Content, source: str, origin: Origin | None = None) -> Weights:
@@ -55,6 +56,7 @@ def interpret(content: Content, source: str, origin: Origin | None = None) -> We
     tensors, objects = content.tensors(found.values, source, found.prefix)
     rename = _renaming(found, tensors, source)
     _refuse_objects({name: kind for name, kind in objects.items() if rename(name)}, source)
+    check_values({name: tensor for name, tensor in tensors.items() if rename(name)}, source)
     weights = _convert(tensors, rename, source, conventions_of(found, tensors, content, source, origin))
     weights.leftover += [
         name
@@ -86,8 +88,10 @@ def _renaming(found: FoundNet, tensors: State, source: str) -> Callable[[str], s
 def _tell(found: FoundNet, weights: Weights) -> None:
     """Say which part of a file is used where there is more than one net."""
     if found.others:
-        nets = ", ".join(f"{prefix}*" for prefix in [found.prefix, *found.others])
-        logger.warning("%s holds several nets (%s); the first is used", weights.source, nets)
+        logger.warning(
+            "%s holds several nets (%s): %s is used; to use another, save it as a file of its own",
+            weights.source, ", ".join([found.name, *found.others][:_MOST_NAMED]), found.name,
+        )  # fmt: skip
     elif found.prefix.endswith(("backbone.body.", "backbone.bottom_up.")):
         logger.warning(
             "%s is a detector with FPN, which resdet does not have; its ResNet (%s*) is used, the other layers are not",
@@ -101,14 +105,6 @@ def _refuse_objects(objects: Mapping[str, str], source: str) -> None:
         raise UserError(f"{source}: {asks_to_run(next(iter(objects.values())))}")
 
 
-def _check_finite(weights: Weights) -> Weights:
-    """Refuse weights that diverged, or whose numbers are damaged."""
-    bad = next((name for name, tensor in weights.state.items() if not tensor.isfinite().all()), None)
-    if bad is not None:
-        raise UserError(f"{weights.source}: {bad} holds NaN or infinite values; take a file that is not damaged")
-    return weights
-
-
 def _from_resdet(data: Mapping[str, Any], content: Content, source: str) -> Weights:
     """Our checkpoints hold the preprocessing as buffers of the net, and `stride_on` if the net has bottlenecks."""
     model = data.get("model")
@@ -119,8 +115,10 @@ def _from_resdet(data: Mapping[str, Any], content: Content, source: str) -> Weig
         pixels[name.rpartition(".")[2]] = state.pop(name)
     if not state or not {"mean", "std"} <= pixels.keys():
         raise UserError(f"{source}: a resdet checkpoint without a model or its preprocessing; save the run again")
+    check_values(state, source)
+    check_pixels(pixels["mean"], pixels["std"], source)
     is_detector = any(name.startswith(("rpn.", "head.")) for name in state)
-    weights = Weights(
+    return Weights(
         state if is_detector else {name.removeprefix("net."): t for name, t in state.items()},  # a classifier's net
         mean=pixels["mean"],
         std=pixels["std"],
@@ -130,7 +128,6 @@ def _from_resdet(data: Mapping[str, Any], content: Content, source: str) -> Weig
         source=source,
         classes=tuple(data.get("classes", ())),
     )
-    return _check_finite(weights)
 
 
 def _convert(tensors: State, rename: Callable[[str], str | None], source: str, conventions: Conventions) -> Weights:
@@ -159,10 +156,11 @@ def _convert(tensors: State, rename: Callable[[str], str | None], source: str, c
         first = "conv1.conv.weight" if "conv1.conv.weight" in state else "conv1.0.weight"  # a ResNet's or a VGG's
         state[first] = state[first].flip(1)
     mean, std = conventions.pixels
+    check_pixels(mean, std, source)
     is_detector = any(name.startswith(("rpn.", "head.")) for name in state)
     if is_detector:
         state = {f"net.{name}" if in_conv_stages(name) else name: t for name, t in state.items()}
-    weights = Weights(
+    return Weights(
         state=state,
         mean=mean.clone(),
         std=std.clone(),
@@ -172,7 +170,6 @@ def _convert(tensors: State, rename: Callable[[str], str | None], source: str, c
         source=source,
         leftover=leftover,
     )
-    return _check_finite(weights)
 
 
 def _complete_affine(state: State) -> None:
@@ -183,7 +180,7 @@ def _complete_affine(state: State) -> None:
     for name in [name for name in state if name.endswith(".bn.weight")]:
         layer = name.removesuffix("weight")
         state.setdefault(f"{layer}running_mean", torch.zeros_like(state[name]))
-        state.setdefault(f"{layer}running_var", torch.full_like(state[name], 1 - _BN_EPS))
+        state.setdefault(f"{layer}running_var", torch.full_like(state[name], 1 - BN_EPS))
 
 
 def _absorb_biases(state: State) -> None:

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from helpers.weights import caffe2_blobs, dump
+from helpers.weights import caffe2_blobs, dump, small_detector
 from resdet.errors import UserError
 from resdet.weights.read import read_weights
 from resdet.weights.weights import Weights
@@ -209,5 +209,52 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     state = small_state()
     state["bn1.bias"][2] = torch.nan
     torch.save(state, tmp_path / "net.pth")
-    with pytest.raises(UserError, match=r"net\.pth: conv1\.bn\.bias holds NaN"):
+    with pytest.raises(UserError, match=r"net\.pth: bn1\.bias holds NaN"):
         read_weights(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("bn1.running_var", lambda t: t - 3, r"bn1\.running_var holds a negative variance \(-"),
+        ("bn1.running_var", lambda t: t / 0, r"bn1\.running_var holds NaN or infinite values"),
+        ("bn1.running_mean", lambda t: t.to(torch.int64), r"bn1\.running_mean holds int64 where weights are floats"),
+        ("conv1.weight", lambda t: (100 * t).to(torch.int8), r"conv1\.weight holds int8 where weights are floats"),
+        ("layer1.0.conv1.weight", lambda t: t > 0, r"layer1\.0\.conv1\.weight holds bool where weights are floats"),
+    ],
+)
+def test_values_that_no_net_can_use_are_refused(
+    name: str, change: Callable[[Tensor], Tensor], message: str, suffix: str, tmp_path: Path
+) -> None:
+    state, path = small_state(), tmp_path / f"net.{suffix}"
+    state[name] = change(state[name])
+    (safetensors.torch.save_file if suffix == "safetensors" else torch.save)(state, path)
+    with pytest.raises(UserError, match=rf"net\.{suffix}: {message}"):
+        read_weights(path)
+
+
+def test_own_checkpoints_and_caffe2_files_are_checked_alike(tmp_path: Path) -> None:
+    detector = small_detector()
+    pixels = {"preprocess.mean": torch.zeros(3), "preprocess.std": torch.ones(3)}
+    state = detector.state_dict() | pixels
+    cases = {
+        r"net\.conv1\.bn\.running_var holds a negative": {"net.conv1.bn.running_var": torch.full((8,), -0.5)},
+        r"head\.scores\.bias holds uint8": {"head.scores.bias": torch.zeros(6, dtype=torch.uint8)},
+        "its mean or std of pixels is NaN, infinite or a std of 0": {"preprocess.std": torch.zeros(3)},
+    }
+    for message, change in cases.items():
+        torch.save({"format": "resdet", "model": state | change}, tmp_path / "last.pth")
+        with pytest.raises(UserError, match=rf"last\.pth: {message}"):
+            read_weights(tmp_path / "last.pth")
+    blobs = caffe2_blobs()
+    blobs["res_conv1_bn_riv"] = -blobs.pop("res_conv1_bn_running_var")
+    with pytest.raises(UserError, match=r"R-50\.pkl: res_conv1_bn_riv holds a negative variance"):
+        read_weights(dump(blobs, tmp_path / "R-50.pkl"))
+
+
+def test_the_variance_of_a_constant_channel_is_accepted(tmp_path: Path) -> None:
+    """Rounding leaves variances of 0, and negative ones far below BN's epsilon of 1e-5."""
+    state = small_state() | {"bn1.running_var": torch.tensor([0.0, 1.0, -1e-9, 2.0])}
+    torch.save(state | {"steps_of_the_script": torch.tensor(3)}, tmp_path / "net.pth")
+    assert torch.equal(read_weights(tmp_path / "net.pth").state["conv1.bn.running_var"], state["bn1.running_var"])

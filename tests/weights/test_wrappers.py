@@ -70,6 +70,34 @@ def test_nets_are_found_in_wrappers_and_behind_prefixes(wrapper: str, state: dic
     assert load_weights(small_resnet(), weights).missing == []
 
 
+@pytest.mark.parametrize(
+    ("wrapper", "said"),
+    [
+        (lambda s, a: {"ema_state_dict": a, "state_dict": s}, "(state_dict, ema_state_dict): state_dict is used"),
+        (lambda s, a: {"model_ema": a, "model": s}, "(model, model_ema): model is used"),
+        (lambda s, a: {"ema": {"module": a}, "model": prefixed("module.", s)}, "(model.module.*, ema.module): model"),
+        (lambda s, a: prefixed("module.", s) | prefixed("ema.", a), "(module.*, ema.*): module.* is used"),
+    ],
+)
+def test_which_of_several_nets_is_used_is_said(
+    wrapper: Any, said: str, state: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An average beside the weights of the last step: the latter are used."""
+    torch.save(wrapper(state, {name: tensor + 1 for name, tensor in state.items()}), tmp_path / "net.pth")
+    weights = read_weights(tmp_path / "net.pth")
+    assert torch.equal(weights.state["conv1.conv.weight"], state["conv1.weight"])
+    assert f"net.pth holds several nets {said}" in caplog.text
+
+
+def test_one_net_is_not_called_several(
+    state: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    optimizer = {"optimizer": {"state": {0: {"exp_avg": state["conv1.weight"]}}}}
+    torch.save({"state_dict": prefixed("module.", state), **optimizer}, tmp_path / "net.pth")
+    read_weights(tmp_path / "net.pth")
+    assert "several nets" not in caplog.text
+
+
 def test_a_whole_pickled_module_is_read_without_its_class(tmp_path: Path) -> None:
     net = torchvision.models.resnet18(num_classes=3)
     torch.save(net, tmp_path / "net.pth")

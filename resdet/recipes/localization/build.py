@@ -27,6 +27,8 @@ from resdet.localization.rcnn import LocalizationRCNN
 from resdet.nets.ghost_bn import use_ghost_batches
 from resdet.weights.load import load_weights
 from resdet.weights.read import read_weights
+from resdet.weights.values import check_values
+from resdet.weights.weights import is_weight
 
 Localizer = ClassRPN | CropRegression
 KINDS = {ClassRPN: "a per-class RPN", CropRegression: "a crop regression"}
@@ -125,6 +127,7 @@ def fill(model: nn.Module, state: dict[str, Any], path: Path, cfg: Config) -> No
     Raises:
         UserError: names or shapes differ: the checkpoint is of another net.
     """
+    check_values({name: tensor for name, tensor in state["model"].items() if is_weight(name)}, path)
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:

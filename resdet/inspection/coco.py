@@ -15,6 +15,7 @@ import numpy as np
 
 from resdet.data.detection.coco import folder_and_file
 from resdet.data.detection.coco_file import not_listed
+from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
     Category,
     Content,
@@ -24,7 +25,6 @@ from resdet.data.detection.coco_records import (
     image_values,
     object_id,
     object_values,
-    read_content,
     record_name,
 )
 from resdet.data.detection.coco_table import image_path

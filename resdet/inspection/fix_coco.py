@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from resdet.data.detection.coco import folder_and_file
+from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
     Content,
     category_values,
     image_values,
     object_values,
-    read_content,
     record_name,
 )
 from resdet.data.detection.coco_table import image_path

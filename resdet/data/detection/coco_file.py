@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
     Category,
     Content,
@@ -29,7 +30,6 @@ from resdet.data.detection.coco_records import (
     object_area,
     object_box,
     object_id,
-    read_content,
     refuse,
 )
 from resdet.data.detection.coco_values import (

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.coco_records import Result, read_result_records
+from resdet.data.detection.coco_json import read_result_records
+from resdet.data.detection.coco_records import Result
 from resdet.data.detection.coco_values import (
     IdIndex,
     MalformedError,

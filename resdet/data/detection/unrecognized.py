@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from resdet.data.detection.coco_records import read_content
+from resdet.data.detection.coco_json import read_content
 from resdet.data.image_files import is_hidden, is_image_name
 from resdet.data.text_files import is_folder, quoted, quoted_path, read_text
 from resdet.errors import UserError

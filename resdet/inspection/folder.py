@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from resdet.data.detection.recognition import Source, choose_sets, recognize
+from resdet.data.detection.recognition import recognize
+from resdet.data.detection.recognized import Source, choose_sets
 from resdet.data.detection.voc import VOCDataset
 
 

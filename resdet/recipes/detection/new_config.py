@@ -14,7 +14,8 @@ import numpy as np
 
 from resdet.data.detection.annotations import AnnotationTable, take_objects
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.recognition import Source, recognize
+from resdet.data.detection.recognition import recognize
+from resdet.data.detection.recognized import Source
 from resdet.data.detection.splitting import stratified_split, take_images
 from resdet.data.transforms import Resizer
 from resdet.engine.kept_config import kept_config

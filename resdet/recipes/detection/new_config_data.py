@@ -16,7 +16,7 @@ import numpy as np
 from resdet.data.detection.annotations import AnnotationTable, DetectionDataset
 from resdet.data.detection.class_counts import count_classes, doubts_of_classes, words_of_counts
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.recognition import TEST, Recognized, Source, choose_sets
+from resdet.data.detection.recognized import TEST, Recognized, Source, choose_sets
 from resdet.data.detection.voc import VOCDataset
 from resdet.errors import UserError
 

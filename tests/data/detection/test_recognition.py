@@ -10,7 +10,8 @@ import pytest
 
 from helpers.voc import SIZE_XML, object_xml, write_image, write_voc_xml
 from resdet.data.detection import open_dataset
-from resdet.data.detection.recognition import TEST, TRAIN, VAL, choose_sets, recognize
+from resdet.data.detection.recognition import recognize
+from resdet.data.detection.recognized import TEST, TRAIN, VAL, choose_sets
 from resdet.errors import UserError
 
 CAT = SIZE_XML + object_xml("cat", (1, 1, 9, 9))

@@ -137,13 +137,18 @@ def finite_number(text: str, where: str | Path, remedy: str) -> float:
     Raises:
         UserError: `text` is not a number, or not a finite one.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(text)
     if not math.isfinite(value):
         raise UserError(f"{where}: {quoted(text.strip())} is not a number; {remedy}")
     return value
+
+
+def number_or_nan(text: str) -> float:
+    """Read a number; NaN for another text, such as Python's own "1_0"."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
 
 
 def whole_number(text: str) -> int | None:
@@ -170,10 +175,7 @@ def flag_of(value: object) -> bool | None:
         word = value.strip().lower()
         if word in _NO or word in _YES:
             return word in _YES
-        try:
-            value = float(word)
-        except ValueError:
-            return None
+        value = number_or_nan(word)
     return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -20,9 +21,15 @@ SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")  # of files of weights, as op
 
 
 def is_checkpoint(path: str | Path | Config) -> bool:
-    """Whether a name is that of a file of weights, or of published ones ("msra://R-50"), and not of a config."""
+    """Whether a name is that of a file of weights, or of published ones ("msra://R-50"), and not of a config.
+
+    Raises:
+        UserError: it is the folder of a run.
+    """
     if not isinstance(path, str | Path):
         return False
+    if os.path.isfile(Path(path) / "last.pth"):  # False for what can be no path, where pathlib's raises
+        raise UserError(f"{path} is the folder of a run; give its checkpoint, {Path(path) / 'last.pth'}")
     return Path(path).suffix.lower() in SUFFIXES or _SCHEME.match(str(path)) is not None
 
 

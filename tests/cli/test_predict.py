@@ -63,6 +63,15 @@ def test_predict_never_overwrites_its_source(
     assert "would overwrite" in error_line(predict, arguments, capsys)
 
 
+def test_a_runs_folder_in_the_place_of_its_checkpoint_is_told(
+    checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    shutil.copy(checkpoint, tmp_path / "run/last.pth")
+    error = error_line(predict, [tmp_path / "run", photos, *ON_CPU], capsys)
+    assert f"give its checkpoint, {tmp_path / 'run' / 'last.pth'}" in error
+
+
 def test_predict_takes_a_folder(
     det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

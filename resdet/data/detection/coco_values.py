@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from resdet.data.detection.coco_outlines import enclosing_box
-from resdet.data.text_files import flag_of, is_unknown, quoted
+from resdet.data.text_files import flag_of, is_unknown, number_or_nan, quoted
 
 Id = int | str
 
@@ -108,8 +108,8 @@ def finite(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
-        number = float(value)
-    except (ValueError, OverflowError):
+        number = number_or_nan(value) if isinstance(value, str) else float(value)
+    except OverflowError:
         return math.nan
     return number if math.isfinite(number) else math.nan
 

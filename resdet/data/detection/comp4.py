@@ -18,10 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.voc_xml import REMEDY, TO_CONTINUOUS
-from resdet.data.text_files import is_file, quoted, read_lines
+from resdet.data.text_files import is_file, number_or_nan, quoted, read_lines
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
 from resdet.whole_files import whole_file, whole_folder
+
+ROUNDING = 1e-2  # pixels by which the right side of an empty box may lie left of the left one
+FARTHEST = 1e7  # pixels; no box lies beyond
 
 
 def comp4_path(directory: str | Path, image_set: str, name: str) -> Path:
@@ -45,7 +48,13 @@ def write_comp4(
         classes: names of the labels.
         ids: image ids; `detections.image` indexes them.
         detections: of all images.
+
+    Raises:
+        UserError: an id cannot stand in a line of a text file.
     """
+    for name in ids:
+        if name.splitlines() != [name] or name.encode(errors="replace") != name.encode(errors="surrogateescape"):
+            raise UserError(f"image {quoted(name)} does not fit into a line of UTF-8 text; rename it")
     boxes = detections.box.astype(np.float64) - TO_CONTINUOUS
     with whole_folder(directory) as folder:
         for label, name in enumerate(classes):
@@ -112,12 +121,12 @@ def read_comp4(directory: str | Path, image_set: str, classes: Sequence[str], id
 def _parse_detection(line: str, index: dict[str, int], where: str) -> tuple[int, list[float]]:
     """The image's index, and score and corners."""
     words = line.rsplit(maxsplit=5)  # the id may have blanks
-    try:
-        row = [float(word) for word in words[1:]]
-    except ValueError:
-        row = []
+    row = [number_or_nan(word) for word in words[1:]]
     if len(row) != 5 or not np.isfinite(row).all():
         raise UserError(f"{where}: {quoted(line)} is not 'id score xmin ymin xmax ymax'; write the file again")
+    box = np.array(row[1:]) + TO_CONTINUOUS
+    if (box[2:] < box[:2] - ROUNDING).any() or (np.abs(box) > FARTHEST).any():
+        raise UserError(f"{where}: {quoted(line)} has no box xmin ymin xmax ymax in pixels; write the file again")
     if words[0] not in index:
         raise UserError(
             f"{where}: image {quoted(words[0])} is not in the image set; score the set that was detected on"

@@ -9,11 +9,13 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -93,6 +95,8 @@ class _Loader(DataLoader[Any]):
             yield from batches
         except (RuntimeError, OSError, EOFError) as error:  # a broken connection says less than how the process ended
             cause = _why(workers, error)
+            for process in workers:
+                process.terminate()
             if cause is None:
                 raise
             raise cause from error
@@ -178,9 +182,16 @@ def _start_worker(worker: int) -> None:
         threading.Thread(target=_end_if_parent_asks, daemon=True).start()
     else:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # _end_workers kills
+    sys.excepthook = _report_unless_disconnected
     # One thread per worker: OpenCV's and torch's thread pools would compete for the cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _report_unless_disconnected(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    """What a loader process prints of an error in its threads: nothing when the main process has stopped listening."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, value, trace)
 
 
 def _end_if_parent_asks() -> None:

@@ -195,8 +195,8 @@ def tell_left_out(folder: Path, names: Sequence[str], what: str, remedy: str = "
     Args:
         folder: of the files.
         names: of the files.
-        what: they are, behind their number: "images have no xml file".
-        remedy: behind the message, with the sign that parts it.
+        what: what is wrong with them; follows their number: "images have no xml file".
+        remedy: ends the message: "; convert them to .jpg".
     """
     if names:
         logger.warning("%s: %d %s and were left out (first: %s)%s", folder, len(names), what, names[0], remedy)

@@ -88,7 +88,7 @@ class _Loader(DataLoader[Any]):
         return self._from_workers() if self.num_workers else super().__iter__()
 
     def _from_workers(self) -> Iterator[Any]:
-        others, threads = multiprocessing.active_children(), threading.enumerate()
+        others = multiprocessing.active_children()
         batches = super().__iter__()
         workers = [p for p in multiprocessing.active_children() if p not in others]
         try:
@@ -102,7 +102,7 @@ class _Loader(DataLoader[Any]):
             raise cause from error
         finally:
             batches._shutdown_workers()  # type: ignore[attr-defined]  # torch leaves it to the garbage collector
-            _join_feeders(threads)
+            _join_feeders(batches._index_queues)  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -163,14 +163,14 @@ def _why(workers: Sequence[BaseProcess], error: Exception) -> Exception | None:
     return None
 
 
-def _join_feeders(others: Sequence[threading.Thread]) -> None:
+def _join_feeders(queues: Iterable[Any]) -> None:
     """Wait until the threads that sent indices to loader processes have closed their pipes.
 
-    One that closes them later can close the file that has the number of its pipe by then, such as a next loader's.
+    A thread that closes its pipe later may close another file, which has been given the same descriptor by then.
     """
-    for thread in threading.enumerate():
-        if thread.name == "QueueFeederThread" and thread not in others:
-            thread.join(ENDING)
+    for queue in queues:
+        if queue._thread is not None:
+            queue._thread.join(ENDING)
 
 
 def _start_worker(worker: int) -> None:

@@ -9,6 +9,7 @@ blanks.
 
 from __future__ import annotations
 
+import math
 import re
 import tarfile
 import tempfile
@@ -23,6 +24,7 @@ from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
 from resdet.whole_files import whole_file, whole_folder
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what no encoding has: bytes of a file name that are not UTF-8
 ROUNDING = 1e-2  # pixels by which the right side of an empty box may lie left of the left one
 FARTHEST = 1e7  # pixels; no box lies beyond
 
@@ -52,9 +54,7 @@ def write_comp4(
     Raises:
         UserError: an id cannot stand in a line of a text file.
     """
-    for name in ids:
-        if name.splitlines() != [name] or name.encode(errors="replace") != name.encode(errors="surrogateescape"):
-            raise UserError(f"image {quoted(name)} does not fit into a line of UTF-8 text; rename it")
+    _check_ids(ids)
     boxes = detections.box.astype(np.float64) - TO_CONTINUOUS
     with whole_folder(directory) as folder:
         for label, name in enumerate(classes):
@@ -67,6 +67,13 @@ def write_comp4(
                 )
             ]
             comp4_path(folder, image_set, name).write_text("".join(lines), encoding="utf-8")
+
+
+def _check_ids(ids: Sequence[str]) -> None:
+    """Refuse ids with a line break, empty ones, and those that are not UTF-8."""
+    for name in ids:
+        if name.splitlines() != [name] or _SURROGATE.search(name):
+            raise UserError(f"image {quoted(name)} does not fit into a line of UTF-8 text; rename it")
 
 
 def write_comp4_archive(
@@ -122,10 +129,10 @@ def _parse_detection(line: str, index: dict[str, int], where: str) -> tuple[int,
     """The image's index, and score and corners."""
     words = line.rsplit(maxsplit=5)  # the id may have blanks
     row = [number_or_nan(word) for word in words[1:]]
-    if len(row) != 5 or not np.isfinite(row).all():
+    if len(row) != 5 or not all(map(math.isfinite, row)):
         raise UserError(f"{where}: {quoted(line)} is not 'id score xmin ymin xmax ymax'; write the file again")
-    box = np.array(row[1:]) + TO_CONTINUOUS
-    if (box[2:] < box[:2] - ROUNDING).any() or (np.abs(box) > FARTHEST).any():
+    _, x1, y1, x2, y2 = row
+    if min(x2 - x1, y2 - y1) < -1 - ROUNDING or max(map(abs, row[1:])) > FARTHEST:  # pixels are inclusive
         raise UserError(f"{where}: {quoted(line)} has no box xmin ymin xmax ymax in pixels; write the file again")
     if words[0] not in index:
         raise UserError(

@@ -24,7 +24,7 @@ def test_what_is_written_is_read(ids: list[str], tmp_path: Path) -> None:
     assert (found.score.astype(np.float32) == FOUND.score).all()
 
 
-@pytest.mark.parametrize("bad", ["a\nb", "a\x85b", "a\udcff"])
+@pytest.mark.parametrize("bad", ["a\nb", "a\x85b", "", "a\udcff", "b\ud800"])
 def test_a_name_that_fits_into_no_line_is_refused_before_anything_is_written(bad: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="rename it"):
         write_comp4(tmp_path / "results", "test", ["cat"], ["a", bad], FOUND)

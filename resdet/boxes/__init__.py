@@ -1,4 +1,4 @@
-"""Pure tensor functions on boxes: batched, with fixed shapes, computed in float32 whatever the network's precision.
+"""Tensor functions on boxes. All but NMS and voting are batched, with fixed shapes; boxes are computed in float32.
 
 - `geometry`: area, IoU, clipping, mirroring
 - `coding`: deltas of box regression

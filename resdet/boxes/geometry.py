@@ -2,9 +2,9 @@
 
     ious = pairwise_iou(ground_truth, anchors)       # [N, G, 4], [N, A, 4] -> [N, G, A]
 
-Boxes are float (x1, y1, x2, y2) in pixels; ``x2 - x1`` is the width, without "+ 1". Every function takes any leading
-dimensions and computes in float32 or float64: bf16 and fp16 have too few bits for pixel coordinates. Boxes without area
-give 0, never NaN.
+Boxes are float (x1, y1, x2, y2) in pixels; ``x2 - x1`` is the width, without "+ 1". Every function but
+`gather_boxes` takes any leading dimensions and computes in float32 or float64: bf16 and fp16 have too few bits for
+pixel coordinates. The IoU of boxes without area is 0, never NaN.
 
 A large [..., M, N] result is computed a few rows at a time (`row_parts`), which needs little more memory than the
 result and keeps temporary arrays in the processor's cache.

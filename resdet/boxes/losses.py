@@ -46,7 +46,8 @@ def rpn_losses(
         positive: bool [N, S], True for anchors that are matched with an object.
         valid: bool [N, S], False in padding.
         beta: of smooth L1; 1/9 is py-faster-rcnn's.
-        normalizer: both sums are divided by it; 256 * N in Faster R-CNN (anchors per image times images).
+        normalizer: both sums are divided by it; sampled anchors per image times images, as in detectron2. Faster
+            R-CNN's eq. 1 has two normalizers and a weight of 10, which makes them about equal.
 
     Returns:
         (objectness loss, box loss), scalars of equal weight.
@@ -64,7 +65,7 @@ def head_losses(
 
     Args:
         logits: [M, K+1], background last.
-        deltas: [M, K, 4], one box per class; only those of the region's class are used.
+        deltas: [M, K, 4], one set per class; only those of the region's class are used.
         labels: int64 [M] in 0..K; K is background.
         targets: [M, 4], wanted deltas; ignored for background.
         valid: bool [M], False in padding.

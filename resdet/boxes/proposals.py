@@ -47,8 +47,8 @@ def select_proposals(
         pre_nms: anchors with the highest logits that are decoded; 6000 in the paper at test.
         post_nms: proposals kept per image after NMS; 300 in the paper at test.
         nms_iou: IoU threshold of NMS on the proposals.
-        min_size: in pixels; boxes with a side of at most this after clipping are dropped, and boxes with a coordinate
-            or score that is not finite.
+        min_size: in pixels; boxes with a side of at most this after clipping are dropped, as are boxes with a
+            coordinate or score that is not finite.
 
     Returns:
         post_nms slots per image.

@@ -43,7 +43,7 @@ class SoftNMS:
             raise UserError(f"decay is {self.decay!r}: Soft-NMS has {' and '.join(get_args(Decay))}")
 
     def factor(self, ious: Tensor) -> Tensor:
-        """The factors, in 0..1, for scores of boxes with these IoUs, of any shape, to a box of higher score."""
+        """Score factors in 0..1 for boxes whose IoU with a box of higher score is `ious`, of any shape."""
         if self.decay == "linear":
             return torch.where(ious > self.iou, 1 - ious, 1.0)
         return torch.exp(-(ious**2) / self.sigma)

@@ -26,8 +26,8 @@ MEMORY = re.compile(
     r"out of memory|can't allocate memory|insufficient shared memory|signal: (Killed|Bus)", re.IGNORECASE
 )
 LESS_MEMORY = (
-    "too little memory; lower data.images (loop.accumulate keeps the step's size), data.resizer.short and .long, "
-    "model.head.regions, or data.workers; --precision bf16 takes less than fp32"
+    "too little memory; lower data.images or raise loop.accumulate (fewer images per pass, the same step), lower "
+    "data.resizer.short and .long, model.head.regions, or data.workers; --precision bf16 takes less than fp32"
 )
 MORE_SHARED_MEMORY = (
     "too little shared memory (/dev/shm), through which loader processes hand over batches; give a container more "

@@ -28,7 +28,7 @@ ABOUT = 'Image classification, detection and localization of "Deep Residual Lear
 
 
 def run_process(arguments: Sequence[str] | None = None) -> None:
-    """Run a subcommand as a process of its own, which has ended soon after a failure, whatever still runs in it.
+    """Run a subcommand as the main program of this process, which exits soon after a failure, whatever still runs.
 
     Args:
         arguments: see `main`.

@@ -50,11 +50,11 @@ class FasterRCNN(nn.Module):
             own RPN. Alternating training sets it to another detector's `proposals`.
 
     Args:
-        net: the backbone, without fc. Its BN is frozen in place; load weights with BN statistics before or after. VGG
-            shares its 13 convolutions, and fc6 and fc7 are the region head.
+        net: the backbone, without fc. Its BN is frozen in place; weights and BN statistics may be loaded before
+            or after. VGG shares its 13 convolutions, and fc6 and fc7 are the region head.
         num_classes: K, without the background.
-        rpn: settings of the RPN; by default the paper's for PASCAL VOC.
-        head: settings of the region head; by default the paper's for PASCAL VOC.
+        rpn: settings of the RPN; by default for PASCAL VOC.
+        head: settings of the region head; the paper's configs set pooling="pool".
         frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in py-faster-rcnn and detectron2, 0 trains all.
 
     Raises:

@@ -32,7 +32,10 @@ STREAM = 1  # random_keys: which regions are sampled
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Settings of the region head; the defaults are those of the paper and of py-faster-rcnn.
+    """Settings of the region head.
+
+    Defaults follow the paper and py-faster-rcnn, except `pooling` (the paper: "pool") and `background_iou`
+    (py-faster-rcnn: .1).
 
     Args:
         pooling: "align" (RoIAlign) or "pool" (RoIPool with max, as in the paper).

@@ -35,15 +35,17 @@ STREAM = 0  # random_keys: which anchors are sampled
 
 @dataclass(frozen=True)
 class RPNSettings:
-    """Settings of the RPN; the defaults are those of the paper and of py-faster-rcnn.
+    """Settings of the RPN.
+
+    Defaults follow the paper and py-faster-rcnn, except `min_size` (py-faster-rcnn: 16 pixels of the network's input).
 
     Args:
         hidden: output channels of the 3x3 convolution; 512 in py-faster-rcnn, 1024 (the trunk's) in detectron2.
         scales: side of the square anchor, in network input pixels; for COCO, 64 is added (Faster R-CNN, journal
             version).
         ratios: aspect ratios of the anchors, height / width.
-        positive_iou: an anchor with at least this IoU to an object is positive. So are the anchors with the highest IoU
-            to each object, however low it is.
+        positive_iou: an anchor with at least this IoU to an object is positive. So are, for each
+            object, the anchors with the highest IoU to it, if that is above 0.
         negative_iou: an anchor whose highest IoU is below this is negative; those in between are ignored.
         anchors_per_image: anchors sampled per image for training. Both losses are divided by anchors_per_image * N.
         positive_fraction: maximum fraction of positives among the sampled anchors.
@@ -139,7 +141,7 @@ class RPN(nn.Module):
         )
 
     def losses(self, outputs: RPNOutputs, features: Features, batch: Batch) -> dict[str, Tensor]:
-        """Losses on a random sample of each image's anchors, divided by anchors_per_image * N (Faster R-CNN, eq. 1).
+        """Losses on a random sample of each image's anchors, divided by anchors_per_image * N, as in detectron2.
 
         Returns:
             "loss_rpn_objectness", binary cross entropy over positives and negatives, and "loss_rpn_box", smooth L1 over

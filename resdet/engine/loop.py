@@ -1,12 +1,12 @@
-"""The training loop. A step is forward, backward and update (`TrainLoop._update`); the rest happens every N steps.
+"""The training loop. A step is forward, backward and update (`TrainLoop._update`); the rest every N steps.
 
     loop = begin(model, plan, run)                       # engine/training.py: new, or at the step of a checkpoint
     loop.train(batches, validate=lambda model: {"val/mAP50": ...})
 
 `model(batch)` returns a dict of scalars: those whose names begin with "loss" are summed and minimized, the others only
 logged. Losses are copied to the host only when a line is logged; a loss that is not finite then stops the run.
-A step to be validated is saved first, then validated, then it is decided whether it is the best: a validation that
-fails costs nothing. After an error in a step, last.pth is of the step before it.
+Before a validation last.pth is saved, afterwards best.pth if the result is the best so far: a resumed run repeats a
+validation that fails. After an error within a step, last.pth holds the state after the step before.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from resdet.engine.train_state import M, TrainState
 from resdet.errors import LostProcessError, Stopped, UserError
 
 logger = logging.getLogger("resdet")
-EARLY = (1, 2, 5, 10)  # steps after a start or a resume that the log shows at once; only the log: no figure changes
+EARLY = (1, 2, 5, 10)  # steps after a start or a resume with a line in the log of their own; scalars.json has none
 WEIGHTS = ("model", "raw_model", "ema", "optimizer")  # the large entries of a checkpoint
 
 
@@ -109,8 +109,8 @@ class TrainLoop(TrainState[M]):
             batches: endless, from `passes` on; each has `to(device)` and `image_ids`.
             validate: tests the model every `validate_every` steps and at the end.
             net: the model's net, compiled while the training lasts if --compile asks for it.
-            dynamic: True for images of many sizes: torch.compile does not compile for each, and cuDNN tries no
-                algorithms for each.
+            dynamic: True for images of many sizes: torch.compile uses dynamic shapes, and cuDNN does not benchmark
+                its algorithms.
 
         Returns:
             The model to keep (`averaged`).
@@ -257,7 +257,7 @@ class TrainLoop(TrainState[M]):
         except Exception as error:  # the first error is the one to be raised
             logger.error("the state of step %d could not be saved: %s", self.step, error)
         if self.saved:
-            lost = isinstance(cause, LostProcessError)  # of all causes the one that may be over
+            lost = isinstance(cause, LostProcessError)  # the only cause that may have gone away by itself
             remedy = how_to_go_on(self.run) if lost else "remove the cause, then run the command again with --resume"
             logger.error("the error came after step %d, which is saved; %s", self.saved, remedy)
 

@@ -36,8 +36,8 @@ class Plan:
 
     Args:
         images: images per optimizer step, over all processes and accumulated passes.
-        optimizer: arguments of `build_sgd` but for the model and the images: a config's section `optimizer`.
-        schedule: number of steps, and the learning rate at each.
+        optimizer: arguments of `build_sgd` other than the model and the images: a config's section `optimizer`.
+        schedule: number of steps, and the factor on the learning rates at each.
         loop: a config's section `loop`.
     """
 
@@ -77,7 +77,7 @@ def begin(
         check: called with the checkpoint before anything is restored; raises UserError to refuse it.
 
     Returns:
-        The training, at the step where it goes on; its `train` runs it to its end.
+        The `TrainLoop`, at the step from which training continues.
 
     Raises:
         UserError: the folder cannot be made or is in use, the checkpoint does not fit, or `plan.optimizer` has unknown
@@ -123,7 +123,7 @@ def metadata_of(cfg: Config, classes: Sequence[str], stride_on: str | None, imag
 
 
 def _refuse_own_weights(run: Run, folder: Path) -> None:
-    """Refuse --init-from a file of the run that would be set aside, if a later stage reads it again."""
+    """Refuse initial weights in the run about to be moved to older/, where a later stage would not find them."""
     if run.id or run.resume or run.whole is None or not run.init_from:
         return
     path = Path(run.init_from).resolve()

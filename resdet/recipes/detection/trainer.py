@@ -96,8 +96,8 @@ class DetectorTraining:
     def load_pretrained(self, model: FasterRCNN) -> None:
         """Load the weights of --init-from into the model.
 
-        From a classifier, RPN and region head keep their random initialization; from a detector of other classes, the
-        head's output layers do.
+        From a classifier, the RPN and the two output layers (`model.head`) keep their random initialization; from a
+        detector of other classes, the output layers do.
         """
         if not self.run.init_from:
             logger.warning("no --init-from: with BN frozen, a trunk of random weights hardly learns")

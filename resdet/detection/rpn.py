@@ -118,8 +118,13 @@ class RPN(nn.Module):
         present = present.reshape(N, -1)
         logits = logits.permute(0, 2, 3, 1).reshape(N, -1)
         deltas = deltas.permute(0, 2, 3, 1).reshape(N, -1, 4)
-        anchors = self.anchors(h, w, logits.device) / features.scale[:, None]
+        anchors = self._anchors(features) / features.scale[:, None]
         return RPNOutputs(logits.masked_fill(~present, -torch.inf), deltas, anchors, present)
+
+    def _anchors(self, features: Features) -> Tensor:
+        """Anchors of a map, [A, 4], in pixels of the network's input."""
+        height, width = features.map.shape[-2:]
+        return self.anchors(height, width, features.map.device)
 
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Objectness logits [N, a, h, w] and deltas [N, 4a, h, w] from a map [N, C, h, w].
@@ -161,15 +166,21 @@ class RPN(nn.Module):
         return {"loss_rpn_objectness": objectness, "loss_rpn_box": box}
 
     def _targets(self, outputs: RPNOutputs, features: Features, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Label of each anchor (POSITIVE, NEGATIVE, IGNORED), int8 [N, A], and its object's index, int64 [N, A]."""
+        """Label of each anchor (POSITIVE, NEGATIVE, IGNORED), int8 [N, A], and its object's index, int64 [N, A].
+
+        Compared in pixels of the network's input, where the anchors are whole numbers or nearly so: all anchors of one
+        shape that cover an object then tie as its best ones, "the anchor/anchors with the highest IoU" (Faster R-CNN,
+        section 3.1.2), and all are positive. Divided by the image's scale they would differ in the last bit, and one
+        would win.
+        """
         s = self.settings
         used = outputs.present
         if not s.keep_border:
             used = used & inside_mask(outputs.anchors, features.image_sizes)
-        anchors, objects = outputs.anchors, batch.mask & ~batch.crowd
+        boxes, anchors = batch.boxes * features.scale[:, None], self._anchors(features)
         labels, index, _ = match_boxes(
-            batch.boxes, anchors, objects, s.positive_iou, s.negative_iou, low_quality=True, usable=used
+            boxes, anchors, batch.mask & ~batch.crowd, s.positive_iou, s.negative_iou, low_quality=True, usable=used
         )
         if batch.crowded:
-            labels = ignore_crowds(labels, anchors, batch.boxes, batch.mask & batch.crowd)
+            labels = ignore_crowds(labels, outputs.anchors, batch.boxes, batch.mask & batch.crowd)
         return labels.masked_fill(~used, IGNORED), index

@@ -28,7 +28,7 @@ from resdet.benchmarks.turns import Turns
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference
 from resdet.engine.config import Config, require
-from resdet.engine.precision import DTYPES, Precision, precision_context
+from resdet.engine.precision import DTYPES, Precision, float32_products, precision_context
 from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
 from resdet.structures import Batch
@@ -74,7 +74,8 @@ def compare(
     model = random_detector(cfg, workload.proposals, workload.mode).to(device).eval()
     peer = torchvision_peer(model).to(device)
     batch = random_batch(model.num_classes, workload.size, workload.images).to(device)
-    differences = largest_differences(model, peer.eval(), batch)
+    with float32_products("fp32"):
+        differences = largest_differences(model, peer.eval(), batch)
     for name, difference in differences.items():
         if difference > TOLERANCES.get(name, TOLERANCE):
             raise UserError(f"the outputs differ (in {name} by {difference:.2g}), so their speed cannot be compared")
@@ -133,9 +134,10 @@ def _step(model: nn.Module, precision: Precision, *inputs: Any) -> Callable[[], 
     optimizer = torch.optim.SGD(parameters, 1e-5, momentum=0.9)
 
     def run() -> object:
-        with precision_context(precision, parameters[0].device):
-            losses = torch.stack(list(model(*inputs).values())).sum()
-        torch.autograd.backward(losses)
+        with float32_products(precision):
+            with precision_context(precision, parameters[0].device):
+                losses = torch.stack(list(model(*inputs).values())).sum()
+            torch.autograd.backward(losses)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return losses

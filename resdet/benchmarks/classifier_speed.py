@@ -34,7 +34,7 @@ from resdet.data.loading import make_loader
 from resdet.data.sampling import TrainSampler
 from resdet.data.transforms import TrainCrop
 from resdet.engine.config import Config, build, require
-from resdet.engine.precision import Precision, precision_context
+from resdet.engine.precision import Precision, float32_products, precision_context
 from resdet.errors import UserError
 from resdet.nets.backbone import Net
 from resdet.nets.resnet import ResNet
@@ -148,9 +148,10 @@ def _ours(cfg: Config, net: Net, noise: Noise, images: int, device: torch.device
         return ResidentLoader(noise, sampler, device)
 
     def step(batch: Any) -> None:
-        with precision_context(precision, device):
-            losses = classifier(batch.to(device))
-        torch.autograd.backward(losses["loss_class"])
+        with float32_products(precision):
+            with precision_context(precision, device):
+                losses = classifier(batch.to(device))
+            torch.autograd.backward(losses["loss_class"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -176,11 +177,12 @@ def _theirs(
 
     def step(batch: Any) -> None:
         x, labels = (part.to(device, non_blocking=True) for part in batch)
-        with precision_context(precision, device):
-            logits = peer(x)
-            loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        with float32_products(precision):
+            with precision_context(precision, device):
+                logits = peer(x)
+                loss = F.cross_entropy(logits, labels)
+            torch.autograd.backward(loss)
         optimizer.step()
         error = (logits.argmax(1) != labels).float().mean()
         loss.item(), error.item()

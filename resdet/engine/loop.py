@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from resdet.engine.checkpoint import BEST, LAST, save_checkpoint
-from resdet.engine.compiled import Compilable, compiled
+from resdet.engine.compiled import Compilable, begin_batch, check_mode, compiled
 from resdet.engine.conditions import check_conditions
 from resdet.engine.config_text import changed_values
 from resdet.engine.convolutions import timed_convolutions
@@ -36,7 +36,7 @@ from resdet.engine.distributed import (
 )
 from resdet.engine.log import Scalars, clock
 from resdet.engine.loop_settings import LoopSettings
-from resdet.engine.precision import precision_context
+from resdet.engine.precision import float32_products, precision_context
 from resdet.engine.run import Run, how_to_go_on
 from resdet.engine.schedule import Schedule
 from resdet.engine.stop_signals import StopSignals
@@ -80,6 +80,7 @@ class TrainLoop(TrainState[M]):
         run: Run,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
+        check_mode(run.compile, settings.accumulate)
         super().__init__(model, optimizer, schedule, settings.ema, run)
         self.settings, self.metadata = settings, dict(metadata or {})
         self.state: Mapping[str, Any] = {}
@@ -120,7 +121,7 @@ class TrainLoop(TrainState[M]):
         """
         self.scalars = Scalars(self.run.work_dir, self.run.backends)
         self.scalars.forget_after(self.step, not self.validation_due)
-        with compiled(net, self.run.compile, dynamic=dynamic):
+        with compiled(net, self.run.compile, dynamic=dynamic), float32_products(self.run.precision):
             self._train(batches, validate, fixed=not dynamic)
         self.scalars.close()
         return self.averaged
@@ -186,6 +187,7 @@ class TrainLoop(TrainState[M]):
         for i, batch in enumerate(batches):
             batch = batch.to(self.run.device)
             last = i == len(batches) - 1
+            begin_batch(self.run.compile)
             with no_gradient_exchange(model, not last), precision_context(self.run.precision, self.run.device):
                 values = model(batch)
                 total = torch.stack([v.float() for k, v in values.items() if k.startswith("loss")]).sum()

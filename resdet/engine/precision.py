@@ -1,30 +1,50 @@
 """Mixed precision: convolutions and matrix products in bf16 or fp16 under autocast, the rest in fp32.
 
 Box decoding, IoU, NMS, losses and BN statistics always run in fp32, enforced by boxes/ and by autocast's op lists.
+
+"fp32" is IEEE float32 on every device. torch by itself lets cuDNN round the inputs of float32 convolutions to TF32 (10
+bits of mantissa, GPUs from Ampere on): "tf32" asks for that, in matrix products too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
 from resdet.errors import UserError
 
-Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+GPU_ONLY = {"fp16": "bf16", "tf32": "fp32"}  # with what a CPU has instead
 
 
-def precision_context(precision: Precision, device: torch.device) -> torch.autocast:
-    """An autocast context; for "fp32" it does nothing.
+@contextmanager
+def precision_context(precision: Precision, device: torch.device) -> Iterator[None]:
+    """A context for forward passes: autocast for "bf16" and "fp16", and `float32_products`.
 
     Raises:
-        UserError: fp16 on a CPU, where it is slow.
+        UserError: fp16 on a CPU, where it is slow, or tf32, which CPUs do not have.
     """
-    if precision == "fp16" and device.type == "cpu":
-        raise UserError("--precision fp16 needs a GPU; on a CPU use bf16")
-    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
+    if precision in GPU_ONLY and device.type == "cpu":
+        raise UserError(f"--precision {precision} needs a GPU; on a CPU use {GPU_ONLY[precision]}")
+    dtype = DTYPES[precision]
+    with float32_products(precision), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        yield
+
+
+@contextmanager
+def float32_products(precision: Precision) -> Iterator[None]:
+    """A context in which products of float32 numbers use TF32 if `precision` is "tf32"; backward passes need it too."""
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, matrices.allow_tf32
+    convolutions.allow_tf32 = matrices.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, matrices.allow_tf32 = before
 
 
 def fast_precision(device: torch.device) -> Precision:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,15 @@ def classifier() -> Classifier:
     torch.manual_seed(0)
     net = ResNet(18, num_classes=3, width=1 / 8)
     return Classifier(freeze_batch_norm(net))  # type: ignore[arg-type]
+
+
+def test_cuda_graphs_cannot_accumulate_gradients(tmp_path: Path) -> None:
+    """On an H200 the second backward pass of a step failed: its replay had overwritten the first one's gradients."""
+    model = Scale()
+    sgd, run = torch.optim.SGD(model.parameters(), lr=0.125), replace(run_in(tmp_path), compile="reduce-overhead")
+    with pytest.raises(UserError, match=r"set loop\.accumulate to 1"):
+        TrainLoop(model, sgd, MultiStep(1), LoopSettings(accumulate=2), run)
+    TrainLoop(model, sgd, MultiStep(1), LoopSettings(accumulate=2), replace(run, compile="default"))
 
 
 def test_two_half_batches_accumulated_are_one_batch(tmp_path: Path) -> None:

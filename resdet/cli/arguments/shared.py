@@ -10,7 +10,7 @@ from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
 from resdet.ranges import Seed
 
-PRECISIONS = ("fp32", "bf16", "fp16")  # engine/precision.Precision
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")  # engine/precision.Precision
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")  # of torch.compile
 LAUNCHERS = ("auto", "none", "pytorch", "slurm")  # engine/launchers.launcher_of
 
@@ -91,7 +91,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         help="precision of convolutions and matrix products (default: the fastest of the device, bf16 if it has it; "
-        "otherwise fp16 on a GPU, fp32 on a CPU)",
+        "otherwise fp16 on a GPU, fp32 on a CPU). On a GPU, tf32 is fp32 with inputs of products rounded to 10 bits",
     )
 
 

@@ -26,8 +26,6 @@ from resdet.errors import UserError
 from resdet.report.tables import print_table, results_table
 from resdet.weights.read import find_weights
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
-
 
 def run(args: argparse.Namespace) -> None:
     """Print what was measured."""
@@ -84,7 +82,7 @@ def _accuracy(args: argparse.Namespace) -> None:
 def _classifier(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:
     if args.mode == "infer":
         raise UserError("--mode infer: of a classifier, training is timed")
-    precisions = (args.precision,) if args.precision else PRECISIONS
+    precisions = _precisions(args, device)
     images, against = args.images or cfg.data.images, args.against is not None
     speed = classifier_speed(cfg, device, precisions, images, args.repeats, against)
     theirs = [f"torchvision {p}" for p in precisions] if against else []
@@ -109,7 +107,7 @@ def _data(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def _compare(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:
-    precisions = (args.precision,) if args.precision else PRECISIONS
+    precisions = _precisions(args, device)
     result = compare(cfg, device, _workload(args), precisions)
     agreed = ", ".join(f"{name} {value:.1g}" for name, value in result.differences.items())
     print(f"largest differences of the outputs: {agreed}")
@@ -123,6 +121,13 @@ def _compare(cfg: Config, device: torch.device, args: argparse.Namespace) -> Non
     columns = ["", "s per image", "peak GiB", *(f"x {t}" for t in theirs)]
     print_table(results_table(title, columns, rows))
     write_json(args.json, asdict(result) | {"seconds": seconds, "mode": args.mode})
+
+
+def _precisions(args: argparse.Namespace, device: torch.device) -> tuple[Precision, ...]:
+    """The one that was asked for, or those that people use on this device."""
+    if args.precision:
+        return (args.precision,)
+    return ("fp32", "tf32", "bf16") if device.type == "cuda" else ("fp32", "bf16")
 
 
 def _workload(args: argparse.Namespace) -> Workload:

@@ -42,6 +42,24 @@ def test_a_frozen_bn_computes_what_the_bn_did() -> None:
     assert list(bn.parameters()) == []
 
 
+def test_changed_statistics_change_the_output() -> None:
+    """Scale and shift are kept between calls, but not beyond a change, a load, a move or a copy of the layer."""
+    bn = FrozenBatchNorm(3)
+    x = torch.ones(1, 3, 2, 2)
+    with torch.inference_mode():
+        first = bn(x)
+    assert bn(x.requires_grad_()).requires_grad  # what was computed in inference mode can be trained through
+    twin = copy.deepcopy(bn)
+    bn.running_mean.add_(1)
+    assert torch.equal(bn(x), first - 1 / (1 + bn.eps) ** 0.5)
+    assert torch.equal(twin(x), first)
+    bn.load_state_dict(twin.state_dict())
+    assert torch.equal(bn(x), first)
+    bn.bias = torch.full((3,), 2.0)
+    assert torch.equal(bn(x), first + 2)
+    assert bn.double()(x.double()).dtype == torch.float64
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_folding_changes_no_output(frozen: bool) -> None:
     net = small_net(50)

@@ -58,7 +58,8 @@ class FasterRCNN(nn.Module):
         frozen_stages: conv1 to conv{frozen_stages} are not trained; 2 in py-faster-rcnn and detectron2, 0 trains all.
 
     Raises:
-        UserError: `head.pooling` is unknown, or `head.bins` is not what the net's head reads (7 for VGG).
+        UserError: there is no class, `head.pooling` is unknown, or `head.bins` is not what the net's head reads (7 for
+            VGG).
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class FasterRCNN(nn.Module):
         frozen_stages: int = 2,
     ) -> None:
         super().__init__()
+        if num_classes < 1:
+            raise UserError(f"model.num_classes is {num_classes}: give the number of classes, at least 1")
         self.net = net
         freeze_batch_norm(net)
         self.frozen = freeze_stages(net, frozen_stages)

@@ -1,5 +1,6 @@
-"""What the trainings of a config will run, in words: for --print-config and for warnings.
+"""What the trainings of a config will run: its nets checked, its plans in words, for --print-config and warnings.
 
+check_nets(cfg)                         # a UserError where a net cannot be built
 plans_in_words(cfg)                     # ["training: 1,000 steps of 4 images (scaled from 2,000), rate 0.02, ..."]
 milestones_left(path, options)          # ["schedule.steps is 2000 instead of 1000, but schedule.milestones is ..."]
 """
@@ -10,12 +11,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from resdet.engine.config import Config, build, build_call
 from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.training import Plan
 from resdet.recipes.sections import load_config
 
 STEPS = "schedule.steps"
+
+
+def check_nets(cfg: Config) -> None:
+    """Build the nets that a config describes, without memory for their weights; files and data are not looked at.
+
+    Raises:
+        UserError: a setting of theirs cannot be.
+    """
+    with torch.device("meta"):
+        for section in ("model", "net"):
+            if cfg.get(section):
+                build(cfg[section])
 
 
 def plans_in_words(cfg: Config) -> list[str]:

@@ -54,6 +54,19 @@ def test_the_default_config_is_printed_too(
     assert printed([subcommand, "--print-config"], capsys).startswith("from ")
 
 
+@pytest.mark.parametrize(
+    ("option", "message"), [("model.num_classes=-1", "at least 1"), ("model.net.depth=19", "no ResNet-19 in Table 1")]
+)
+def test_a_net_that_cannot_be_built_is_not_printed(
+    option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train-det", "coco_r101", "--print-config", "--cfg-options", option])
+    output = capsys.readouterr()
+    assert (caught.value.code, output.out) == (2, "")
+    assert message in output.err
+
+
 def test_what_is_printed_is_trained_recorded_and_read_back(
     det_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from resdet.engine.config import Config
 from resdet.engine.config_text import config_text
 from resdet.engine.kept_config import is_checkpoint
 from resdet.errors import UserError
-from resdet.recipes.plans import milestones_left, plans_in_words
+from resdet.recipes.plans import check_nets, milestones_left, plans_in_words
 from resdet.recipes.sections import load_config
 from resdet.recipes.trained import trained_nets
 
@@ -68,6 +68,8 @@ def print_config(
     """
     if args.print_config:
         cfg = nets_of(args, checkpoints, default)[0][0] if checkpoints else _load(args, default)
+        if training:
+            check_nets(cfg)
         print(config_text(cfg), end="")
         for line in [*plans_in_words(cfg), *milestones_kept(args, default)] if training else []:
             print(f"# {line}")

@@ -14,6 +14,8 @@ RoIAlign takes fewer samples and RoIPool looks at the first cells only.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ FARTHEST = 1e6  # pixels; coordinates are clamped to +-this, so that the arithme
 CHUNK_BYTES = 64 * 2**20  # regions are processed in chunks whose temporary tensors are at most this large
 
 
-def corners_in_cells(features: Tensor, regions: Tensor, stride: float) -> tuple[Tensor, Tensor]:
+def corners_in_cells(features: Tensor, regions: Tensor, stride: float) -> Tensor:
     """The corners of the regions in cells of the map, without gradient.
 
     Args:
@@ -31,12 +33,11 @@ def corners_in_cells(features: Tensor, regions: Tensor, stride: float) -> tuple[
         stride: input pixels per cell.
 
     Returns:
-        (x1, y1) [N * R, 2] and (x2, y2) [N * R, 2].
+        [2, N * R, 2]: (x1, y1) and (x2, y2) of each region.
     """
     dtype = torch.promote_types(features.dtype, torch.float32)
     pixels = regions.detach().reshape(-1, 4).to(dtype).nan_to_num(nan=0.0).clamp(-FARTHEST, FARTHEST)
-    cells = pixels * (1 / stride)
-    return cells[:, :2], cells[:, 2:]
+    return (pixels * (1 / stride)).view(-1, 2, 2).transpose(0, 1)
 
 
 def image_extents(features: Tensor, regions: Tensor, cells: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -45,8 +46,9 @@ def image_extents(features: Tensor, regions: Tensor, cells: Tensor | None) -> tu
     `cells` int64 [N, 2] is the (height, width) of each image inside the padded map; None: the whole map.
     """
     N, _, height, width = features.shape
-    if cells is None:
-        cells = torch.tensor([[height, width]], device=features.device).expand(N, 2)
+    if cells is None:  # filled on the device: a copy of Python numbers would make the host wait
+        full = partial(torch.full, (N * regions.shape[1],), device=features.device)
+        return full(height), full(width)
     heights, widths = cells.repeat_interleave(regions.shape[1], dim=0).unbind(1)
     return heights, widths
 

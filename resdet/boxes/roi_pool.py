@@ -6,23 +6,33 @@
 Same values as torchvision's ``roi_pool``, which needs NCHW float32. This one takes any float dtype and returns it in
 channels_last memory, so that a network in bf16 and channels_last needs no conversion.
 
+On a GPU with Triton one kernel does it (roi_pool_triton.py); everywhere else, and where
+``torch.use_deterministic_algorithms`` is set, plain torch (below), with the same values to the bit and each gradient
+for the same cell.
+
 A bin is a rectangle, and the maximum over a rectangle is the maximum over four overlapping windows whose sides are
 powers of two. Table [i, j] holds, for every cell, the maximum over the 2**i rows and 2**j columns that begin there (a
 "sparse table" for range-maximum queries). Cells so near the border that their window would cross it are left unset: no
 bin reads them.
+
+Of several cells with a bin's maximum one takes the gradient: the first in the first of the four windows (upper left,
+upper right, lower left, lower right) that has one, counted down the columns from the left. torchvision's is the first
+one along the rows. A bin with a NaN is NaN and gives no gradient.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from resdet.boxes.region_grid import CHUNK_BYTES, LONGEST_BIN, bin_indices, corners_in_cells, image_extents
+from resdet.kernels import kernel_runs
 
+KERNELS = "resdet.boxes.roi_pool_triton"
 CPU_CHUNK_BYTES = 4 * 2**20  # size of a chunk's temporary tensor on a CPU: it should fit into the cache
 
 
@@ -37,7 +47,7 @@ def roi_pool(
     """The maximum over the cells of each bin of each region; 0 in bins without cells.
 
     Regions are rounded to whole cells, halves away from 0. The gradient of a bin goes to one of the cells that have its
-    maximum.
+    maximum; gradients of one cell are summed in float32 (float64 for float64 maps).
 
     Args:
         features: [N, C, h, w], any float dtype.
@@ -50,16 +60,68 @@ def roi_pool(
     Returns:
         [N * R, C, P, P] in the dtype of `features`, channels_last; P is bins, or ceil(bins / 2) with `even`.
     """
-    C, height, width = features.shape[1:]
-    low, high = (_round(corners) for corners in corners_in_cells(features, regions, stride))
-    heights, widths = image_extents(features, regions, cells)
-    y = _cover(low[:, 1], high[:, 1], heights, height, bins, even)
-    x = _cover(low[:, 0], high[:, 0], widths, width, bins, even)
-    rows, empty = _table_rows(features.shape, y, x)
+    C = features.shape[1]
+    found = _bins(features, regions, bins, stride, even, cells)
     maps = features.permute(0, 2, 3, 1)
-    pooled: Tensor = _MaxPool.apply(maps, rows, empty, y.levels, x.levels)
-    P = y.level.shape[1]
+    pooled = _pooling(features.device.type)(maps, *found)
+    P = found.start.shape[2]
     return pooled.view(-1, P, P, C).permute(0, 3, 1, 2)
+
+
+class _Bins(NamedTuple):
+    """The bins along each axis, x before y; R is the regions of all images."""
+
+    start: Tensor  # int64 [2, R, P], first cell
+    stop: Tensor  # int64 [2, R, P], one after the last cell; a bin without cells stops where it starts, or before
+    longest: tuple[int, int]  # how many cells of a bin are looked at (region_grid.py), a power of two
+
+
+def _bins(features: Tensor, regions: Tensor, bins: int, stride: float, even: bool, cells: Tensor | None) -> _Bins:
+    """Where the bins of all regions begin and end; arguments as in `roi_pool`."""
+    low, high = _round(corners_in_cells(features, regions, stride)).transpose(1, 2)[..., None]  # each [2, R, 1]
+    # Divided by a tensor: a GPU multiplies by the reciprocal of a Python number, and bins would differ from a CPU's.
+    span = (high - low + 1).clamp(min=1) / low.new_full((), bins)
+    number = bin_indices(bins, even, low)
+    edges = torch.stack([number, number + 1])[:, None, None] * span  # [2, 2, R, P]: start and stop of x and y
+    edges[0].floor_()
+    edges[1].ceil_()
+    edges.add_(low).clamp_(min=0)
+    heights, widths = image_extents(features, regions, cells)
+    for axis, extent in zip(edges.unbind(1), (widths, heights), strict=True):
+        torch.minimum(axis, extent[:, None], out=axis)
+    start, stop = edges.to(torch.int64, memory_format=torch.contiguous_format)
+    height, width = features.shape[2:]
+    return _Bins(start, stop, (_longest(width, bins), _longest(height, bins)))
+
+
+def _round(values: Tensor) -> Tensor:
+    """Round to the nearest integer, halves away from 0 like C's round(); torch.round takes halves to even."""
+    whole = values.trunc()
+    return whole + values.sign() * ((values - whole).abs() >= 0.5)
+
+
+def _longest(size: int, bins: int) -> int:
+    """How many cells of a bin are looked at, along an axis with `size` cells: a power of two."""
+    longest = min(size, max(LONGEST_BIN, math.ceil((size + 1) / bins) + 1))
+    return int(2 ** max(1, (longest - 1).bit_length()))
+
+
+def _pooling(device: str) -> Callable[..., Tensor]:
+    """The Triton kernel's pooling where it runs, else `_table_pool`. The kernel adds gradients in no fixed order."""
+    if torch.are_deterministic_algorithms_enabled() or not kernel_runs(KERNELS, device):
+        return _table_pool
+    from resdet.boxes.roi_pool_triton import pool_bins
+
+    return pool_bins
+
+
+def _table_pool(maps: Tensor, start: Tensor, stop: Tensor, longest: tuple[int, int]) -> Tensor:
+    """The maxima by sparse tables: [bins of all regions, C] of maps [N, h, w, C]; see `_Bins`."""
+    x = _cover(start[0], stop[0], longest[0], maps.shape[2])
+    y = _cover(start[1], stop[1], longest[1], maps.shape[1])
+    rows, empty = _table_rows(maps.shape, y, x)
+    pooled: Tensor = _MaxPool.apply(maps, rows, empty, y.levels, x.levels)
+    return pooled
 
 
 class _Windows(NamedTuple):
@@ -72,29 +134,10 @@ class _Windows(NamedTuple):
     levels: int  # number of levels that the axis needs
 
 
-def _round(values: Tensor) -> Tensor:
-    """Round to the nearest integer, halves away from 0 like C's round(); torch.round takes halves to even."""
-    whole = values.trunc()
-    return whole + values.sign() * ((values - whole).abs() >= 0.5)
-
-
-def _cover(low: Tensor, high: Tensor, extent: Tensor, size: int, bins: int, even: bool) -> _Windows:
-    """The windows of one axis.
-
-    Args:
-        low, high: float [R], first and last cell of each region, both included.
-        extent: int64 [R], how many of the `size` cells belong to the region's image; the rest is padding.
-        size: cells of the map along this axis.
-        bins, even: as in `roi_pool`.
-    """
-    longest = min(size, max(LONGEST_BIN, math.ceil((size + 1) / bins) + 1))
-    levels = max(1, (longest - 1).bit_length())  # 2 * 2**(levels - 1) >= longest
-    span = ((high - low + 1).clamp(min=1) / bins)[:, None]
-    number = bin_indices(bins, even, low)
-    end = extent.to(low.dtype)[:, None]
-    start = torch.minimum(((number * span).floor() + low[:, None]).clamp(min=0), end).long()
-    stop = torch.minimum((((number + 1) * span).ceil() + low[:, None]).clamp(min=0), end).long()
-    length = (stop - start).clamp(0, 2**levels)
+def _cover(start: Tensor, stop: Tensor, longest: int, size: int) -> _Windows:
+    """The windows of one axis; start, stop: int64 [R, P] and longest as in `_Bins`, size: cells of the axis."""
+    levels = longest.bit_length() - 1  # two windows of 2**(levels - 1) cells cover the longest bin
+    length = (stop - start).clamp(0, longest)
     level = torch.zeros_like(length)
     for k in range(1, levels):
         level += length >= 2**k
@@ -103,12 +146,12 @@ def _cover(low: Tensor, high: Tensor, extent: Tensor, size: int, bins: int, even
 
 
 def _table_rows(shape: torch.Size, y: _Windows, x: _Windows) -> tuple[Tensor, Tensor]:
-    """The rows of each bin's four windows in the tables, seen as one matrix [rows, C].
+    """The rows of each bin's four windows in the tables of maps [N, h, w, C], seen as one matrix [rows, C].
 
     Returns:
         int64 [4, bins of all regions], bool [bins of all regions, 1]: True for empty bins.
     """
-    N, _, h, w = shape
+    N, h, w, _ = shape
     image = torch.arange(N, device=y.level.device).repeat_interleave(len(y.level) // max(N, 1))[:, None, None]
     table = (y.level[:, :, None] * x.levels + x.level[:, None, :]) * N + image
     rows = [

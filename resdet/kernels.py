@@ -1,0 +1,39 @@
+"""Whether a Triton kernel runs here: on GPUs with Triton, and on CPUs in its interpreter (TRITON_INTERPRET=1)."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from functools import cache
+
+import torch
+
+logger = logging.getLogger("resdet")
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def kernel_runs(module: str, device: str) -> bool:
+    """Whether the kernels of a module of this package run on devices of a type.
+
+    The first call for a type runs the module's function ``try_out(device)``; if that raises, one warning says so.
+
+    Args:
+        module: its full name.
+        device: "cuda", "cpu", ...
+    """
+    if device != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return False
+    return _tried_out(module, device)
+
+
+@cache
+def _tried_out(module: str, device: str) -> bool:
+    try:
+        importlib.import_module(module).try_out(device)
+    except ModuleNotFoundError:
+        return False
+    except Exception as error:  # no C compiler, a GPU that is too old, a broken installation: whatever Triton raises
+        logger.warning(f"the kernels of {module} do not run here, slower code is used: {error}")
+        return False
+    return True

@@ -5,6 +5,9 @@
 The paper's batches were split: ImageNet's 256 images over eight GPUs, 32 on each, CIFAR's 128 over two, 64 on each
 (Sect. 3.4, 4.2). BN on one device that takes the whole batch would normalize over more images. The name is from Hoffer
 et al. (2017, "Train longer, generalize better").
+
+On a GPU with Triton its kernels do it (ghost_bn_triton.py), where the parts have equal sizes; else plain torch, with
+equal values up to rounding.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resdet.errors import UserError
+from resdet.kernels import kernel_runs
+
+KERNELS = "resdet.nets.ghost_bn_triton"
+KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class GhostBatchNorm(nn.BatchNorm2d):
@@ -32,6 +39,8 @@ class GhostBatchNorm(nn.BatchNorm2d):
         """x [N, C, H, W] -> the same shape."""
         if not self.training or len(x) <= self.images:
             return super().forward(x)
+        if self._has_kernel(x):
+            return self._kernel_forward(x)
         assert self.momentum is not None
         mean, variance = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
         outputs, means, variances = [], [], []
@@ -46,6 +55,25 @@ class GhostBatchNorm(nn.BatchNorm2d):
             variance.copy_(torch.stack(variances).mean(0))
             cast(Tensor, self.num_batches_tracked).add_(1)
         return torch.cat(outputs)
+
+    def _has_kernel(self, x: Tensor) -> bool:
+        return (
+            len(x) % self.images == 0
+            and x.numel() > 0
+            and x.dtype in KERNEL_DTYPES
+            and self.weight.dtype == torch.float32
+            and kernel_runs(KERNELS, x.device.type)
+        )
+
+    def _kernel_forward(self, x: Tensor) -> Tensor:
+        from resdet.nets.ghost_bn_triton import GhostBatchNormFunction
+
+        cast(Tensor, self.num_batches_tracked).add_(1)
+        statistics = self.running_mean, self.running_var
+        return cast(
+            Tensor,
+            GhostBatchNormFunction.apply(x, self.weight, self.bias, *statistics, self.images, self.momentum, self.eps),
+        )
 
 
 def use_ghost_batches(module: nn.Module, images: int) -> nn.Module:

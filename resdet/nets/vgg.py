@@ -84,7 +84,7 @@ class VGG(Backbone):
         for i in range(1, 6):
             outside = None if cells is None else ~inside(cells, x.shape[-2], x.shape[-1])
             for conv in getattr(self, f"conv{i}"):
-                x = zero(conv(x).relu_(), outside)
+                x = zero(conv(x), outside).relu_()  # ReLU's backward pass reads its result
             if i == 5:
                 break
             x = F.max_pool2d(x, 2)

@@ -60,6 +60,12 @@ def test_detections_of_vgg_do_not_depend_on_the_batch():
     assert_independent_of_batch(detector, make_sample(123, 207, seed=1), make_sample(190, 90, seed=2))
 
 
+def test_vgg_is_trained_on_images_of_different_sizes():
+    wide, tall = make_sample(100, 140, [[10, 10, 60, 70]], seed=1), make_sample(170, 90, [[5, 20, 70, 120]], seed=2)
+    losses = make_vgg_detector()(collate_detection([wide, tall]))
+    torch.stack(list(losses.values())).sum().backward()
+
+
 def test_vgg_shares_its_convolutions_and_trains_from_conv3_on():
     detector = make_vgg_detector()
     losses = detector(collate_detection([make_sample(100, 140, [[10, 10, 60, 70]])]))

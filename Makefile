@@ -2,12 +2,20 @@
 # make demo-loc   the same for localization (App. C): a classifier, where make demo left none, a localizer with its R-CNN
 #                 stage, the table of both, and the baseline's error
 # make test   the tests
+# make test-gpu   whether everything works on this machine's GPU: runs/check_gpu/report.md
+# make wheels-gpu   into build/wheels: what a GPU machine without a network lacks beside torch and others (README.md)
 # make docs   the documentation as a site, build/site/index.html; a warning is an error
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo demo-loc test docs install clean-demo
+WHEELS = mmengine==0.10.7 albumentations==2.0.8 albucore==0.0.24 pycocotools stringzilla simsimd addict yapf platformdirs \
+	termcolor msgspec hotcoco
+PLATFORMS = manylinux_2_28_x86_64 manylinux_2_27_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64
+DOWNLOAD = $(PYTHON) -m pip download --quiet --only-binary=:all: --python-version 3.12 --implementation cp \
+	$(addprefix --platform ,$(PLATFORMS)) --dest build/wheels
+
+.PHONY: demo demo-loc test test-gpu wheels-gpu docs install clean-demo
 
 install: $(VENV)/.installed
 
@@ -33,6 +41,13 @@ demo-loc: install
 
 test: install
 	$(BIN)/python -m pytest -n auto
+
+test-gpu: install
+	$(BIN)/python tools/check_gpu.py
+
+wheels-gpu:
+	$(DOWNLOAD) --no-deps $(WHEELS)
+	$(DOWNLOAD) pydantic
 
 docs: install
 	$(BIN)/python docs/site/stage.py build/docs

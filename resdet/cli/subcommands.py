@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "measure": {
         "benchmark": "speed of a net, or accuracy beside torchvision's Faster R-CNN",
+        "check-gpu": "whether everything works on this machine's GPU, with a report",
         "complexity": "Table 1, and parameters and multiply-adds of every net",
         "responses": "standard deviations of layer responses (Fig. 7)",
     },

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 NO_KERNEL = {
-    "alias", "as_strided", "detach", "empty", "empty_like", "empty_strided", "expand", "lift_fresh", "new_empty", "permute",
-    "_reshape_alias", "resize_", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind",
-    "unfold", "_unsafe_view", "unsqueeze", "view",
+    "alias", "as_strided", "detach", "empty", "empty_like", "empty_strided", "expand", "lift_fresh", "new_empty",
+    "permute", "_reshape_alias", "resize_", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose",
+    "unbind", "unfold", "_unsafe_view", "unsqueeze", "view",
 }  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -58,6 +60,21 @@ def test_changed_statistics_change_the_output() -> None:
     bn.bias = torch.full((3,), 2.0)
     assert torch.equal(bn(x), first + 2)
     assert bn.double()(x.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_a_copy_has_the_statistics_of_the_moment(copied: Callable[[FrozenBatchNorm], FrozenBatchNorm]) -> None:
+    """A copy's tensors count their changes anew: what the layer kept could pass for fresh in it."""
+    bn, other = FrozenBatchNorm(3), FrozenBatchNorm(3)
+    other.running_mean.add_(1)
+    x = torch.ones(1, 3, 2, 2)
+    for _ in range(4):  # whatever the copies' counts are, one of these is the count that was kept
+        first = bn(x)
+        bn.load_state_dict(other.state_dict())
+        other.running_mean.add_(1)
+        twin = copied(bn)
+        assert torch.equal(twin(x), bn(x))
+        assert not torch.equal(twin(x), first)
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -37,14 +37,35 @@ def precision_context(precision: Precision, device: torch.device) -> Iterator[No
 
 @contextmanager
 def float32_products(precision: Precision) -> Iterator[None]:
-    """A context in which products of float32 numbers use TF32 if `precision` is "tf32"; backward passes need it too."""
-    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, matrices.allow_tf32
-    convolutions.allow_tf32 = matrices.allow_tf32 = precision == "tf32"
+    """A context in which products of float32 numbers use TF32 if `precision` is "tf32"; backward passes need it too.
+
+    Afterwards the process has the settings that it had before.
+    """
+    wanted = precision == "tf32"
+    try:
+        before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # the user has set them by torch's newer names (2.9), or by both
+        with _by_newer_names("tf32" if wanted else "ieee"):
+            yield
+        return
+    torch.set_float32_matmul_precision("high" if wanted else "highest")
+    torch.backends.cudnn.allow_tf32 = wanted
     try:
         yield
     finally:
-        convolutions.allow_tf32, matrices.allow_tf32 = before
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def _by_newer_names(precision: str) -> Iterator[None]:
+    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = matrices.fp32_precision, convolutions.fp32_precision
+    matrices.fp32_precision = convolutions.fp32_precision = precision
+    try:
+        yield
+    finally:
+        matrices.fp32_precision, convolutions.fp32_precision = before
 
 
 def fast_precision(device: torch.device) -> Precision:

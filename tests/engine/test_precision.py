@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from resdet.engine.precision import DTYPES, Precision, float32_products, precision_context
+from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.errors import UserError
 
 CPU = torch.device("cpu")
 
 
-def flags() -> tuple[bool, bool]:
-    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+USERS = """
+import sys, torch
+from resdet.engine.precision import float32_products
+torch.backends.cudnn.allow_tf32
+exec(sys.argv[1])
+def state():
+    found = []
+    for name in ("torch.get_float32_matmul_precision()", "torch.backends.cuda.matmul.fp32_precision",
+                 "torch.backends.cudnn.conv.fp32_precision"):
+        try:
+            found.append(eval(name))
+        except RuntimeError:  # torch's names of two generations do not mix
+            found.append("mixed")
+    return found
+before = state()
+for precision in ("fp32", "tf32", "bf16"):
+    with float32_products(precision):
+        for products in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
+            assert (products.fp32_precision == "tf32") == (precision == "tf32"), (precision, state())
+    assert state()[0] == before[0] and (state()[1] == "tf32") == (before[1] == "tf32"), (before, state())
+    assert state()[2] == before[2], (before, state())
+"""
 
 
-@pytest.fixture(autouse=True)
-def _flags_as_they_were() -> Iterator[None]:
-    before = flags()
-    yield
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "tf32"])
-def test_only_tf32_uses_tf32_and_the_users_setting_comes_back(precision: Precision) -> None:
-    for users in (True, False):
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = users
-        with float32_products(precision):
-            assert flags() == (precision == "tf32",) * 2
-        assert flags() == (users, users)
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="looks at names of torch 2.9")
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "torch.backends.cudnn.allow_tf32 = False",
+        "torch.set_float32_matmul_precision('high')",
+        "torch.set_float32_matmul_precision('medium')",
+        "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+        "torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+    ],
+)
+def test_only_tf32_uses_tf32_and_the_users_setting_comes_back(setting: str) -> None:
+    """In a process of its own: torch cannot forget by which of its names a setting was made."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", USERS, setting], check=True, timeout=120)
 
 
 def test_the_forward_pass_in_fp32_uses_no_tf32() -> None:
-    torch.backends.cudnn.allow_tf32 = True  # torch's default
     with precision_context("fp32", CPU):
-        assert flags() == (False, False)
+        assert not torch.backends.cudnn.allow_tf32  # torch's default is True
 
 
 @pytest.mark.parametrize(("precision", "instead"), [("fp16", "bf16"), ("tf32", "fp32")])

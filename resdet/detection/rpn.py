@@ -174,10 +174,10 @@ class RPN(nn.Module):
         would win.
         """
         s = self.settings
-        used = outputs.present
+        used, anchors = outputs.present, self._anchors(features)
         if not s.keep_border:
-            used = used & inside_mask(outputs.anchors, features.image_sizes)
-        boxes, anchors = batch.boxes * features.scale[:, None], self._anchors(features)
+            used = used & inside_mask(anchors, batch.sizes)
+        boxes = batch.boxes * features.scale[:, None]
         labels, index, _ = match_boxes(
             boxes, anchors, batch.mask & ~batch.crowd, s.positive_iou, s.negative_iou, low_quality=True, usable=used
         )

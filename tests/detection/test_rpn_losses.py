@@ -18,13 +18,15 @@ from resdet.structures import Batch, Sample
 EVERY_ANCHOR = 10_000  # more than there are: nothing is left to chance
 
 
-def photograph(boxes: list[list[float]]) -> Batch:
-    """A 427x640 image resized to 200x300, so that boxes and anchors meet at no whole pixel."""
+def photograph(
+    boxes: list[list[float]], size: tuple[int, int] = (200, 300), original: tuple[int, int] = (427, 640)
+) -> Batch:
+    """An image of noise; resized from 427x640 to 200x300, boxes and anchors meet at no whole pixel."""
     torch.manual_seed(0)
     flags = torch.zeros(len(boxes), dtype=torch.bool)
-    pixels = torch.randint(256, (200, 300, 3), dtype=torch.uint8)
+    pixels = torch.randint(256, (*size, 3), dtype=torch.uint8)
     sample = Sample(pixels, torch.tensor(boxes), torch.zeros(len(boxes), dtype=torch.int64), flags, flags, "photo")
-    return collate_detection([(sample, (427, 640), 0)])
+    return collate_detection([(sample, original, 0)])
 
 
 @pytest.mark.parametrize(
@@ -48,11 +50,14 @@ def test_the_rpns_losses_over_all_anchors_are_torchvisions(boxes: list[list[floa
     assert (ours["loss_rpn_box"] / ours["loss_rpn_objectness"]).item() == pytest.approx(proportion.item(), rel=1e-4)
 
 
-def test_ties_are_positive_at_every_scale_of_an_image() -> None:
-    """Anchors and objects enlarged together have the same IoU, whatever the size of the original image is."""
+def test_the_anchors_inside_an_image_do_not_depend_on_its_original_size() -> None:
+    """Several end at the border exactly; without objects the loss is a sum over all inside."""
     torch.manual_seed(0)
-    rpn = RPNSettings(hidden=8, scales=(32, 64), keep_border=True, anchors_per_image=EVERY_ANCHOR)
+    rpn = RPNSettings(hidden=8, scales=(32, 64), anchors_per_image=EVERY_ANCHOR)
     model = FasterRCNN(ResNet(18, None, width=0.125), 3, rpn, frozen_stages=0).train()
-    small = photograph([[300.0, 170, 380, 260]])
-    large = replace(small, image_sizes=small.image_sizes * 3, boxes=small.boxes * 3)
-    torch.testing.assert_close(model(large)["loss_rpn_box"], model(small)["loss_rpn_box"], rtol=1e-4, atol=0)
+    plain = photograph([[0.0, 0, 0, 0]], size=(192, 320), original=(192, 320))
+    plain.mask.fill_(False)
+    expected = model(plain)["loss_rpn_objectness"]
+    for height, width in ((246, 407), (249, 415), (382, 634), (495, 825)):
+        loss = model(replace(plain, image_sizes=torch.tensor([[height, width]])))["loss_rpn_objectness"]
+        torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)

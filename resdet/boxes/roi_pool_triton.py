@@ -130,7 +130,7 @@ def _block(channels: int) -> tuple[int, int]:
     return block, max(1, block // CHANNELS_PER_WARP)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["regions", "regions_per_image", "area", "width"])  # one variant for all sizes
 def _pool_kernel(
     maps, start, stop, pooled, cells,
     regions, regions_per_image, side, area, width, channels, longest_x, longest_y,
@@ -186,7 +186,7 @@ def _window(length, longest):
     return tl.minimum(power, length)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["bins_per_image", "area"])
 def _backward_kernel(grad, cells, summed, bins_per_image, area, channels, BLOCK: tl.constexpr):
     """Add the gradient of one bin to the cells that its maxima came from."""
     bin = tl.program_id(0)

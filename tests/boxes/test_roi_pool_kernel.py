@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import roi_pool as torchvision_pool
 
-from helpers.paths import ROOT
+from helpers.operators import CountedOperators
+from helpers.triton_kernels import DEVICE, needs_gpu, needs_kernel, run_in_interpreter
 from resdet.boxes.roi_pool import roi_pool
-
-triton = pytest.importorskip("triton")
-OLD_INTERPRETER = (
-    tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7) and np.lib.NumpyVersion(np.__version__) >= "2.4.0"
-)
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-needs_gpu = pytest.mark.skipif(INTERPRETED or not torch.cuda.is_available(), reason="no GPU")
-needs_kernel = pytest.mark.skipif(
-    not (INTERPRETED or torch.cuda.is_available()), reason="no GPU; test_all_in_the_interpreter runs this on the CPU"
-)
 
 N, C, H, W = 2, 5, 9, 13
 REGIONS = [
@@ -49,22 +33,6 @@ def plain_torch() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(False)
-
-
-VIEWS = {"alias", "detach", "expand", "permute", "select", "slice", "transpose", "unbind", "unsqueeze", "view"}
-
-
-class Operators(TorchDispatchMode):
-    """Counts operators that launch a kernel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        self.count[name] += name not in VIEWS
-        return func(*args, **(kwargs or {}))
 
 
 def maps_of(dtype: torch.dtype = torch.float32, channels: int = C, height: int = H, width: int = W) -> torch.Tensor:
@@ -101,25 +69,19 @@ def assert_equal_to_plain_torch(maps: torch.Tensor, regions: torch.Tensor, bins:
         assert torch.equal(roi_pool(maps, regions, bins, **options).nan_to_num(nan=99), pooled.nan_to_num(nan=99))
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-@pytest.mark.skipif(OLD_INTERPRETER, reason="the interpreter of Triton 3.6 fails with numpy 2.4")
 def test_all_in_the_interpreter() -> None:
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert " passed" in run.stdout
+    run_in_interpreter(__file__)
 
 
 @needs_kernel
 def test_it_is_the_kernel_that_pools_except_where_determinism_is_asked_for() -> None:
     maps, regions = maps_of(height=2, width=2), regions_of()[:, :1]
     roi_pool(maps, regions, bins=1)  # the first call tries the kernel out
-    with Operators() as operators:
+    with CountedOperators() as operators:
         roi_pool(maps, regions, bins=1)
     assert operators.count["roi_pool"] == 1
     assert operators.count.total() <= 32, operators.count
-    with plain_torch(), Operators() as operators:
+    with plain_torch(), CountedOperators() as operators:
         roi_pool(maps, regions, bins=1)
     assert operators.count["roi_pool"] == 0
 
@@ -176,7 +138,7 @@ def test_kernel_sums_gradients_of_bf16_in_float32() -> None:
 
 def test_fake_cuda_tensors_pass_through_the_kernel_operators() -> None:
     """The cost of a step on a GPU is counted without one."""
-    with FakeTensorMode(allow_non_fake_inputs=True), Operators() as operators:
+    with FakeTensorMode(allow_non_fake_inputs=True), CountedOperators() as operators:
         maps = torch.empty(N, C, H, W, device="cuda", dtype=torch.bfloat16, requires_grad=True)
         pooled = roi_pool(maps, torch.empty(N, 6, 4, device="cuda"), even=True)
     assert pooled.shape == (N * 6, C, 7, 7)

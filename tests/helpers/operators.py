@@ -15,7 +15,9 @@ NO_KERNEL = {
 }  # fmt: skip
 
 
-class _Counting(TorchDispatchMode):
+class CountedOperators(TorchDispatchMode):
+    """A context; `count` has how often each operator ran in it, 0 of those in NO_KERNEL."""
+
     def __init__(self) -> None:
         super().__init__()
         self.count: Counter[str] = Counter()
@@ -31,6 +33,6 @@ class _Counting(TorchDispatchMode):
 def operators(compute: Callable[[], object]) -> Counter[str]:
     """How often each operator runs in `compute()`, which runs once before it is counted, as caches are filled then."""
     compute()
-    with _Counting() as counting:
+    with CountedOperators() as counted:
         compute()
-    return counting.count
+    return counted.count

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from helpers.paths import ROOT
+from helpers.triton_kernels import DEVICE, INTERPRETED, needs_gpu, needs_kernel, run_in_interpreter
 from resdet.nets import ghost_bn
 from resdet.nets.ghost_bn import GhostBatchNorm
 
-triton = pytest.importorskip("triton")
-OLD_INTERPRETER = (
-    tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7) and np.lib.NumpyVersion(np.__version__) >= "2.4.0"
-)
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-needs_gpu = pytest.mark.skipif(INTERPRETED or not torch.cuda.is_available(), reason="no GPU")
-needs_kernel = pytest.mark.skipif(
-    not (INTERPRETED or torch.cuda.is_available()), reason="no GPU; test_all_in_the_interpreter runs this on the CPU"
-)
 BF16_ROUNDING = 2**-7 if INTERPRETED else 2**-8  # the interpreter truncates
 KERNEL, PLAIN = "GhostBatchNormFunction", "Cat"
 
@@ -83,14 +69,8 @@ def assert_equal(ours: Results, exact: Results, rounding: float) -> None:
         )
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-@pytest.mark.skipif(OLD_INTERPRETER, reason="the interpreter of Triton 3.6 fails with numpy 2.4")
 def test_all_in_the_interpreter() -> None:
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert " passed" in run.stdout
+    run_in_interpreter(__file__)
 
 
 @needs_kernel

@@ -28,12 +28,12 @@ class Tolerance(NamedTuple):
     gradient: float  # of all parameters together; twice that of a single one
 
 
-# Twice what an H200 has and more: on it gradients through BN over few images differ by .0054, .08, .33 and .10.
+# On an H200 gradients through BN over few images differ by up to .0054, .078, .33 and .10.
 TOLERANCES: dict[Precision, Tolerance] = {
-    "fp32": Tolerance(1e-3, 0.02),
-    "tf32": Tolerance(2e-2, 0.2),
-    "bf16": Tolerance(8e-2, 0.7),
-    "fp16": Tolerance(2e-2, 0.25),
+    "fp32": Tolerance(1e-3, 1e-2),
+    "tf32": Tolerance(2e-2, 0.15),
+    "bf16": Tolerance(8e-2, 0.5),
+    "fp16": Tolerance(2e-2, 0.2),
 }
 
 

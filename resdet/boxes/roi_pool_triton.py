@@ -55,16 +55,15 @@ def _pool(
 ) -> tuple[Tensor, Tensor]:
     """Maxima [bins, C], and the cell y * w + x of each: [bins, C] if `tracked`, else [0, C]; -1: no cell."""
     pooled, cells = _outputs(maps, start, stop, longest_x, longest_y, tracked)
-    height, width, channels = maps.shape[1:]
+    images, height, width, channels = maps.shape
     if pooled.numel() == 0:
         return pooled, cells
     block, warps = _block(channels)
+    layout = (start.shape[2], channels, longest_x, longest_y)
     with torch.cuda.device_of(maps):
-        _pool_kernel[(len(pooled), triton.cdiv(channels, block))](
-            maps, start, stop, pooled, cells,
-            start.shape[1], start.shape[1] // len(maps), start.shape[2], height * width, width, channels,
-            longest_x, longest_y, EXACT=_sum_dtype(maps.dtype) == torch.float64, TRACKED=tracked, BLOCK=block,
-            num_warps=warps,
+        _pool_kernel[(len(pooled) // images, triton.cdiv(channels, block), images)](
+            maps, (start, stop), (pooled, cells), height * width, width, layout,
+            TRACKED=tracked, BLOCK=block, num_warps=warps,
         )  # fmt: skip
     return pooled, cells
 
@@ -130,14 +129,18 @@ def _block(channels: int) -> tuple[int, int]:
     return block, max(1, block // CHANNELS_PER_WARP)
 
 
-@triton.jit(do_not_specialize=["regions", "regions_per_image", "area", "width"])  # one variant for all sizes
-def _pool_kernel(
-    maps, start, stop, pooled, cells,
-    regions, regions_per_image, side, area, width, channels, longest_x, longest_y,
-    EXACT: tl.constexpr, TRACKED: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """One bin of one region: `regions` counts all images, `side` the bins per axis, `area` the cells of a map."""
-    bin = tl.program_id(0)
+@triton.jit(do_not_specialize=["area", "width"])  # one variant for all sizes of maps
+def _pool_kernel(maps, edges, results, area, width, layout, TRACKED: tl.constexpr, BLOCK: tl.constexpr):
+    """One bin of one region. Programs are numbered by bin of an image, block of channels, image.
+
+    edges: (start, stop). results: (pooled, cells). area: cells of a map. layout: (bins per axis, channels, longest_x,
+    longest_y).
+    """
+    start, stop = edges
+    pooled, cells = results
+    side, channels, longest_x, longest_y = layout
+    bin = tl.program_id(2) * tl.num_programs(0) + tl.program_id(0)
+    regions = tl.num_programs(2) * tl.num_programs(0) // (side * side)
     region = bin // (side * side)
     x_edge = region * side + bin % side
     y_edge = (regions + region) * side + bin // side % side
@@ -147,30 +150,31 @@ def _pool_kernel(
     rows = tl.minimum(tl.load(stop + y_edge).to(tl.int32) - top, longest_y)
     right, bottom = left + columns, top + rows
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    image = maps + (region // regions_per_image).to(tl.int64) * area * channels
-    best = tl.zeros([BLOCK], dtype=tl.float64 if EXACT else tl.float32)
+    values = maps + tl.program_id(2).to(tl.int64) * area * channels + channel
+    inside = channel < channels
+    best = tl.zeros([BLOCK], dtype=tl.float64 if maps.dtype.element_ty == tl.float64 else tl.float32)
     cell = tl.full([BLOCK], -1, dtype=tl.int32)
     # The parts of roi_pool.py's four windows that are in no earlier one: of equal maxima the same cell is kept.
     x, y = left + _window(columns, longest_x), top + _window(rows, longest_y)
-    best, cell = _scan(best, cell, image, left, x, top, y, width, channel, channels)
-    best, cell = _scan(best, cell, image, x, right, top, y, width, channel, channels)
-    best, cell = _scan(best, cell, image, left, x, y, bottom, width, channel, channels)
-    best, cell = _scan(best, cell, image, x, right, y, bottom, width, channel, channels)
+    best, cell = _scan(best, cell, (left, x, top, y), values, inside, width, channels)
+    best, cell = _scan(best, cell, (x, right, top, y), values, inside, width, channels)
+    best, cell = _scan(best, cell, (left, x, y, bottom), values, inside, width, channels)
+    best, cell = _scan(best, cell, (x, right, y, bottom), values, inside, width, channels)
     row = bin.to(tl.int64) * channels
-    tl.store(pooled + row + channel, best.to(pooled.dtype.element_ty), mask=channel < channels)
+    tl.store(pooled + row + channel, best.to(pooled.dtype.element_ty), mask=inside)
     if TRACKED:
         cell = tl.where(best == best, cell, -1)  # NaN gives no gradient
-        tl.store(cells + row + channel, cell.to(cells.dtype.element_ty), mask=channel < channels)
+        tl.store(cells + row + channel, cell.to(cells.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def _scan(best, cell, image, left, right, top, bottom, width, channel, channels):
+def _scan(best, cell, rectangle, values, inside, width, channels):
     """Go on with the maximum, and its cell, over a rectangle of cells, down the columns; the first of equal ones."""
+    left, right, top, bottom = rectangle
     for x in range(left, right):
         for y in range(top, bottom):
             here = y * width + x
-            offset = tl.cast(here, tl.int64) * channels
-            value = tl.load(image + offset + channel, mask=channel < channels, other=0).to(best.dtype)
+            value = tl.load(values + tl.cast(here, tl.int64) * channels, mask=inside, other=0).to(best.dtype)
             better = (value > best) | (value != value) | (cell < 0)
             best = tl.where(better, value, best)
             cell = tl.where(better, here, cell)

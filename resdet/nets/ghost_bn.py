@@ -69,11 +69,9 @@ class GhostBatchNorm(nn.BatchNorm2d):
         from resdet.nets.ghost_bn_triton import GhostBatchNormFunction
 
         cast(Tensor, self.num_batches_tracked).add_(1)
-        statistics = self.running_mean, self.running_var
-        return cast(
-            Tensor,
-            GhostBatchNormFunction.apply(x, self.weight, self.bias, *statistics, self.images, self.momentum, self.eps),
-        )
+        tensors = x, self.weight, self.bias, self.running_mean, self.running_var
+        settings = self.images, self.momentum, self.eps
+        return cast(Tensor, GhostBatchNormFunction.apply(*tensors, settings))
 
 
 def use_ghost_batches(module: nn.Module, images: int) -> nn.Module:

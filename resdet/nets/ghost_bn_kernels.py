@@ -1,20 +1,23 @@
 """The kernels of ghost_bn_triton.py, in Triton's language.
 
-Programs are numbered by block of channels, slice, part. M: rows of a part; C: channels; rows: those of a slice.
+Programs are numbered by block of channels, slice, part. M: rows of a part; C: channels; COLUMNS: those of a program.
 sums: float32 [2, parts, slices, C]; statistics: float32 [2, parts, C], means and 1 / sqrt(variance + eps).
 """
 
 import triton
 import triton.language as tl
 
+TILE = tl.constexpr(4096)  # values that a program loads at a time
 
-@triton.jit(do_not_specialize=["M", "rows"])
-def moments_kernel(x, sums, M, C, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+
+@triton.jit(do_not_specialize=["M"])
+def moments_kernel(x, sums, M, C, COLUMNS: tl.constexpr):
     """Each slice's mean, and its sum of squared differences to that mean.
 
     First the values' differences to the mean of the slice's first tile are summed: no cancellation with large means.
     """
-    channel, tile, first, last = _where(M, C, rows, ROWS, COLUMNS)
+    ROWS: tl.constexpr = TILE // COLUMNS
+    channel, tile, first, last = _where(M, C, COLUMNS)
     part = tl.program_id(2).to(tl.int64) * M
     here = (first + tl.arange(0, ROWS) < last)[:, None] & (channel < C)[None, :]
     value = tl.load(x + (part + first) * C + tile, mask=here, other=0).to(tl.float32)
@@ -31,16 +34,18 @@ def moments_kernel(x, sums, M, C, rows, ROWS: tl.constexpr, COLUMNS: tl.constexp
     _store_sums(sums, C, channel, shift + away, tl.sum(squares, 0) - away * away * (last - first))
 
 
-@triton.jit(do_not_specialize=["M", "rows"])
-def normalize_kernel(
-    x, y, sums, statistics, weight, bias, running_mean, running_var, M, C, rows, momentum, eps,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """y, and each part's statistics; the first program of a block of channels updates the running ones."""
-    channel, tile, first, last = _where(M, C, rows, ROWS, COLUMNS)
+@triton.jit(do_not_specialize=["M"])
+def normalize_kernel(x, y, sums, statistics, layer, M, C, COLUMNS: tl.constexpr):
+    """y, and each part's statistics; the first program of a block of channels updates the running ones.
+
+    layer: (weight, bias, running_mean, running_var, momentum, eps).
+    """
+    weight, bias, running_mean, running_var, momentum, eps = layer
+    ROWS: tl.constexpr = TILE // COLUMNS
+    channel, tile, first, last = _where(M, C, COLUMNS)
     group = tl.program_id(2)
     part = group.to(tl.int64) * M
-    mean, squares = _combine_moments(sums, group, channel, M, C, rows, ROWS, COLUMNS)
+    mean, squares = _combine_moments(sums, group, channel, M, C, COLUMNS)
     inverse_std = 1 / tl.sqrt(squares / M + eps)
     if tl.program_id(1) == 0:
         tl.store(statistics + group * C + channel, mean, mask=channel < C)
@@ -57,17 +62,22 @@ def normalize_kernel(
         means = tl.zeros([COLUMNS], tl.float32)
         variances = tl.zeros([COLUMNS], tl.float32)
         for other in range(tl.num_programs(2)):
-            mean, squares = _combine_moments(sums, other, channel, M, C, rows, ROWS, COLUMNS)
+            mean, squares = _combine_moments(sums, other, channel, M, C, COLUMNS)
             means += mean
             variances += squares / (M - 1)
         _average(running_mean, channel, C, means / tl.num_programs(2), momentum)
         _average(running_var, channel, C, variances / tl.num_programs(2), momentum)
 
 
-@triton.jit(do_not_specialize=["M", "rows"])
-def gradient_sums_kernel(grad, x, sums, statistics, M, C, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """The sums over each slice of the gradient, and of the gradient times (x - mean)."""
-    channel, tile, first, last = _where(M, C, rows, ROWS, COLUMNS)
+@triton.jit(do_not_specialize=["M"])
+def gradient_sums_kernel(grad, saved, sums, M, C, COLUMNS: tl.constexpr):
+    """The sums over each slice of the gradient, and of the gradient times (x - mean).
+
+    saved: (x, weight, statistics).
+    """
+    x, _, statistics = saved
+    ROWS: tl.constexpr = TILE // COLUMNS
+    channel, tile, first, last = _where(M, C, COLUMNS)
     part = tl.program_id(2).to(tl.int64) * M
     mean = tl.load(statistics + tl.program_id(2) * C + channel, mask=channel < C, other=0)
     total = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -82,16 +92,19 @@ def gradient_sums_kernel(grad, x, sums, statistics, M, C, rows, ROWS: tl.constex
     _store_sums(sums, C, channel, tl.sum(total, 0), tl.sum(products, 0))
 
 
-@triton.jit(do_not_specialize=["M", "rows"])
-def gradient_kernel(
-    grad, x, x_grad, weight_grad, bias_grad, sums, statistics, weight, M, C, rows,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """The gradient of x; the first program of a block of channels writes those of weight and bias."""
-    channel, tile, first, last = _where(M, C, rows, ROWS, COLUMNS)
+@triton.jit(do_not_specialize=["M"])
+def gradient_kernel(grad, saved, results, sums, M, C, COLUMNS: tl.constexpr):
+    """The gradient of x; the first program of a block of channels writes those of weight and bias.
+
+    saved: (x, weight, statistics). results: (x_grad, weight_grad, bias_grad).
+    """
+    x, weight, statistics = saved
+    x_grad, weight_grad, bias_grad = results
+    ROWS: tl.constexpr = TILE // COLUMNS
+    channel, tile, first, last = _where(M, C, COLUMNS)
     group = tl.program_id(2)
     part = group.to(tl.int64) * M
-    total, products = _combine_sums(sums, group, channel, C, ROWS, COLUMNS)
+    total, products = _combine_sums(sums, group, channel, C, COLUMNS)
     inverse_stds = statistics + tl.num_programs(2) * C
     mean = tl.load(statistics + group * C + channel, mask=channel < C, other=0)
     inverse_std = tl.load(inverse_stds + group * C + channel, mask=channel < C, other=0)
@@ -108,7 +121,7 @@ def gradient_kernel(
         weights = tl.zeros([COLUMNS], tl.float32)
         biases = tl.zeros([COLUMNS], tl.float32)
         for other in range(tl.num_programs(2)):
-            total, products = _combine_sums(sums, other, channel, C, ROWS, COLUMNS)
+            total, products = _combine_sums(sums, other, channel, C, COLUMNS)
             weights += products * tl.load(inverse_stds + other * C + channel, mask=channel < C, other=0)
             biases += total
         tl.store(weight_grad + channel, weights, mask=channel < C)
@@ -116,8 +129,17 @@ def gradient_kernel(
 
 
 @triton.jit
-def _where(M, C, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def _rows(M, COLUMNS: tl.constexpr):
+    """Rows of a slice: whole tiles. No slice is empty."""
+    ROWS: tl.constexpr = TILE // COLUMNS
+    return tl.cdiv(tl.cdiv(M, tl.num_programs(1)), ROWS) * ROWS
+
+
+@triton.jit
+def _where(M, C, COLUMNS: tl.constexpr):
     """This program's channels, the offsets [ROWS, COLUMNS] within a tile, its first row and one after its last."""
+    ROWS: tl.constexpr = TILE // COLUMNS
+    rows = _rows(M, COLUMNS)
     channel = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     tile = tl.arange(0, ROWS)[:, None] * C + channel[None, :]
     first = tl.program_id(1) * rows
@@ -133,9 +155,9 @@ def _store_sums(sums, C, channel, one, two):
 
 
 @triton.jit
-def _combine_sums(sums, group, channel, C, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def _combine_sums(sums, group, channel, C, COLUMNS: tl.constexpr):
     """Both sums over a part."""
-    SLICES: tl.constexpr = ROWS // 4  # at a time
+    SLICES: tl.constexpr = TILE // COLUMNS // 4  # at a time
     total = tl.zeros([SLICES, COLUMNS], tl.float32)
     products = tl.zeros([SLICES, COLUMNS], tl.float32)
     for number in range(0, tl.num_programs(1), SLICES):
@@ -146,12 +168,13 @@ def _combine_sums(sums, group, channel, C, ROWS: tl.constexpr, COLUMNS: tl.const
 
 
 @triton.jit
-def _combine_moments(sums, group, channel, M, C, rows, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def _combine_moments(sums, group, channel, M, C, COLUMNS: tl.constexpr):
     """A part's mean, and its sum of squared differences to it (Chan et al. 1983).
 
     The means of the slices are taken relative to the first one's.
     """
-    SLICES: tl.constexpr = ROWS // 4  # at a time
+    SLICES: tl.constexpr = TILE // COLUMNS // 4  # at a time
+    rows = _rows(M, COLUMNS)
     base = tl.load(sums + group * tl.num_programs(1) * C + channel, mask=channel < C, other=0)
     total = tl.zeros([SLICES, COLUMNS], tl.float32)
     squares = tl.zeros([SLICES, COLUMNS], tl.float32)

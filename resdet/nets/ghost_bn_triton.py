@@ -18,10 +18,9 @@ import torch
 import triton
 from torch import Tensor
 
-from resdet.nets.ghost_bn_kernels import gradient_kernel, gradient_sums_kernel, moments_kernel, normalize_kernel
+from resdet.nets.ghost_bn_kernels import TILE, gradient_kernel, gradient_sums_kernel, moments_kernel, normalize_kernel
 
 MOST_CHANNELS = 64  # channels of one program: 128 bytes of a row in bf16
-TILE = 4096  # values that a program loads at a time
 PROGRAMS = 512  # enough to fill a large GPU
 WARPS = 8
 
@@ -41,14 +40,12 @@ class GhostBatchNormFunction(torch.autograd.Function):
         bias: Tensor,
         running_mean: Tensor,
         running_var: Tensor,
-        images: int,
-        momentum: float,
-        eps: float,
+        settings: tuple[int, float, float],
     ) -> Tensor:
-        """The normalized x."""
+        """The normalized x; settings: (images, momentum, eps)."""
         x = x.contiguous(memory_format=torch.channels_last)
         y: Tensor
-        y, statistics = _normalize(x, weight, bias, running_mean, running_var, images, momentum, eps)
+        y, statistics = _normalize(x, weight, bias, running_mean, running_var, *settings)
         ctx.save_for_backward(x, weight, statistics)
         return y
 
@@ -57,7 +54,7 @@ class GhostBatchNormFunction(torch.autograd.Function):
         """The gradients of x, weight and bias."""
         x, weight, statistics = ctx.saved_tensors
         grad = grad.contiguous(memory_format=torch.channels_last)
-        return *_normalize_backward(grad, x, weight, statistics), None, None, None, None, None
+        return *_normalize_backward(grad, x, weight, statistics), None, None, None
 
 
 def try_out(device: str) -> None:
@@ -74,7 +71,7 @@ class _Work(NamedTuple):
     """How the work on a layer is divided."""
 
     grid: tuple[int, int, int]  # blocks of channels, slices of a part, parts
-    sizes: tuple[int, int, int]  # rows of a part, channels, rows of a slice
+    sizes: tuple[int, int]  # rows of a part, channels
     blocks: dict[str, int]  # the kernels' constants
 
 
@@ -87,14 +84,11 @@ def _work(x: Tensor, statistics: Tensor) -> _Work:
 def _divide(size: int, channels: int, parts: int) -> _Work:
     """The work on `parts` parts of `size` rows each."""
     columns = min(MOST_CHANNELS, triton.next_power_of_2(channels))
-    tile = TILE // columns
+    tile = TILE.value // columns
     blocks = triton.cdiv(channels, columns)
     rows = triton.cdiv(triton.cdiv(size, triton.cdiv(PROGRAMS, blocks * parts)), tile) * tile
-    return _Work(
-        (blocks, triton.cdiv(size, rows), parts),
-        (size, channels, rows),
-        {"ROWS": tile, "COLUMNS": columns, "num_warps": WARPS},
-    )
+    grid = (blocks, triton.cdiv(size, rows), parts)
+    return _Work(grid, (size, channels), {"COLUMNS": columns, "num_warps": WARPS})
 
 
 @torch.library.custom_op(
@@ -119,9 +113,8 @@ def _normalize(
     sums = statistics.new_empty(2, grid[2], grid[1], sizes[1])
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         moments_kernel[grid](x, sums, *sizes, **blocks)
-        normalize_kernel[grid](
-            x, y, sums, statistics, weight, bias, running_mean, running_var, *sizes, momentum, eps, **blocks
-        )
+        layer = (weight, bias, running_mean, running_var, momentum, eps)
+        normalize_kernel[grid](x, y, sums, statistics, layer, *sizes, **blocks)
     return y, statistics
 
 
@@ -151,8 +144,9 @@ def _normalize_backward(grad: Tensor, x: Tensor, weight: Tensor, statistics: Ten
     grid, sizes, blocks = _work(x, statistics)
     sums = statistics.new_empty(2, grid[2], grid[1], sizes[1])
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
-        gradient_sums_kernel[grid](grad, x, sums, statistics, *sizes, **blocks)
-        gradient_kernel[grid](grad, x, *results, sums, statistics, weight, *sizes, **blocks)
+        saved = (x, weight, statistics)
+        gradient_sums_kernel[grid](grad, saved, sums, *sizes, **blocks)
+        gradient_kernel[grid](grad, saved, results, sums, *sizes, **blocks)
     return results
 
 

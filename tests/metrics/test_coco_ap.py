@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import tarfile
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,21 @@ def test_the_twelve_figures_equal_pycocotools_on_the_results_file(tmp_path: Path
     assert np.nanmean([c.ap for c in result.classes]) == pytest.approx(result.figures["AP50"], abs=1e-12)
     table = dataset.table
     assert [c.num_truth for c in result.classes] == np.bincount(table.labels[~table.crowd], minlength=4).tolist()
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("repeats", [1, 12])  # with 12, some images have more than 100 detections of one class
+def test_the_twelve_figures_on_coco128_equal_pycocotools(shared: Path, tmp_path: Path, repeats: int) -> None:
+    with tarfile.open(shared / "data" / "coco128.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    dataset = COCODataset(next(tmp_path.rglob("annotations")).parent, ["train2017"])
+    rounds = [noisy(dataset, seed) for seed in range(repeats)]
+    detections = FlatDetections(*(np.concatenate([getattr(r, f.name) for r in rounds]) for f in fields(FlatDetections)))
+    write_results(tmp_path / "results.json", dataset, detections)
+    stats = by_hand(list(dataset.files), tmp_path / "results.json")
+    figures = evaluate_coco(instances_of(dataset), detections).figures
+    np.testing.assert_allclose(list(figures.values()), stats, atol=1e-9)
+    assert (np.bincount(detections.image * 80 + detections.label).max() > 100) == (repeats > 1)
 
 
 def test_figures_do_not_depend_on_the_order_of_classes(tmp_path: Path) -> None:

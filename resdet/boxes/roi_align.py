@@ -77,7 +77,8 @@ def _bin_weights(
         bins, sampling, even: as in `roi_align`.
         may_sync: read the largest number of samples from the data; False keeps shapes independent of it.
     """
-    span = (high - low) / bins
+    # Divided by a tensor, as in roi_pool.py: a span of whole cells must not be rounded up to one more sample.
+    span = (high - low) / low.new_full((), bins)
     count = torch.full_like(span, sampling) if sampling else span.ceil().clamp(min=0)
     most = sampling or max(LONGEST_BIN, math.ceil(size / bins) + 1)
     if may_sync and not sampling and len(count):

@@ -202,3 +202,15 @@ def test_bad_regions_and_empty_batches_give_finite_results(path: str, pool: Call
 def test_the_result_does_not_depend_on_the_memory_layout(path: str, pool: Callable[..., torch.Tensor]) -> None:
     features, regions = features_of(torch.float32), regions_of(torch.float32)
     assert torch.equal(pool(features.contiguous(), regions), pool(features, regions))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("bins", [7, 14])
+def test_spans_of_whole_cells_have_no_sample_more_on_a_gpu(bins: int) -> None:
+    cells = torch.arange(1, 60) * bins  # the side of a region is a multiple of its bins
+    corner = torch.full((59,), 8.0)
+    side = cells * 16.0
+    regions = torch.stack([corner, corner, corner + side, corner + side], dim=1)[None]
+    features = torch.randn(1, 2, 60 * bins, 60 * bins, generator=torch.Generator().manual_seed(0))
+    on_gpu = roi_align(features.cuda(), regions.cuda(), bins).cpu()
+    torch.testing.assert_close(on_gpu, roi_align(features, regions, bins), rtol=1e-4, atol=1e-4)

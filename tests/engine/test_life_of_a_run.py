@@ -27,7 +27,8 @@ from resdet.engine.schedule import MultiStep
 from resdet.errors import UserError
 from resdet.structures import LabelledImages
 
-FORK = multiprocessing.get_context("fork")
+SERVER = multiprocessing.get_context("forkserver")  # not this process, whose autograd may have threads by now
+SERVER.set_forkserver_preload(["torch", "resdet.engine.training"])
 every_operation = pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.heavy)])
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 LEVELS = (10, 30, 50, 70)
@@ -46,7 +47,14 @@ def train(folder: Path, resume: str | None, steps: int = 4) -> None:
 
 def killed_at(event: int, folder: Path, resume: str | None) -> bool:
     """Train in a child that is killed just before its `event`-th file operation in the folder. False: it had fewer."""
+    process = SERVER.Process(target=_train_until, args=(event, folder, resume))
+    process.start()
+    process.join(60)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
 
+
+def _train_until(event: int, folder: Path, resume: str | None) -> None:
     def kill(name: str, arguments: tuple[object, ...]) -> None:
         nonlocal event
         is_write = name == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
@@ -55,15 +63,8 @@ def killed_at(event: int, folder: Path, resume: str | None) -> bool:
             if event < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def run() -> None:
-        sys.addaudithook(kill)
-        train(folder, resume)
-
-    process = FORK.Process(target=run)
-    process.start()
-    process.join(60)
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode != 0
+    sys.addaudithook(kill)
+    train(folder, resume)
 
 
 def contents(folder: Path) -> dict[str, object]:

@@ -40,7 +40,7 @@ from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.inference import Detects, detect_all
 from resdet.recipes.detection.score import score, truth_of
 from resdet.recipes.detection.trainer import DetectorTraining
-from resdet.report.tables import print_table, results_table
+from resdet.report.tables import format_ap, print_table, results_table
 from resdet.whole_files import write_whole_file
 
 DETECTIONS, RECORD = "detections.npz", "accuracy.json"
@@ -120,7 +120,7 @@ def print_rows(rows: Sequence[Row], seeds: Sequence[int]) -> None:
     lines = []
     for row in rows:
         each = " ".join(f"{100 * value:.1f}" for value in row.map50)
-        classes = " ".join(f"{100 * np.mean(values):.1f}" for values in list(row.per_class.values())[:MOST_CLASSES])
+        classes = " ".join(format_ap(float(np.mean(values))) for values in list(row.per_class.values())[:MOST_CLASSES])
         lines.append([row.name, each, _spread(row.map50), _spread(row.map50_95), classes, _interval(row.lead)])
     names = list(rows[0].per_class)[:MOST_CLASSES]
     columns = ["", "mAP@.5 by seed", "mAP@.5", "mAP@[.5,.95]", ", ".join(names), f"mAP@.5 less {rows[0].name}'s"]

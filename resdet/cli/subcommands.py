@@ -10,6 +10,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "the paper's tables": {
         "table": "the rows of a table or figure, with the paper's results and the commands",
         "reproduce": "run a row's commands, one after the other",
+        "results": "what was measured, as a page made of the ledger in results/",
     },
     "train": {
         "train-cls": "train a classifier (Sect. 3.4, 4.1, 4.2)",
@@ -27,10 +28,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "plot-errors": "training and test error curves of classifiers",
     },
     "use a detector": {
-        "predict": "detect objects in an image, a folder of images or a video",
+        "predict": "detect objects in images, folders, a video, a webcam or a stream",
         "export": "write a detector as an ONNX or .safetensors file",
         "serve": "a page in the browser on which a detector is tried",
         "push": "publish a detector on the Hugging Face Hub",
+        "to-fiftyone": "write a test set with its detections for FiftyOne",
     },
     "check and split data": {
         "new-config": "write a config for your own data, whose format is recognized",

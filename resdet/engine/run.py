@@ -176,7 +176,7 @@ def environment(run: Run) -> dict[str, str]:
         "seed": str(run.seed),
         "process": str(get_rank()),
         "Python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "torchvision": torchvision.__version__,
     }
 

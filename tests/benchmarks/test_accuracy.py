@@ -21,6 +21,7 @@ from resdet.detection import roi_head, rpn
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.draws import random_keys
 from resdet.engine.config import build
+from resdet.ledger.measurement import read_measurement
 from resdet.nets.frozen_bn import FrozenBatchNorm
 from resdet.recipes.sections import load_config
 from resdet.structures import Batch, Sample
@@ -163,11 +164,16 @@ def test_the_benchmark_trains_compares_and_reuses_finished_trainings(
     weights = sorted((tmp_path / "runs").rglob("last.pth"))
     assert len(weights) == 4
     times = [path.stat().st_mtime_ns for path in weights]
-    benchmark([*command, "--json", str(tmp_path / "b.json")])
+    benchmark([*command, "--json", str(tmp_path / "b.json"), "--record", str(tmp_path / "ledger.json")])
     assert [path.stat().st_mtime_ns for path in weights] == times
     first, second = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
     assert first == second
     assert [row["name"] for row in first["rows"]] == ["torchvision", f"resdet:{','.join(PARTS)}"]
+    recorded = read_measurement(tmp_path / "ledger.json").rows
+    name = f"resdet:{','.join(PARTS)}"
+    assert [(r.name, r.seeds) for r in recorded] == [
+        (n, [0, 1]) for n in ("torchvision", name, f"{name} - torchvision")
+    ]
     with pytest.raises(SystemExit) as caught:
         benchmark([*command, "optimizer.lr=0.5"])
     assert caught.value.code == 2

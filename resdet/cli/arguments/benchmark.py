@@ -20,6 +20,7 @@ from resdet.cli.arguments.shared import (
     add_json,
     add_path,
     add_precision,
+    add_record,
 )
 from resdet.cli.arguments.testing import add_improvements, add_resamples
 from resdet.ranges import Count, Seed
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_compile(parser)
     add_config_options(parser)
     add_json(parser)
+    add_record(parser)
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:

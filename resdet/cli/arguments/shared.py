@@ -156,6 +156,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--json", "FILE", "also write the results to FILE, as JSON")
 
 
+def add_record(parser: argparse.ArgumentParser) -> None:
+    """--record."""
+    text = "also add the results to FILE, a measurement of the ledger (results/*.json); those of other seeds are kept"
+    add_output(parser, "--record", "FILE", text)
+
+
 def add_output_folder(parser: argparse.ArgumentParser, default: str, text: str) -> None:
     """--out: the folder that a command writes to; its help is `text` and the default."""
     add_output(parser, "--out", "DIR", f"{text} (default: %(default)s)", default=Path(default))

@@ -17,6 +17,7 @@ from resdet.benchmarks.parts import Contender
 from resdet.cli.common.config import config_of
 from resdet.cli.common.improvements import inference_settings, refuse_improvements
 from resdet.cli.common.output import write_json
+from resdet.cli.common.recording import check_record, record_contenders
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, require
 from resdet.engine.distributed import join_processes
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> None:
     if args.mode == "accuracy":
         _accuracy(args)
         return
+    if args.record:
+        raise UserError("--record: only the results of --mode accuracy are recorded; --json has those of others")
     device = join_processes("none", args.device)
     cfg = config_of(args)
     if args.photos or args.against or args.mode == "train" or "net" in cfg:
@@ -66,6 +69,7 @@ def _accuracy(args: argparse.Namespace) -> None:
         raise UserError("--mode accuracy: add --against torchvision, which it is compared with")
     refuse_improvements(args, "--mode accuracy: it tests plainly")
     contenders = [Contender.parse(text) for text in args.contenders]
+    check_record(args)
     cfg = config_of(args)
     work_dir = args.work_dir or Path("runs") / f"accuracy_{Path(args.config).stem}"
     init_from = args.init_from or cfg.get("init_from")
@@ -77,6 +81,7 @@ def _accuracy(args: argparse.Namespace) -> None:
     rows = summarize(trained, build(cfg.data.test), cfg.data.method, args.resamples)
     print_rows(rows, args.seeds)
     write_json(args.json, {"seeds": args.seeds, "rows": [row.plain() for row in rows]})
+    record_contenders(args, cfg, run, rows)
 
 
 def _classifier(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.output import say_what_it_holds, write_json
+from resdet.cli.common.recording import check_record, name_of, record_rows
 from resdet.cli.common.run import run_options
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
     take_checkpoint(args)
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
+    check_record(args)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
     nets = nets_of(args, args.checkpoint) + [net_of(config, path) for config, path in args.net]
     answers = evaluate_classifier(nets[0][0], started, nets, args.views)
@@ -39,3 +41,5 @@ def run(args: argparse.Namespace) -> None:
         return
     print_answers(answers)
     write_json(args.json, answers.figures() | {"confusion": answers.confusion().tolist()})
+    cfg = nets[0][0]
+    record_rows(args, cfg, started, {name_of(cfg): answers.figures()}, len(answers.labels), args.checkpoint)

@@ -8,6 +8,7 @@ from resdet.cli.arguments.eval_loc import IN_RUN
 from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.options import parse_options
 from resdet.cli.common.output import say_what_it_holds, write_json
+from resdet.cli.common.recording import check_record, name_of, record_rows, refuse_record
 from resdet.cli.common.run import run_options
 from resdet.engine.config import Config, build_call
 from resdet.engine.distributed import is_main_process
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _score_files(args: argparse.Namespace) -> None:
+    refuse_record(args)
     if args.ground_truth is None:
         raise UserError("--predictions needs --ground-truth too: LOC_val_solution.csv of the set they are of")
     found = score_files(
@@ -48,6 +50,7 @@ def _localize_and_score(args: argparse.Namespace) -> None:
         raise UserError("which localizer? give runs/.../last.pth, or CONFIG and --checkpoint, or --predictions FILE")
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
+    check_record(args)
     _refuse_idle_options(args)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
     localizers = nets_of(args, args.checkpoint)
@@ -68,6 +71,8 @@ def _localize_and_score(args: argparse.Namespace) -> None:
         return
     print_evaluation(found)
     write_json(args.json, found.figures())  # first what took longest
+    rows = {f"{name_of(cfg)}, {name}": row.errors() for name, row in found.rows.items()}
+    record_rows(args, cfg, started, rows, int(found.counted.sum()) if rows else 0, args.checkpoint)
     if args.write_predictions:
         write_predictions(args.write_predictions, found, args.class_ids)
         say_what_it_holds(args.write_predictions, found.written, args.words)

@@ -44,6 +44,15 @@ class Row:
     result: LocalizationResult
     difference: tuple[float, float] | None  # to the row above, paired by image: mean and standard error, in percent
 
+    def errors(self) -> dict[str, float]:
+        """The four errors in percent, by name."""
+        return {
+            "localization_error": self.result.localization,
+            "top1_localization_error": self.result.localization_top1,
+            "top5_error": self.result.top5,
+            "top1_error": self.result.top1,
+        }
+
 
 @dataclass
 class LocalizationEvaluation:
@@ -74,10 +83,7 @@ class LocalizationEvaluation:
         counted = self.counted
         return {"images": len(counted), "counted": int(counted.sum())} | {
             name: {
-                "localization_error": row.result.localization,
-                "top1_localization_error": row.result.localization_top1,
-                "top5_error": row.result.top5,
-                "top1_error": row.result.top1,
+                **row.errors(),
                 "difference": None if row.difference is None else row.difference[0],
                 "standard_error": None if row.difference is None else row.difference[1],
             }

@@ -1,7 +1,7 @@
 """Faster R-CNN on a ResNet: conv1-conv4 shared, conv5 as the region head, BN frozen (Sect. 4.3, App. A); or on VGG-16.
 
     detector = FasterRCNN(ResNet(101, num_classes=None), num_classes=20)
-    losses = detector(batch)                                    # training: a dict of four losses
+    losses = detector(batch)                                    # training: a dict of four losses (`forward`)
     detections = Inference([detector.eval()]).detect(batch)     # test: detection/inference.py
 
 Inference and Appendix B's improvements use four functions, the interface of detection/four_functions.py:

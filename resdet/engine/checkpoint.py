@@ -3,6 +3,8 @@
 A checkpoint is a dict: format ("resdet"), run (the run's id), step, model, config (as text), classes, and what a resume
 needs: seed, optimizer, scaler, schedule, random generators, EMA, best. A run keeps last.pth and the one before it,
 previous.pth, and may keep best.pth.
+
+`find_resume` reads the checkpoint that --resume names or finds. The training resumes in training.py (`begin`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""The training loop. A step is forward, backward and update (`TrainLoop._update`); the rest every N steps.
+"""The training loop. One training step is `TrainLoop._update`, between a step's batches and its log line:
+
+    rates of this step -> losses = model(batch) -> backward, summed over `loop.accumulate` batches
+    -> average running BN statistics over processes -> clip gradients -> SGD step -> moving average (EMA)
+
+`TrainLoop._every` then logs, validates and saves every N steps. A training begins or resumes in training.py (`begin`).
 
     loop = begin(model, plan, run)                       # engine/training.py: new, or at the step of a checkpoint
     loop.train(batches, validate=lambda model: {"val/mAP50": ...})

@@ -1,4 +1,7 @@
-"""Where a training begins, or resumes from a checkpoint.
+"""A training begins or resumes here, for all tasks: `begin`.
+
+`begin` finds the checkpoint (checkpoint.py, `find_resume`), restores it (loop.py, `TrainLoop.resume`) or loads
+pretrained weights, and returns the loop. One training step is `TrainLoop._update` in loop.py.
 
 plan = Plan(images=16, optimizer=cfg.optimizer, schedule=build(cfg.schedule), loop=settings)
 loop = begin(model, plan, run, metadata_of(cfg, classes, model.net.stride_on, ids), initialize=load_pretrained)
@@ -101,7 +104,10 @@ def begin(
     images_per_pass(plan.images, plan.loop.accumulate)  # raises: a mistake must not cost the older run its place
     claim(run.identity, folder, run.resume, state, run.command)
     make_folder(run.work_dir)
-    logger.info("training: %s", plan.in_words())
+    if state is not None and loop.finished:
+        _say_nothing_is_left(loop)
+    else:
+        logger.info("training: %s", plan.in_words())
     return loop
 
 
@@ -120,6 +126,19 @@ def metadata_of(cfg: Config, classes: Sequence[str], stride_on: str | None, imag
         "stride_on": stride_on,
         "images": images_record(image_ids),
     }
+
+
+def _say_nothing_is_left(loop: TrainLoop[M]) -> None:
+    run, step, steps = loop.run, loop.step, loop.steps
+    name = "the run" if run.whole is None else f"the stage {run.work_dir.name}"
+    if step > steps:
+        logger.warning(
+            "the schedule of %s ends at step %d, but its checkpoint is of step %d: nothing is trained, and the figures "
+            "are those of step %d; a new run (without --resume) ends at step %d", name, steps, step, step, steps,
+        )  # fmt: skip
+        return
+    remedy = "raise loop.patience" if step < steps else "raise the steps of its schedule"
+    logger.info("%s is complete: step %d of %d, nothing is left to train; to train longer, %s", name, step, steps, remedy)
 
 
 def _refuse_own_weights(run: Run, folder: Path) -> None:

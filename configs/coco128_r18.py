@@ -1,4 +1,4 @@
-"""ResNet-18 overfitted to 128 photographs of COCO: only a test that training on COCO's format works.
+"""ResNet-18 overfitted to 128 photographs of COCO: a test that training on COCO's format works, nothing more.
 
 It is tested on its own training images. Start from a trunk of 112-pixel crops (tiny_imagenet50_r18.py):
 python tools/train_det.py coco128_r18 --init-from runs/tiny_imagenet50_r18/last.pth

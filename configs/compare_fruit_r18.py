@@ -1,4 +1,4 @@
-"""Ours beside torchvision's Faster R-CNN, with settings that both have: fruit_r18's photographs, a short training.
+"""resdet compared with torchvision's Faster R-CNN on fruit_r18's photographs: settings that both have, short training.
 
 python tools/benchmark.py compare_fruit_r18 --mode accuracy --against torchvision --init-from runs/trunk/last.pth
 """

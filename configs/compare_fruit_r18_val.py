@@ -1,4 +1,4 @@
-"""compare_fruit_r18 without its test set, for choices: two thirds of the training photographs, tested on the rest."""
+"""compare_fruit_r18 for choosing settings: trained on two thirds of its training photographs, tested on the rest."""
 
 from mmengine.config import read_base
 

@@ -1,5 +1,4 @@
-"""The embedded classification set: 8 shapes, 64-pixel pictures resized to 96; the trunk of shapes_det in about a
-minute.
+"""The embedded classification set: 8 shapes, 64-pixel pictures resized to 96. Trains shapes_det's trunk in a minute.
 
 A quarter-width ResNet-18. Not in the paper.
 """

@@ -1,4 +1,4 @@
-"""tiny_imagenet50_loc_r50.py with ResNet-101, for a GPU; its commands with 101 instead of 50. Not in the paper."""
+"""tiny_imagenet50_loc_r50.py with ResNet-101, for a GPU. In its commands, replace 50 by 101. Not in the paper."""
 
 from mmengine.config import read_base
 

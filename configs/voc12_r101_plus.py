@@ -1,6 +1,6 @@
 """ResNet-101 on VOC 2012 test with all of App. B, from COCO: "baseline+++" of Table 11, 83.8 mAP.
 
-voc07_r101_plus.py's starting point and test, with voc12_r101_from_coco.py's fine-tuning on 07++12.
+Starting weights and test are those of voc07_r101_plus.py; the fine-tuning on 07++12 is that of voc12_r101_from_coco.py.
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """voc12_r101_plus.py fine-tuned in four alternating steps: "baseline+++" of Table 11, 83.8 mAP.
 
-Fast R-CNN's steps, too, are half of voc12_r101_alternating.py's.
+The RPN and Fast R-CNN are trained for half the steps of voc12_r101_alternating.py.
 """
 
 from mmengine.config import read_base

@@ -4,8 +4,8 @@ The paper has VGG-16 (70.4) and ResNet-101 (73.8, voc12_r101.py) there. The anno
 the evaluation here is on 2012 val, which is part of the training data, so it measures only the fit. For the server, set
 data.test.splits=[('2012','test')] and data.test.annotated=False; --write-submission makes its .tar.gz.
 
-Between the 80k and 20k steps of the authors' RPN step for 07+12 and their 100k for Fast R-CNN on 07++12: 110k steps of
-two images, divided by ten at 80k, is our choice.
+The schedule is our choice: 110k steps of two images, with the rate divided by ten at 80k. The authors train the RPN
+with 80k and then 20k steps on 07+12, and Fast R-CNN with 40k and then 60k steps on 07++12.
 """
 
 from mmengine.config import read_base

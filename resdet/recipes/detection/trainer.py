@@ -24,7 +24,7 @@ from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference, InferenceSettings
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import gather_objects, get_rank, get_world_size, images_per_pass, is_main_process
-from resdet.engine.loop import Validate
+from resdet.engine.loop import TrainLoop, Validate
 from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run, same_classes
 from resdet.engine.training import Plan, begin, metadata_of
@@ -129,7 +129,7 @@ class DetectorTraining:
             The model to keep: the moving average of the weights if the config asks for one.
         """
         metadata = metadata_of(self.cfg, self.train_set.classes, model.stride_on, self.train_set.table.ids.tolist())
-        loop = begin(model, plan, run, metadata, initialize)
+        loop: TrainLoop[FasterRCNN] = begin(model, plan, run, metadata, initialize)
         return loop.train(self.batches(plan.images, loop.passes), validate, model.net, dynamic=True)
 
     def validate(self, model: nn.Module, images: int = 0) -> dict[str, float]:

@@ -26,10 +26,12 @@ class Figure(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     Args:
         values: in the unit that the column names; one per seed of the row, or any number of repetitions.
         interval: 95 % confidence interval of the mean, or of the difference if the column is one.
+        stated: mean and spread of the unrounded values, where those of `values`, which were rounded, differ.
     """
 
     values: list[float]
     interval: tuple[float, float] | None = None
+    stated: str = ""
 
     def __post_init__(self) -> None:
         if not self.values or not all(map(math.isfinite, self.values)):
@@ -82,6 +84,7 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
         commit: of the code; empty where it was not recorded.
         versions: of Python, torch, ...
         kept: False if the settings were tried and not kept.
+        brief: True if the page has its finding alone, without table and commands.
         picture: path relative to docs/ and caption.
     """
 
@@ -99,6 +102,7 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     commit: str = ""
     versions: dict[str, str] = {}
     kept: bool = True
+    brief: bool = False
     picture: tuple[str, str] | None = None
 
 
@@ -109,11 +113,13 @@ class Section(msgspec.Struct, forbid_unknown_fields=True):
         key: what measurements name.
         title: its heading.
         text: Markdown below the heading.
+        first: measurements that come first, in this order; the others follow by name.
     """
 
     key: str
     title: str
     text: str = ""
+    first: list[str] = []
 
 
 class Contents(msgspec.Struct, forbid_unknown_fields=True):
@@ -172,4 +178,8 @@ def read_ledger(folder: Path) -> Ledger:
     for name, measurement in measurements.items():
         if measurement.section not in keys:
             raise UserError(f"{folder / name}.json: {path} has no section '{measurement.section}'; it has {keys}")
+    for section in contents.section:
+        for name in section.first:
+            if name not in measurements or measurements[name].section != section.key:
+                raise UserError(f"{path}: section {section.key} has no measurement '{name}', which `first` names")
     return Ledger(measurements, contents)

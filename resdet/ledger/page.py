@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from resdet.ledger.measurement import Figure, Ledger, Measurement, Row, Section
@@ -11,16 +12,17 @@ CHOICES = {
     "nothing": "",
     "training": "settings chosen on training images",
     "validation": "settings chosen on validation images",
-    "test": "settings chosen on the test images: too kind",
+    "test": "settings chosen on the test images (optimistic)",
 }
 
 
 def page_of(ledger: Ledger) -> str:
     """The whole page."""
     contents = ledger.contents
-    parts = [f"# Results\n\n{HEAD}", contents.introduction.strip(), _machines(contents.machines)]
+    parts = [f"# Results\n\n{HEAD}", _wrapped(contents.introduction), _machines(contents.machines)]
     for section in contents.section:
-        own = [(n, m) for n, m in ledger.measurements.items() if m.section == section.key and m.kept]
+        named = {name: ledger.measurements[name] for name in section.first}
+        own = [(n, m) for n, m in (named | ledger.measurements).items() if m.section == section.key and m.kept]
         parts += [_section(section, own)] if own or section.text else []
     tried = [(n, m) for n, m in ledger.measurements.items() if not m.kept]
     parts += [_tried(tried)] if tried else []
@@ -36,8 +38,10 @@ def in_words(figure: Figure | str, digits: int) -> str:
     """
     if isinstance(figure, str):
         return figure
+    if figure.stated:
+        return figure.stated
     if 0 < abs(figure.mean) < 10 ** -(digits + 1):
-        return f"{figure.mean:.1e}"
+        return f"{figure.mean:.2g}"
     if figure.interval:
         low, high = (f"{end:+.{digits}f}" for end in figure.interval)
         return f"{figure.mean:+.{digits}f} ({low} to {high})"
@@ -45,14 +49,20 @@ def in_words(figure: Figure | str, digits: int) -> str:
     return f"{figure.mean:,.{digits}f}{spread}"
 
 
-def _section(section: Section, measurements: Iterable[tuple[str, Measurement]]) -> str:
-    parts = [f"## {section.title}", section.text.strip()]
-    parts += [_measurement(name, measurement) for name, measurement in measurements]
+def _section(section: Section, measurements: Sequence[tuple[str, Measurement]]) -> str:
+    parts = [f"## {section.title}", _wrapped(section.text)]
+    parts += [_measurement(name, measurement) for name, measurement in measurements if not measurement.brief]
+    brief = "\n".join(_brief(name, measurement) for name, measurement in measurements if measurement.brief)
+    parts += [f"Also measured:\n\n{brief}"] if brief else []
     return "\n\n".join(filter(None, parts))
 
 
+def _brief(name: str, measurement: Measurement) -> str:
+    return _wrapped(f"- **{measurement.title}**: {measurement.finding} (`results/{name}.json`)", indent="  ")
+
+
 def _measurement(name: str, measurement: Measurement) -> str:
-    parts = [f"### {measurement.title}", measurement.finding.strip(), _table(measurement.rows)]
+    parts = [f"### {measurement.title}", _wrapped(measurement.finding), _table(measurement.rows)]
     if measurement.picture:
         path, caption = measurement.picture
         parts.append(f"![{caption}]({path})")
@@ -62,34 +72,54 @@ def _measurement(name: str, measurement: Measurement) -> str:
 def _table(rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(column for row in rows for column in row.figures))
     digits = {column: _digits(rows, column) for column in columns}
-    seeds, paper = any(row.seeds for row in rows), any(row.paper for row in rows)
+    seeds, paper = _common_seeds(rows) is None, any(row.paper for row in rows)
     head = ["", *columns, *(["seeds"] if seeds else []), *(["paper"] if paper else [])]
     lines = [head, ["---", *("---:" for _ in head[1:])]]
     for row in rows:
         cells = [in_words(row.figures[column], digits[column]) if column in row.figures else "" for column in columns]
-        cells += [", ".join(map(str, row.seeds))] if seeds else []
+        cells += [_seeds(row.seeds)] if seeds else []
         lines.append([row.name, *cells, *([row.paper] if paper else [])])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _common_seeds(rows: Sequence[Row]) -> list[int] | None:
+    """The seeds of all rows; None if they differ."""
+    found = [row.seeds for row in rows]
+    return found[0] if found and all(seeds == found[0] for seeds in found) else None
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) > 3 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
 def _conditions(name: str, measurement: Measurement) -> str:
-    """Where the figures come from, in one paragraph."""
+    """Where the figures come from, in one paragraph, and the commands."""
+    paragraph = _wrapped(f"*{_facts(measurement)}; `results/{name}.json`.*")
+    commands = "\n".join(measurement.commands)
+    return f"{paragraph}\n\n```\n{commands}\n```" if commands else paragraph
+
+
+def _facts(measurement: Measurement) -> str:
+    """Data, seeds, precision, machine, time, choices and commit, as far as they are known."""
     machine = measurement.machine
     machine = f"machine {machine}" if len(machine) == 1 else machine
-    facts = [measurement.data, measurement.precision, machine, measurement.time, CHOICES[measurement.choices]]
-    commands = "".join(f"\n\n    {command}" for command in measurement.commands)
-    code = f"; commit {measurement.commit}" if measurement.commit else ""
-    return f"*{'; '.join(filter(None, facts))}{code}; `results/{name}.json`.*{commands}"
+    common = _common_seeds(measurement.rows)
+    seeds = f"seed{'s' if len(common) > 1 else ''} {_seeds(common)}" if common else ""
+    commit = f"commit {measurement.commit}" if measurement.commit else ""
+    facts = [measurement.data, seeds, measurement.precision, machine, measurement.time, CHOICES[measurement.choices]]
+    return "; ".join(filter(None, [*facts, commit]))
 
 
 def _machines(machines: dict[str, str]) -> str:
-    return "\n".join(f"- **{letter}**: {text}" for letter, text in machines.items())
+    return "\n".join(_wrapped(f"- **{letter}**: {text}", indent="  ") for letter, text in machines.items())
 
 
 def _tried(measurements: Iterable[tuple[str, Measurement]]) -> str:
-    lines = ["## Tried and not kept", "", "| what | finding | data | file |", "| --- | --- | --- | --- |"]
+    lines = ["## Tried and not kept", "", "| what | finding | file |", "| --- | --- | --- |"]
     for name, one in measurements:
-        lines.append(f"| {one.title} | {' '.join(one.finding.split())} | {one.data} | `results/{name}.json` |")
+        lines.append(f"| {one.title} | {' '.join(one.finding.split())} | `results/{name}.json` |")
     return "\n".join(lines)
 
 
@@ -98,3 +128,12 @@ def _digits(rows: Sequence[Row], column: str) -> int:
     figures = [row.figures[column] for row in rows if column in row.figures]
     texts = [repr(v) for figure in figures if isinstance(figure, Figure) for v in figure.values]
     return max((len(t.partition(".")[2]) for t in texts if "e" not in t and not t.endswith(".0")), default=0)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Paragraphs in lines that people can read."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+    return "\n\n".join(
+        textwrap.fill(paragraph, 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        for paragraph in paragraphs
+    )

@@ -145,3 +145,4 @@ def _add(row: Row, result: Result, path: Path) -> None:
         figure = row.figures[name]
         if isinstance(figure, Figure):
             figure.values[at : at + 1] = [value]
+            figure.stated = ""  # of the values before

@@ -89,12 +89,45 @@ def test_the_page_shows_means_spreads_intervals_and_where_figures_come_from(tmp_
     assert "| ours | 78.8 ± 3.3 | 36 min | 0, 1, 2 | 76.4 |" in page
     assert "| ours - theirs | -1.1 (-3.7 to +1.3) |  | 0, 1 |  |" in page
     assert "## Own data\n\nPhotographs.\n\n### Fruit\n\nIt holds." in page
-    assert "*60 images; machine A; settings chosen on the test images: too kind; `results/fruit.json`.*" in page
-    assert "\n\n    resdet eval-voc F\n" in page
+    conditions = page.partition("*60 images;")[2].partition("*\n")[0]
+    assert " ".join(conditions.split()) == (
+        "machine A; settings chosen on the test images (optimistic); `results/fruit.json`."
+    )
+    assert "\n\n```\nresdet eval-voc F\n```\n" in page
     assert "- **A**: two cores" in page
-    assert "| NMS .3 | 4 points worse. | 60 images | `results/nms.json` |" in page
+    assert "| NMS .3 | 4 points worse. | `results/nms.json` |" in page
     assert "### NMS .3" not in page
     assert "Recorded" not in page  # a section without measurements and text
+
+
+def test_the_order_of_a_section_and_brief_measurements(tmp_path: Path) -> None:
+    (tmp_path / "ledger.toml").write_text(CONTENTS + 'first = ["main"]\n')
+    row = Row("ours", {"mAP@.5": Figure([75.0])}, [0, 1, 2, 3])
+    for name, brief in (("a", False), ("b", True), ("main", False)):
+        finding = f"What {name} shows."
+        one = Measurement(name, "own", [row], "60 images", "nothing", "A", ["make x"], finding=finding, brief=brief)
+        write_measurement(tmp_path / f"{name}.json", one)
+    page = page_of(read_ledger(tmp_path))
+    assert page.index("### main") < page.index("### a") < page.index("Also measured:")
+    assert "- **b**: What b shows. (`results/b.json`)" in page
+    assert page.count("| ours | 75 |") == page.count("; seeds 0 to 3; ") == page.count("make x") == 2
+    (tmp_path / "main.json").unlink()
+    with pytest.raises(UserError, match=r"ledger\.toml: section own has no measurement 'main'"):
+        read_ledger(tmp_path)
+
+
+def test_rounded_values_show_the_mean_that_was_measured(tmp_path: Path) -> None:
+    """75.0, 80.8 and 80.5 are rounded: their mean is 78.77, that of the unrounded ones was 78.7."""
+    (tmp_path / "ledger.toml").write_text(CONTENTS)
+    file = tmp_path / "fruit.json"
+    record(file, replace(RESULT, figures={"mAP@.5": 75.0}))
+    measurement = read_measurement(file)
+    measurement.rows[0].figures["mAP@.5"] = Figure([75.0, 80.8, 80.5], stated="78.7 ± 3.3")
+    measurement.rows[0].seeds = [0, 1, 2]
+    write_measurement(file, measurement)
+    assert "| 78.7 ± 3.3 |" in page_of(read_ledger(tmp_path))
+    record(file, replace(RESULT, seed=2, figures={"mAP@.5": 81.5}))  # measured again
+    assert "| 79.1 ± 3.6 |" in page_of(read_ledger(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -17,12 +20,15 @@ import torch
 
 import resdet
 from helpers.commands import ON_CPU, error_line, predict
+from helpers.file_server import FileServer, serve
+from helpers.processes import free_port, run_processes
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.images import read_image
 from resdet.engine.checkpoint import save_checkpoint
+from resdet.engine.run_folder import hold
 
 
 def predictions(out: Path) -> list[dict]:
@@ -83,21 +89,85 @@ def test_predict_takes_a_folder(
     assert "2 pictures in" in capsys.readouterr().out
 
 
-def test_predict_takes_a_video(det_config: Path, checkpoint: Path, tmp_path: Path) -> None:
-    source = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (96, 64))
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of four frames of noise, 5 per second."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (96, 64))
     random = np.random.default_rng(2)
     for _ in range(4):
         writer.write(random.integers(0, 256, (64, 96, 3)).astype(np.uint8))
     writer.release()
-    arguments = [str(det_config), str(checkpoint), str(source), "--out", str(tmp_path / "out"), *ON_CPU]
-    predict([*arguments, "--threshold", "0.05"])
-    records = predictions(tmp_path / "out")
-    assert [r["frame"] for r in records] == [0, 1, 2, 3]
-    assert [r["second"] for r in records] == pytest.approx([0, 0.2, 0.4, 0.6])
-    drawn = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
-    assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (4, 5)
-    drawn.release()
+    return path
+
+
+def test_predict_draws_a_video_that_browsers_play(
+    det_config: Path, checkpoint: Path, clip: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [str(det_config), str(checkpoint), str(clip), "--out", str(out), *ON_CPU]
+    for _ in range(2):  # a second time it is made anew
+        predict([*arguments, "--threshold", "0.05"])
+        records = predictions(out)
+        assert [r["frame"] for r in records] == [0, 1, 2, 3]
+        assert [r["second"] for r in records] == pytest.approx([0, 0.2, 0.4, 0.6])
+        assert [json.loads(line) for line in (out / "detections.jsonl").read_text().splitlines()] == records
+    with av.open(str(out / "clip.mp4")) as drawn:
+        (stream,) = drawn.streams
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 5)
+        frames = list(drawn.decode(stream))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.2, 0.4, 0.6])
+    assert f"4 frames in {out / 'clip.mp4'}, detections in" in capsys.readouterr().out
+    error = error_line(predict, [*arguments, "--save-annotations", "voc"], capsys)
+    assert "--save-annotations is for images" in error
+    predict([str(det_config), str(checkpoint), str(photos), "--out", str(tmp_path / "images"), *ON_CPU])
+    error = error_line(predict, [det_config, checkpoint, clip, "--out", tmp_path / "images", *ON_CPU], capsys)
+    assert "holds detections of images" in error
+
+
+def test_predict_follows_a_stream(
+    det_config: Path, checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, out = "/live/clip.mp4?token=1", tmp_path / "out"
+    with serve(FileServer({address: clip.read_bytes()}, content_type="video/mp4")) as server:
+        predict([str(det_config), str(checkpoint), f"{server.url}{address}", "--out", str(out), *ON_CPU])
+        assert len(predictions(out)) == 4
+        assert (out / "clip.mp4").is_file()
+        start = [det_config, checkpoint]
+        error = error_line(predict, [*start, f"{server.url}/none.mp4", *ON_CPU], capsys)
+        assert "does the address play in another program" in error
+        assert "download it" in error_line(predict, [*start, f"{server.url}/a.jpg", *ON_CPU], capsys)
+    assert "is a webcam of this number there" in error_line(predict, [*start, "97", *ON_CPU], capsys)
+
+
+def test_ctrl_c_ends_a_live_stream_with_whole_files(det_config: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """UDP has no end: the stream is followed until a signal, and what does not fit in time is left out."""
+    out, url = tmp_path / "out", f"udp://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "resdet", "predict", str(det_config), str(checkpoint), url, *ON_CPU]
+    running = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    lines, random = out / "detections.jsonl", np.random.default_rng(3)
+    try:
+        with av.open(f"{url}?pkt_size=1316", "w", format="mpegts") as sender:
+            stream = sender.add_stream("mpeg4", rate=20)
+            stream.width, stream.height, stream.gop_size = 96, 64, 5
+            until = time.monotonic() + 120
+            while not (lines.exists() and lines.read_text().count("\n") > 2):
+                assert running.poll() is None
+                assert time.monotonic() < until
+                picture = random.integers(0, 256, (64, 96, 3)).astype(np.uint8)
+                sender.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            error = running.communicate(timeout=120)[1]
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    records = predictions(out)
+    (drawn,) = out.glob("*.mp4")
+    assert f"interrupted: {len(records)} frames are in {drawn}" in error
+    with av.open(str(drawn)) as video:
+        assert sum(1 for _ in video.decode(video=0)) == len(records) > 2
+    assert [r["second"] for r in records] == sorted({r["second"] for r in records})
 
 
 def test_predict_names_missing_and_empty_sources(
@@ -113,13 +183,14 @@ def test_predict_names_missing_and_empty_sources(
 
 
 def test_an_unreadable_image_is_named_and_left_out_and_hidden_files_are_no_images(
-    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
     (photos / "broken.jpg").write_bytes(b"not an image")
     (photos / "._wide.png").write_bytes(b"macOS writes this")
-    with pytest.raises(SystemExit) as caught:
-        predict([str(det_config), str(checkpoint), str(photos), "--out", str(tmp_path / "out"), *ON_CPU])
-    assert "1 of 3 images could not be read" in str(caught.value.code)  # printed by Python, exit code 1
+    command = [sys.executable, "-m", "resdet", "predict", det_config, checkpoint, photos, "--out", tmp_path / "out"]
+    ended = subprocess.run([*map(str, command), *ON_CPU], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert f"1 of 3 images could not be read and were left out (first: {photos / 'broken.jpg'})" in ended.stderr
     assert [Path(r["file"]).name for r in predictions(tmp_path / "out")] == ["tall.jpg", "wide.png"]
     (bad,) = json.loads((tmp_path / "out" / "detections.json").read_text())["unreadable"]
     assert bad["file"] == str(photos / "broken.jpg")
@@ -138,7 +209,8 @@ def test_predict_takes_several_inputs_and_patterns_and_keeps_images_of_one_name_
     inputs = [tmp_path / "one", tmp_path / "two" / "*.png", photos / "deep" / "tall.jpg", tmp_path / "one" / "a.png"]
     predict([str(det_config), str(checkpoint), *map(str, inputs), "--out", str(tmp_path / "out"), *ON_CPU])
     assert len(predictions(tmp_path / "out")) == 4
-    drawn = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*") if p.suffix != ".json"}
+    out = tmp_path / "out"
+    drawn = {p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.suffix not in ("", ".json")}
     assert drawn == {"a.png", "a.bmp", "two/a.png", "tall.jpg", "detections.jsonl"}
 
 
@@ -166,6 +238,33 @@ def test_predict_goes_on_with_what_is_missing(
     assert predictions(out)[1]["size"] == [90, 50]
 
 
+def keep(out: Path, held: Event, done: Event) -> None:
+    """Runs in a child process: writes to the folder, as another predict."""
+    lock = hold(out, "--out")
+    held.set()
+    done.wait(60)
+    del lock
+
+
+def test_two_commands_do_not_mix_their_detections(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fork = multiprocessing.get_context("fork")
+    held, done = fork.Event(), fork.Event()
+    other = fork.Process(target=keep, args=(tmp_path, held, done))
+    other.start()
+    assert held.wait(60)
+    words: list[object] = [det_config, checkpoint, photos, "--out", tmp_path, *ON_CPU]
+    error = error_line(predict, words, capsys)
+    assert f"is in use by process {other.pid} on" in error
+    assert "wait until it ends, or choose another --out" in error
+    assert not list(tmp_path.glob("detections*"))
+    done.set()
+    other.join()
+    predict([str(word) for word in words])
+    assert len(predictions(tmp_path)) == 2
+
+
 def test_images_of_an_earlier_command_stay_until_their_picture_is_replaced(
     det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +287,8 @@ def test_predict_refuses_to_mix_detections_of_other_weights_or_settings(
     predict([str(det_config), str(checkpoint), str(photos), *out])
     error = error_line(predict, [det_config, checkpoint, photos, *out, "--threshold", "0.3"], capsys)
     assert "holds detections of --threshold 0.5; choose another folder with --out, or add --overwrite" in error
+    error = error_line(predict, [det_config, checkpoint, photos, *out, "--tile", "64"], capsys)
+    assert "holds detections of other tiling; choose" in error
     state = torch.load(checkpoint, weights_only=True)
     state["model"]["head.scores.bias"] += 1
     save_checkpoint(tmp_path / "other.pth", {"model": state["model"], "classes": ["apple", "pear"]})
@@ -222,6 +323,33 @@ def test_ctrl_c_loses_nothing_that_is_done(det_config: Path, checkpoint: Path, p
     predict([*command[4:], "--out", str(out)])
     assert lines.read_text().startswith(before)
     assert len(predictions(out)) == 42
+
+
+def test_several_processes_share_the_images_and_go_on_with_what_is_missing(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    for i in range(7):
+        shutil.copy(photos / "wide.png", photos / f"{i}.png")
+    start, alone, out = [str(det_config), str(checkpoint), str(photos)], tmp_path / "alone", tmp_path / "out"
+    predict([*start, "--out", str(alone), *ON_CPU])
+    run_processes(2, "predict", *start, "--out", out)
+    for name in ("detections.json", "detections.jsonl", "predict.json"):
+        assert (out / name).read_text() == (alone / name).read_text()
+    # As after an interruption: each process has written some lines of its own, the last one is cut.
+    lines = (out / "detections.jsonl").read_text().splitlines(keepends=True)
+    (out / "detections.json").unlink()
+    (out / "detections.jsonl").write_text("")
+    (out / "detections.part0.jsonl").write_text("".join(lines[:5:2]))
+    (out / "detections.part1.jsonl").write_text(lines[1] + lines[3][:20])
+    kept = (out / lines_picture(lines[1])).stat().st_mtime_ns
+    run_processes(2, "predict", *start, "--out", out)
+    assert (out / "detections.json").read_text() == (alone / "detections.json").read_text()
+    assert (out / lines_picture(lines[1])).stat().st_mtime_ns == kept
+    assert not list(out.glob("*.part*"))
+
+
+def lines_picture(line: str) -> str:
+    return json.loads(line)["picture"]
 
 
 @pytest.mark.parametrize("form", ["voc", "coco", "yolo"])

@@ -1,7 +1,7 @@
 """Detect objects in images, folders of images or a video: writes drawn pictures, detections.jsonl and detections.json.
 
 An image that cannot be read is named and left out; the exit code is then 1. An interrupted command continues when it is
-run again.
+run again. Several processes, on one machine or several that see the same files, share the images.
 """
 
 from __future__ import annotations
@@ -10,19 +10,29 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.arguments.numbers import add_number
-from resdet.cli.arguments.shared import add_config, add_config_options, add_device, add_output_folder, add_precision
+from resdet.cli.arguments.shared import (
+    add_config,
+    add_config_options,
+    add_device,
+    add_launcher,
+    add_output_folder,
+    add_precision,
+)
 from resdet.cli.arguments.testing import add_improvements
-from resdet.ranges import Share
+from resdet.ranges import Count, Share
 
 ANNOTATION_FORMATS = ("voc", "coco", "yolo")  # data/detection/writing.FORMATS
 
 EXAMPLES = """
   resdet predict runs/mine/last.pth photos/ --out drawn
   resdet predict runs/mine/last.pth photos/ "more/*.jpg" --save-annotations yolo --threshold 0.3
+  resdet predict runs/mine/last.pth scene.tif --tile 800 --overlap 0.2
   resdet predict voc07_r101 runs/voc07_r101/last.pth photos/
   resdet predict detectron2_r50_c4 model_final_f97cb7.pkl street.mp4 --threshold 0.7
+  resdet predict runs/mine/last.pth rtsp://192.168.1.20/live --out drawn
   resdet predict detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x photos/      downloads the detector
   resdet predict voc07_r101 F photos/ --ensemble G H --refine --compare
+  torchrun --nproc-per-node 8 -m resdet predict runs/mine/last.pth photos/ --out drawn
 """
 
 
@@ -37,7 +47,6 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add_config(parser, checkpoint=True)
     parser.add_argument(
         "checkpoint",
-        type=Path,
         nargs="?",
         help="weights of CONFIG's detector, of resdet or of a detectron2 C4 model; left out if a checkpoint takes the "
         "place of CONFIG",
@@ -53,7 +62,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         nargs="+",
-        help='images, folders of images, patterns in quotes such as "photos/*.jpg", or one video',
+        help='images, folders of images, patterns in quotes such as "photos/*.jpg"; or one video: a '
+        "file, the number of a webcam (0 is the first) or the URL of a stream (rtsp, rtmp, udp, http), until Ctrl-C",
     )
 
 
@@ -78,6 +88,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 def _add_test(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_precision(parser)
+    add_launcher(parser)
+    text = "also detect in overlapping tiles of this side, in pixels, of images that are larger: for small objects"
+    add_number(parser, "--tile", Count, text, metavar="SIDE")
+    text = "share of a tile, in 0..0.9, that --tile lets it have in common with its neighbour"
+    add_number(parser, "--overlap", Share, text, default=0.2, metavar="SHARE")
     parser.add_argument(
         "--compare",
         action="store_true",

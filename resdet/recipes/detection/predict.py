@@ -15,18 +15,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich.console import Console
+
 from resdet.data.detection.writing import AnnotatedImage, write_annotations
 from resdet.data.images import read_image
+from resdet.engine.distributed import get_rank, get_world_size, is_main_process
 from resdet.engine.run import make_folder
+from resdet.engine.run_folder import hold
 from resdet.engine.typed import check_values
 from resdet.errors import Stopped, UserError
 from resdet.ranges import Share
 from resdet.recipes.detection.detector import Detector
 from resdet.recipes.detection.pixels import Pixels
-from resdet.recipes.detection.predict_records import LINES, Record, Records, settings_of, write_whole
-from resdet.recipes.detection.predict_sources import Source, find_sources, is_video
+from resdet.recipes.detection.predict_records import Lines, Record, Records, settings_of
+from resdet.recipes.detection.predict_sharing import from_main, gather, own_share
+from resdet.recipes.detection.predict_sources import Source, find_sources
 from resdet.recipes.detection.result import ImageDetections
+from resdet.recipes.detection.tiling import Tiled, Tiling
 from resdet.recipes.detection.video import predict_video
+from resdet.recipes.detection.video_frames import Video, find_video
 from resdet.report.drawing import draw_detections
 from resdet.report.image_files import save_image
 from resdet.report.progress import progress_bar
@@ -48,6 +55,7 @@ class PredictOptions:
         threshold: lowest score that is drawn and written.
         annotations: "voc", "coco" or "yolo": also a data set of this form in OUT/<form>, to be corrected by hand.
         overwrite: begin anew, whatever OUT holds.
+        tiling: how large images are cut into tiles; None: they are not.
 
     Raises:
         UserError: a value is not of its type or range.
@@ -56,6 +64,7 @@ class PredictOptions:
     threshold: Share = 0.5
     annotations: str | None = None
     overwrite: bool = False
+    tiling: Tiling | None = None
 
     def __post_init__(self) -> None:
         check_values(PredictOptions, vars(self))
@@ -71,6 +80,7 @@ class PredictResult:
         unreadable: file and reason of each image that was left out.
         empty: images without a detection of at least the threshold.
         best_empty: file and best score among these; None if there is none, or nothing was found at all.
+        video: the drawn video; None: images were given.
     """
 
     images: int
@@ -78,6 +88,7 @@ class PredictResult:
     unreadable: list[dict[str, str]] = field(default_factory=list)
     empty: int = 0
     best_empty: tuple[str, float] | None = None
+    video: Path | None = None
 
 
 def predict_files(
@@ -89,66 +100,100 @@ def predict_files(
 ) -> PredictResult:
     """Draw the detections in images or a video, and write them to OUT/detections.jsonl and OUT/detections.json.
 
+    Several processes (`join_processes`) share the images; all must see the same files.
+
     Args:
         detector: what detects.
-        inputs: images, folders that are searched with their subfolders, patterns such as "photos/*.jpg"; or one video.
+        inputs: images, folders that are searched with their subfolders, patterns such as "photos/*.jpg"; or one video,
+            which is a file, the number of a webcam ("0") or the URL of a stream.
         out: folder of the results, made if needed; the pictures have the names of the images.
         options: None: the defaults.
         beside: another detector whose detections are drawn on the left of each image, for comparison; not in videos.
 
+    Returns:
+        What was done, by all processes together.
+
     Raises:
         UserError: there is no image or video, a video cannot be read, a picture would overwrite an image, or `out`
-            holds detections of other weights or settings.
+            holds detections of other weights or settings, or another process writes there.
         Stopped: by Ctrl-C or SIGTERM; what was done is kept.
+        LostProcessError: another process has died; what was done is kept.
     """
     options, texts = options or PredictOptions(), [str(one) for one in inputs]
-    videos = [text for text in texts if is_video(text) and Path(text).exists()]
-    if videos and len(texts) > 1:
-        raise UserError(f"{videos[0]}: give a video alone; several take one command each")
-    if videos:
+    tiled = detector if options.tiling is None else Tiled(detector, options.tiling)
+    video = find_video(texts)
+    if video is not None:
+        return _predict_video(tiled, video, out, options)
+    settings = settings_of(detector, options.threshold, beside, options.tiling)
+    done: list[Records] = []  # of the main process
+    held: list[object] = []  # the folder's lock, while this function runs
+
+    def look() -> tuple[list[Source], int]:
+        """The images that are missing, and the number of all."""
+        sources = find_sources(texts, out)
         make_folder(out)
-        if (out / LINES).exists() and not options.overwrite:
-            raise UserError(f"{out} holds detections of images; choose another folder with --out, or add --overwrite")
-        source = Path(videos[0])
-        records = list(predict_video(detector, source, out / f"{source.stem}.mp4", options.threshold))
-        write_whole(out, {"classes": detector.classes, "images": records})
-        return PredictResult(len(records))
-    sources = find_sources(texts, out)
+        held.append(hold(out, "--out"))
+        done.append(Records(out, settings, sources, options.overwrite))
+        return done[0].missing, len(sources)
+
+    missing, count = from_main(look)
+    if len(missing) < count and is_main_process():
+        done_before = count - len(missing)
+        logger.warning("%s: %d of %d images are done (same weights, same settings)", out, done_before, count)
+    unreadable = gather(_predict_images(_Drawing(tiled, beside, out, options.threshold), missing, count))
+    return from_main(lambda: _finish(done[0], unreadable, detector.classes, options))
+
+
+def _predict_video(detector: Detector | Tiled, video: Video, out: Path, options: PredictOptions) -> PredictResult:
+    if get_world_size() > 1:
+        raise UserError(f"{video.text}: a video is not shared among processes; start one, without torchrun")
+    if options.annotations:
+        raise UserError("--save-annotations is for images: cut the video into images, or leave the option out")
     make_folder(out)
-    settings = settings_of(detector, options.threshold, beside)
-    with Records(out, settings, sources, options.overwrite) as done:
-        return _predict_images(_Drawing(detector, beside, out, options.threshold), done, options)
+    _held = hold(out, "--out")  # while this function runs
+    frames, drawn = predict_video(detector, video, out, options.threshold, options.overwrite)
+    return PredictResult(frames, video=drawn)
 
 
-def _predict_images(drawing: _Drawing, done: Records, options: PredictOptions) -> PredictResult:
-    count, unreadable = len(done.sources), []
-    reused = count - len(done.missing)
-    if reused:
-        logger.warning("%s: %d of %d images are done (same weights, same settings)", done.out, reused, count)
-    with _stoppable(done), ThreadPoolExecutor(THREADS) as pool, progress_bar(done.missing, "detecting") as shown:
+def _predict_images(drawing: _Drawing, missing: Sequence[Source], count: int) -> list[Record]:
+    """Detect in this process's share of the missing images; returns file and reason of those that cannot be read."""
+    unreadable, share = [], own_share(missing)
+    with (
+        Lines(drawing.out) as lines,
+        _stoppable(lines, share, count - len(missing)),
+        ThreadPoolExecutor(THREADS) as pool,
+        progress_bar(share, "detecting", console=None if is_main_process() else Console(quiet=True)) as shown,
+    ):
         decoded = _ahead(pool, _read, shown, AHEAD)
         try:
             for record in _ahead(pool, drawing.save, drawing.detect(decoded), 1):
                 if "reason" in record:
                     unreadable.append(record)
                 else:
-                    done.add(record)
+                    lines.add(record)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    records = done.finish(classes=drawing.detector.classes, threshold=options.threshold, unreadable=unreadable)
+    return unreadable
+
+
+def _finish(done: Records, unreadable: list[Record], classes: Sequence[str], options: PredictOptions) -> PredictResult:
+    """Unite what all processes have written, and count it."""
+    order = {str(source.path): i for i, source in enumerate(done.sources)}
+    unreadable = sorted(unreadable, key=lambda record: order[record["file"]])
+    records = done.finish(classes=classes, threshold=options.threshold, unreadable=unreadable)
     if options.annotations:
-        _save_annotations(options.annotations, done, records, drawing.detector.classes)
+        _save_annotations(options.annotations, done, records, classes)
     empty = [record for record in records if not record["scores"]]
     scores = [(record["file"], record["best_score"]) for record in empty if record.get("best_score") is not None]
     best = max(scores, key=lambda pair: pair[1], default=None)
-    return PredictResult(len(records), reused, unreadable, len(empty), best)
+    return PredictResult(len(records), len(done.sources) - len(done.missing), unreadable, len(empty), best)
 
 
 @dataclass(frozen=True)
 class _Drawing:
     """Detects in images and draws what was found."""
 
-    detector: Detector
+    detector: Detector | Tiled
     beside: Detector | None
     out: Path
     threshold: float
@@ -207,12 +252,14 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable
 
 
 @contextmanager
-def _stoppable(done: Records) -> Iterator[None]:
+def _stoppable(lines: Lines, share: Sequence[Source], before: int) -> Iterator[None]:
     """Say after a signal what is done and how to go on."""
     try:
         yield
     except KeyboardInterrupt as error:
-        how = f"{len(done.of_sources())} of {len(done.sources)} images are done; the same command goes on"
+        of = f"process {get_rank()}: " if get_world_size() > 1 else ""
+        reused = before if get_world_size() == 1 else 0
+        how = f"{of}{reused + lines.count} of {reused + len(share)} images are done; the same command goes on"
         stopped = error if isinstance(error, Stopped) else Stopped()
         raise Stopped(stopped.number, f"{stopped}: {how}") from None
 

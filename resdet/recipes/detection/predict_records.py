@@ -2,29 +2,35 @@
 
 An interrupted run goes on with what is missing. Beside the lines lies predict.json, with all that decides about them:
 weights, classes, sizes, precision, threshold. What was made with other settings is not mixed with the new.
+
+Of several processes each writes the lines of its own images (detections.part3.jsonl), and the main one unites them, at
+the end or, after an interruption, at the next start.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
+from resdet.engine.distributed import get_rank, get_world_size
 from resdet.errors import UserError
 from resdet.recipes.detection.detector import Detector
 from resdet.recipes.detection.predict_sources import Source
+from resdet.recipes.detection.tiling import Tiling
 from resdet.whole_files import write_whole_file
 
 LINES, WHOLE, SETTINGS = "detections.jsonl", "detections.json", "predict.json"
+PARTS = "detections.part*.jsonl"  # lines of one of several processes
 
 Record = dict[str, Any]
 
 
-def settings_of(detector: Detector, threshold: float, beside: Detector | None) -> Record:
+def settings_of(detector: Detector, threshold: float, beside: Detector | None, tiling: Tiling | None = None) -> Record:
     """All that decides about the records, by name, as JSON holds it."""
     models = [*detector.inference.detectors, *(beside.inference.detectors if beside is not None else [])]
     return {
@@ -34,14 +40,40 @@ def settings_of(detector: Detector, threshold: float, beside: Detector | None) -
         "proposals": [str(model.rpn.settings) for model in models],
         "regions": [str(model.head.settings) for model in models],
         "testing": str(detector.inference.settings),
+        "tiling": None if tiling is None else str(tiling),
         "compare": beside is not None,
         "precision": detector.precision,
         "threshold": threshold,
     }
 
 
+class Lines:
+    """The file that this process adds its lines to; use it in a `with` block, which closes the file.
+
+    Args:
+        out: the output folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        name = LINES if get_world_size() == 1 else PARTS.replace("*", str(get_rank()))
+        self.count = 0  # lines added
+        self.file: IO[str] = (out / name).open("a", encoding="utf-8")
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def add(self, record: Record) -> None:
+        """Write the record of one image or frame; from now on nothing loses it."""
+        self.file.write(_line(record))
+        self.file.flush()
+        self.count += 1
+
+
 class Records:
-    """The records of an output folder; use it in a `with` block, which closes the file.
+    """The records of an output folder, for one process alone: the main one.
 
     Args:
         out: the folder; it exists.
@@ -56,51 +88,47 @@ class Records:
     def __init__(self, out: Path, settings: Record, sources: Sequence[Source], overwrite: bool = False) -> None:
         self.out, self.sources = out, sources
         if overwrite:
-            for name in (LINES, WHOLE, SETTINGS):
-                (out / name).unlink(missing_ok=True)
+            clear(out)
         _refuse_other(out, settings)
-        self.found = _read_lines(out / LINES)
-        self.missing = [source for source in sources if not self._has(source)]
+        found = self._read()
+        self.missing = [source for source in sources if not self._has(source, found)]
         replaced = {source.name.as_posix() for source in self.missing}
-        self.found = {file: record for file, record in self.found.items() if record["picture"] not in replaced}
+        kept = [record for record in found.values() if record["picture"] not in replaced]
         write_whole_file(out / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
-        # Rewritten, because the last line may be cut, and more must not follow it.
-        write_whole_file(out / LINES, "".join(_line(record) for record in self.found.values()).encode())
-        self.file: IO[str] = (out / LINES).open("a", encoding="utf-8")
-
-    def __enter__(self) -> Records:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-    def add(self, record: Record) -> None:
-        """Write the record of one image; from now on nothing loses it."""
-        self.found[record["file"]] = record
-        self.file.write(_line(record))
-        self.file.flush()
-
-    def of_sources(self) -> list[Record]:
-        """The records of this call's images, in their order; images without one are left out."""
-        return [self.found[str(s.path)] for s in self.sources if str(s.path) in self.found]
+        self._write(kept)  # also because the last line may be cut, and more must not follow it
 
     def finish(self, **facts: Any) -> list[Record]:
-        """Write detections.json, and bring the lines of this call's images in their order; returns these records.
+        """Unite the lines of all processes, in the images' order, and write detections.json.
 
         Args:
             facts: further entries of detections.json.
+
+        Returns:
+            The records of this call's images, in their order; images that could not be read have none.
         """
-        records = self.of_sources()
+        found = self._read()
+        records = [found[str(s.path)] for s in self.sources if str(s.path) in found]
         write_whole(self.out, {**facts, "images": records})
         own = {record["file"] for record in records}
-        others = [record for file, record in self.found.items() if file not in own]
-        self.file.close()
-        write_whole_file(self.out / LINES, "".join(map(_line, [*others, *records])).encode())
+        self._write([*(record for file, record in found.items() if file not in own), *records])
         return records
 
-    def _has(self, source: Source) -> bool:
+    def _read(self) -> dict[str, Record]:
+        """The records of all files of lines, by image."""
+        found = _read_lines(self.out / LINES)
+        for path in sorted(self.out.glob(PARTS)):
+            found |= _read_lines(path)
+        return found
+
+    def _write(self, records: Iterable[Record]) -> None:
+        """Write all lines to one file, and remove the parts."""
+        write_whole_file(self.out / LINES, "".join(map(_line, records)).encode())
+        for path in self.out.glob(PARTS):
+            path.unlink()
+
+    def _has(self, source: Source, found: Mapping[str, Record]) -> bool:
         """Whether an image is done: its record and its picture are there, and the picture is newer than the image."""
-        record = self.found.get(str(source.path))
+        record = found.get(str(source.path))
         if record is None or record["picture"] != source.name.as_posix():
             return False
         try:
@@ -108,6 +136,23 @@ class Records:
         except OSError:
             return False
         return max(read.st_mtime, read.st_ctime) <= drawn.st_mtime
+
+
+def clear(out: Path) -> None:
+    """Remove the records of an output folder; pictures stay."""
+    for path in [*(out / name for name in (LINES, WHOLE, SETTINGS)), *out.glob(PARTS)]:
+        path.unlink(missing_ok=True)
+
+
+def clear_frames(out: Path, overwrite: bool) -> None:
+    """Remove the records of a video, or with `overwrite` any, for those of another one.
+
+    Raises:
+        UserError: the folder holds records of images, and `overwrite` is False.
+    """
+    if (out / LINES).exists() and _read_lines(out / LINES) and not overwrite:
+        raise UserError(f"{out} holds detections of images; choose another folder with --out, or add --overwrite")
+    clear(out)
 
 
 def write_whole(out: Path, content: Record) -> None:
@@ -137,9 +182,10 @@ def _refuse_other(out: Path, settings: Record) -> None:
         before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = {}
-    if before == settings:
+    before = before if isinstance(before, dict) else {}
+    changed = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
+    if not changed:
         return
-    changed = [key for key in settings if not isinstance(before, dict) or before.get(key) != settings[key]]
     what = f"other {', '.join(changed)}" if before else "unknown settings"
     if before and changed == ["threshold"]:
         what = f"--threshold {before.get('threshold')}"

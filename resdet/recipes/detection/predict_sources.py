@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 
 from resdet.data.image_files import find_images, is_hidden, is_image_name, suffixes_in_words
 from resdet.errors import UserError
+from resdet.recipes.detection.video_frames import VIDEOS
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 WRITABLE = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # others are drawn as JPEG
 
 
@@ -26,11 +26,6 @@ class Source:
 
     path: Path
     name: PurePath
-
-
-def is_video(path: str) -> bool:
-    """Whether the suffix is that of a video."""
-    return Path(path).suffix.lower() in VIDEOS
 
 
 def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:

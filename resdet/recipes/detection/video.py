@@ -1,68 +1,67 @@
-"""Detect in a video: writes a video with drawn detections, and gives a record of each frame."""
+"""Detect in a video, a webcam or a stream: writes a video with drawn detections, and a record of each frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-from resdet.errors import UserError
+from resdet.errors import Stopped, UserError
 from resdet.recipes.detection.detector import Detector
+from resdet.recipes.detection.predict_records import Lines, clear_frames, write_whole
+from resdet.recipes.detection.tiling import Tiled
+from resdet.recipes.detection.video_frames import Frames, Video
 from resdet.report.drawing import draw_detections
 from resdet.report.progress import progress_bar
+from resdet.report.video_file import VideoFile
 
 
-def predict_video(detector: Detector, source: Path, target: Path, threshold: float) -> Iterator[dict[str, Any]]:
-    """Draw the detections in every frame, and yield their records.
+def predict_video(
+    detector: Detector | Tiled, video: Video, out: Path, threshold: float, overwrite: bool = False
+) -> tuple[int, Path]:
+    """Write OUT/NAME.mp4 with drawn detections, OUT/detections.jsonl as frames are done, and OUT/detections.json.
 
     Args:
         detector: is called with every frame.
-        source: the video.
-        target: the drawn video, an mp4.
+        video: where frames come from. A webcam or a stream is followed until it ends, or Ctrl-C.
+        out: folder of the results; it exists.
         threshold: lowest score that is drawn and recorded.
+        overwrite: whether records of images in `out` may be replaced.
+
+    Returns:
+        The number of frames, and the drawn video.
 
     Raises:
-        UserError: the video cannot be read, or `target` is `source`.
+        UserError: the video cannot be read, `out` holds detections of images, or the drawn video would replace it.
+        Stopped: by Ctrl-C or SIGTERM; all files are whole, up to the last frame.
     """
-    if source.resolve() == target.resolve():
-        raise UserError(f"--out {target.parent} would overwrite {source}; choose another folder")
-    reader = cv2.VideoCapture(str(source))
-    if not reader.isOpened():
-        raise UserError(f"{source}: OpenCV cannot open this video; convert it to mp4 (H.264)")
-    rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-    writer: cv2.VideoWriter | None = None
-    try:
-        with progress_bar(_read_frames(reader), "detecting", _frames(reader)) as frames:
-            for number, frame in enumerate(frames):
-                pixels = np.ascontiguousarray(frame[:, :, ::-1])
-                found = detector(pixels).above(threshold)
-                boxes, labels, scores = found.boxes.numpy(), found.labels.numpy(), found.scores.numpy()
-                drawn = draw_detections(pixels, boxes, labels, scores, detector.classes, 0.0, scale=1)
-                if writer is None:
-                    size = (drawn.shape[1], drawn.shape[0])
-                    writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-                writer.write(np.ascontiguousarray(drawn[:, :, ::-1]))
-                plain = {"boxes": boxes.tolist(), "scores": scores.tolist(), "labels": labels.tolist()}
-                yield {"frame": number, "second": number / rate, **plain}
-    finally:
-        reader.release()
-        if writer is not None:
-            writer.release()
+    target = out / f"{video.name}.mp4"
+    if isinstance(video.source, str) and Path(video.source).resolve() == target.resolve():
+        raise UserError(f"--out {out} would overwrite {video.source}; choose another folder")
+    records: list[dict[str, Any]] = []
+    with closing(Frames(video)) as frames:
+        clear_frames(out, overwrite)
+        try:
+            with Lines(out) as lines, VideoFile(target, frames.rate) as drawn:
+                for record in _detect(detector, frames, drawn, threshold):
+                    lines.add(record)
+                    records.append(record)
+        except KeyboardInterrupt as error:
+            stopped = error if isinstance(error, Stopped) else Stopped()
+            how = f"{len(records)} frames are in {target}" if records else "no frame was done"
+            raise Stopped(stopped.number, f"{stopped}: {how}") from None
+        finally:
+            write_whole(out, {"classes": detector.classes, "threshold": threshold, "images": records})
+    return len(records), target
 
 
-def _read_frames(reader: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    """All frames, uint8 [H, W, 3], BGR."""
-    while True:
-        ok, frame = reader.read()
-        if not ok:
-            return
-        yield frame
-
-
-def _frames(reader: cv2.VideoCapture) -> int | None:
-    """The number of frames in the container's header; None for a stream, which has none."""
-    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-    return count if count > 0 else None
+def _detect(detector: Detector | Tiled, frames: Frames, drawn: VideoFile, threshold: float) -> Iterator[dict[str, Any]]:
+    """Draw each frame, and yield its record."""
+    with progress_bar(frames, "detecting", frames.count) as shown:
+        for number, (second, pixels) in enumerate(shown):
+            found = detector(pixels).above(threshold)
+            boxes, labels, scores = found.boxes.numpy(), found.labels.numpy(), found.scores.numpy()
+            drawn.write(draw_detections(pixels, boxes, labels, scores, detector.classes, 0.0, scale=1), second)
+            plain = {"boxes": boxes.tolist(), "scores": scores.tolist(), "labels": labels.tolist()}
+            yield {"frame": number, "second": second, **plain}

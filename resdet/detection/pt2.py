@@ -30,7 +30,9 @@ def export_pt2(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> Non
     """Write a trained detector as the .pt2 file `path`, with `facts`; for images of any sides above the stride, 16."""
     size = {axis: torch.export.Dim(name, min=STRIDE + 1) for axis, name in enumerate(("height", "width"))}
     example = torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8)
-    program = torch.export.export(ExportedDetector(model).eval(), (example,), dynamic_shapes=(size,))
+    # torch warns of weights in channels_last that their file may not hold all of a tensor.
+    detector = ExportedDetector(model).eval().to(memory_format=torch.contiguous_format)
+    program = torch.export.export(detector, (example,), dynamic_shapes=(size,))
     with whole_file(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file, extra_files={FACTS: json.dumps(facts._asdict())})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,10 @@ def test_an_image_without_detections_gives_empty_arrays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pooling", ["align", pytest.param("pool", marks=pytest.mark.heavy)])
 def test_a_program_of_torch_export_gives_the_same_detections(pooling: str, tmp_path: Path) -> None:
-    detector = make_detector(18, pooling=pooling).eval()
-    export_pt2(detector, tmp_path / "d.pt2", DetectorFacts(list("abcd"), 200, None))
+    detector = make_detector(18, pooling=pooling).eval().to(memory_format=torch.channels_last)  # as after a training
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "No complete tensor")  # of torch, to the user
+        export_pt2(detector, tmp_path / "d.pt2", DetectorFacts(list("abcd"), 200, None))
     detect, facts = load_pt2(tmp_path / "d.pt2")
     assert facts == {"classes": ["a", "b", "c", "d"], "short": 200, "long": None}
     for i, (height, width) in enumerate(SIZES):

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import NoReturn
+from urllib.parse import unquote
 
 from resdet.data.text_files import is_folder, quoted, quoted_path
 from resdet.errors import UserError
@@ -26,6 +27,7 @@ IMAGE_SUFFIXES = (
 )
 # Pictures that are not read. They are told rather than passed over, because somebody may count on them.
 OTHER_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".tga", ".pcx")
+_ADDRESS = re.compile(r"^https?://|[?]d=|%[0-9A-Fa-f]{2}")  # a web address, or a name escaped for one
 # Written by operating systems and tools into folders of photographs; names that begin with a dot are hidden as well:
 # macOS's ._photo.jpg, .DS_Store, .ipynb_checkpoints.
 HIDDEN_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information")
@@ -70,9 +72,20 @@ def find_images(folder: Path) -> list[Path]:
 
 def find_folders(folder: Path) -> list[Path]:
     """The folders directly in a folder, sorted, without the hidden ones; classes of an image-folder data set."""
-    if not is_folder(folder):
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(PurePath(path.name)))
+    return [Path(entry.path) for entry in _entries(str(folder)) if entry.is_dir()] if is_folder(folder) else []
+
+
+def folder_named(parent: Path, name: str) -> Path:
+    """The folder `name` in `parent`; if only one in another case is there, such as Images/ from Windows, that one."""
+    folder = parent / name
+    if is_folder(folder):
+        return folder
+    try:
+        with os.scandir(parent) as entries:
+            same = sorted(e.name for e in entries if e.name.lower() == name.lower() and e.is_dir())
+    except (OSError, ValueError):  # there is no such parent, or it may not be read, as lost+found of a disk
+        return folder
+    return parent / same[0] if same else folder
 
 
 def images_by_name(folder: Path) -> dict[str, Path]:
@@ -108,6 +121,11 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
         raise UserError(f"{where}: {quoted(name)} cannot be the name of an image; correct it")
     if name != name.strip() and not os.path.exists(folder / name):
         name = name.strip()
+    if not name.isascii() and not os.path.exists(folder / name):  # macOS decomposes accents in names, and its zips do
+        forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+        name = next((form for form in forms if os.path.exists(folder / form)), name)
+    if _ADDRESS.search(name) and not os.path.exists(folder / name):
+        return _of_address(folder, name)
     if os.path.isabs(name):
         return Path(name) if os.path.exists(name) else _of_another_computer(folder, name) or Path(name)
     if PureWindowsPath(name).drive and not os.path.exists(folder / name):
@@ -137,6 +155,15 @@ def listed_stem(name: str, where: str) -> str:
     if ".." in stem.split("/") or stem.startswith("/"):
         raise UserError(f"{where}: {quoted(name)} is not below the folder of images; list paths below it")
     return stem
+
+
+def _of_address(folder: Path, name: str) -> Path:
+    """The file of a web address, or of a path in one: Label Studio's "/data/local-files/?d=photos/my%20cat.jpg"."""
+    plain = unquote(name.partition("?d=")[2] or re.sub(r"^\w+:/+", "/", name))
+    path = Path(os.path.normpath(folder / plain.lstrip("/")))
+    if path.is_relative_to(os.path.normpath(folder)) and os.path.isfile(path):
+        return path
+    return _of_another_computer(folder, f"/{plain}") or folder / PurePath(plain).name
 
 
 def _of_another_computer(folder: Path, name: str) -> Path | None:

@@ -12,7 +12,7 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from resdet.errors import UserError
 
@@ -188,10 +188,10 @@ def quoted(value: object) -> str:
     return text if len(text) <= LONGEST_QUOTE + 2 else f"{text[:LONGEST_QUOTE]}..."
 
 
-def quoted_path(path: str | Path) -> str:
-    """A path for a message; in quotation marks and cut if it cannot be printed or is too long for a path."""
+def quoted_path(path: str | PurePath, longest: int = LONGEST_PATH) -> str:
+    """A path for a message; in quotation marks and cut if it cannot be printed or has more than `longest` letters."""
     text = str(path)
-    return text if text.isprintable() and len(text) <= LONGEST_PATH else quoted(text)
+    return text if text.isprintable() and len(text) <= longest else quoted(text)
 
 
 def is_file(path: str | Path) -> bool:
@@ -202,6 +202,30 @@ def is_file(path: str | Path) -> bool:
 def is_folder(path: str | Path) -> bool:
     """Whether there is a folder of this name; False for what cannot be a name."""
     return os.path.isdir(path)
+
+
+def named_classes(classes: Sequence[str] | None, source: str | Path) -> tuple[str, ...] | None:
+    """The argument `classes` of a data set as a tuple; None for None, by which a data set names its classes itself.
+
+    Args:
+        classes: names in the order of their labels, or None.
+        source: the data set, for the message.
+
+    Raises:
+        UserError: it is a single text, whose letters would become classes, or names no class, or one of them is
+            unusable (see `check_class_names`).
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, str):
+        raise UserError(f"{source}: `classes` is the text {quoted(classes)}; give a list of names: [{quoted(classes)}]")
+    if not len(classes):
+        raise UserError(
+            f"{source}: `classes` is {quoted(classes)}, which names no class; name the classes in the order of their "
+            "labels, or give None for those of the data set"
+        )
+    check_class_names(classes, source)
+    return tuple(classes)
 
 
 def check_class_names(names: Sequence[str], source: str | Path) -> None:

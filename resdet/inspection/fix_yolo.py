@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.yolo import label_lines, parse_row
-from resdet.data.detection.yolo_files import label_file, list_images
+from resdet.data.detection.yolo_files import list_images
 from resdet.data.detection.yolo_names import LineForm, line_form, names_file, read_names
 from resdet.data.image_files import missing_images
 from resdet.data.images import image_size
@@ -41,18 +41,17 @@ def fix_yolo(fixes: Fixes, image_sets: Sequence[str], classes: Sequence[str] | N
         fixes.write(source, read_bytes(source))
     for image_set in image_sets:
         images = list(dict.fromkeys(list_images(root, image_set)))
-        missing = set(missing_images([root / image for image in images]))
+        missing = set(missing_images([root / image.path for image in images]))
         kept = []
         for image in images:
             try:
-                size = image_size(root / image)
+                size = image_size(root / image.path)
             except UserError as error:
-                fixes.note(root / image_set, f"{image} was left out, because {error}")
+                fixes.note(root / image_set, f"{image.path} was left out, because {error}")
                 continue
-            kept.append(image)
-            path = label_file(root, image)
-            if root / image not in missing and path.is_file():
-                fixes.write(path, _mend(fixes, path, form, size))
+            kept.append(image.path)
+            if root / image.path not in missing and image.label.is_file():
+                fixes.write(image.label, _mend(fixes, image.label, form, size))
         if image_set.endswith(".txt"):
             fixes.write(root / image_set, "".join(f"{image.as_posix()}\n" for image in kept))
 

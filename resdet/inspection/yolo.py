@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.yolo import label_lines, parse_row
-from resdet.data.detection.yolo_files import image_id, label_file, list_images, orphan_labels
+from resdet.data.detection.yolo_files import ListedImage, list_images, orphan_labels
 from resdet.data.detection.yolo_names import LineForm, line_form, read_names
 from resdet.data.image_files import missing_images
-from resdet.data.text_files import quoted
+from resdet.data.text_files import quoted, quoted_path
 from resdet.errors import UserError
 from resdet.inspection.problem import Problem, check_boxes, decoded_sizes
 
@@ -38,34 +38,32 @@ def check_yolo(
         form = line_form(root, read_names(root) if classes is None else classes, given=classes is not None)
     except UserError as error:
         yield Problem(str(error), True)
-    seen: dict[str, Path] = {}
+    seen: dict[str, ListedImage] = {}
     for image_set in [image_sets] if isinstance(image_sets, str) else image_sets:
         try:
-            images = [root / image for image in list_images(root, image_set)]
+            images = list_images(root, image_set)
         except UserError as error:
             yield Problem(str(error), True)
             continue
         for image in images:
-            name = image_id(image.relative_to(root))
-            if name in seen:
-                yield Problem(
-                    f"{image}: image {quoted(name)} is in the sets twice (first {seen[name]}); keep one", True
-                )
-            seen.setdefault(name, image)
-        for path in orphan_labels(root, image_set):
+            first = seen.setdefault(image.id, image)
+            if first is not image:
+                again = f"image {quoted(image.id)} is in the sets twice (first {quoted_path(root / first.path)})"
+                yield Problem(f"{quoted_path(root / image.path)}: {again}; keep one", True)
+        for path in orphan_labels(root, image_set, images):
             yield Problem(f"{path}: no image belongs to it; restore the image or remove the file", False)
-        yield from _check_images(root, list(dict.fromkeys(images)), form)
+        yield from _check_images(root, images, form)
 
 
-def _check_images(root: Path, images: Sequence[Path], form: LineForm) -> Iterator[Problem]:
-    missing = set(missing_images(images))
-    for image in missing:
-        yield Problem(f"{image}: no such image; restore it or take it out of the image set", True)
-    for image, found in decoded_sizes([image for image in images if image not in missing]):
+def _check_images(root: Path, listed: Sequence[ListedImage], form: LineForm) -> Iterator[Problem]:
+    labels = {root / image.path: image.label for image in listed}
+    missing = set(missing_images(list(labels)))
+    for path in missing:
+        yield Problem(f"{path}: no such image; restore it or take it out of the image set", True)
+    for path, found in decoded_sizes([path for path in labels if path not in missing]):
         if isinstance(found, Problem):
             yield found
-        label = label_file(root, image.relative_to(root))
-        yield from _check_label(label, form, None if isinstance(found, Problem) else found)
+        yield from _check_label(labels[path], form, None if isinstance(found, Problem) else found)
 
 
 def _check_label(path: Path, form: LineForm, size: tuple[int, int] | None) -> Iterator[Problem]:

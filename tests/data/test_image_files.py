@@ -14,6 +14,7 @@ from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.image_files import (
     find_images,
+    folder_named,
     images_by_name,
     is_hidden,
     missing_images,
@@ -129,3 +130,14 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path: Path) -> No
     require_images([there], "list.txt")
     with pytest.raises(UserError, match=r"b.jpg: no such image, but it is listed in list.txt \(3 of 4 are missing\)"):
         require_images([there, *gone], "list.txt")
+
+
+def test_a_folder_is_found_in_another_case_if_there_is_none_of_its_name(tmp_path: Path) -> None:
+    assert folder_named(tmp_path, "images") == tmp_path / "images"  # which messages name
+    assert folder_named(tmp_path / "gone", "images") == tmp_path / "gone/images"
+    (tmp_path / "Images").write_text("a file")
+    assert folder_named(tmp_path, "images") == tmp_path / "images"
+    (tmp_path / "IMAGES").mkdir()
+    assert folder_named(tmp_path, "images") == tmp_path / "IMAGES"
+    (tmp_path / "images").mkdir()
+    assert folder_named(tmp_path, "images") == tmp_path / "images"

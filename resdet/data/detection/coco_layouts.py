@@ -8,7 +8,7 @@ from pathlib import Path
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.recognized import ALL, Recognized, Source
 from resdet.data.detection.unrecognized import first_images, no_images
-from resdet.data.image_files import find_folders, resolve_image
+from resdet.data.image_files import find_folders, folder_named, resolve_image
 from resdet.data.text_files import is_file, is_folder
 from resdet.errors import UserError
 
@@ -55,9 +55,10 @@ def coco_source(root: Path, file: Path) -> Source | None:
     """The set of a file, with the folder in which most of its first images lie; None if they are nowhere."""
     names = first_images(file)
     split = file.stem.removeprefix("instances_")
-    near = [file.parent, root / split, root / "images" / split, root / "images", root, file.parent / "images"]
+    images, beside = folder_named(root, "images"), folder_named(file.parent, "images")
+    near = [file.parent, root / split, images / split, images, root, beside]
     best, most = None, 0
-    for folder in [*near, *find_folders(root), *find_folders(root / "images")]:
+    for folder in [*near, *find_folders(root), *find_folders(images)]:
         found = sum(_is_there(folder, name) for name in names) if is_folder(folder) else 0
         if found > most:
             best, most = folder, found

@@ -19,8 +19,9 @@ from resdet.data.detection.recognized import ALL, TRAIN, Recognized
 from resdet.data.detection.unrecognized import EXPECTED, no_images, why_not
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_layouts import voc_beside, voc_devkit, voc_folders
+from resdet.data.detection.yolo_folders import LISTS
 from resdet.data.detection.yolo_layouts import yolo_layout
-from resdet.data.detection.yolo_names import LISTS, SETTINGS
+from resdet.data.detection.yolo_names import SETTINGS
 from resdet.data.image_files import find_folders
 from resdet.data.text_files import is_file, is_folder
 from resdet.errors import UserError, did_you_mean
@@ -90,7 +91,7 @@ def _recognize_file(path: Path) -> Recognized:
             if source is not None:
                 return Recognized("a file of COCO instances", root, {ALL: source})
         raise UserError(no_images(path))
-    if path.name in (*SETTINGS, *LISTS):
+    if path.name in (*SETTINGS, *LISTS) or path.suffix == ".names":
         found = yolo_layout(path.parent)
         if found is not None:
             return found

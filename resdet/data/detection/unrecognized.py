@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from resdet.data.detection.coco_json import read_content
-from resdet.data.image_files import is_hidden, is_image_name
-from resdet.data.text_files import is_folder, quoted, quoted_path, read_text
+from resdet.data.detection.yolo_folders import label_folders
+from resdet.data.image_files import find_folders, is_hidden, is_image_name
+from resdet.data.text_files import quoted, quoted_path, read_text
 from resdet.errors import UserError
 
 EXPECTED = (
@@ -17,6 +18,7 @@ EXPECTED = (
     "(data.yaml or classes.txt, labels/*.txt)"
 )
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+_NOT_READ = (".csv", ".tfrecord", ".record")
 _LARGEST = 200_000_000  # bytes of a JSON file that is looked at
 _SMALL = 1_000_000  # bytes of a JSON file that may list no image
 _SEVERAL = 20  # images of a file that are looked for
@@ -25,8 +27,8 @@ _SEVERAL = 20  # images of a file that are looked for
 def why_not(root: Path) -> str | None:
     """What is wrong with a folder in which no data set was recognized; None if nothing there looks like one."""
     files = [path for path in sorted(root.iterdir()) if path.is_file() and not is_hidden(Path(path.name))]
-    found = [file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.json"))]
-    for file in found:
+    folders = [root, *find_folders(root)]
+    for file in [file for folder in folders for file in sorted(folder.glob("*.json"))]:
         why = _why_not_coco(file)
         if why is not None:
             return why
@@ -38,14 +40,15 @@ def why_not(root: Path) -> str | None:
     archive = next((path for path in files if path.suffix.lower() in _ARCHIVES), None)
     if archive is not None:
         return f"unpack {archive.name}, and give the folder that it makes"
-    other = next((path for path in files if path.suffix.lower() in (".csv", ".tfrecord", ".record")), None)
+    below = [path for folder in folders[1:] for suffix in _NOT_READ for path in sorted(folder.glob(f"*{suffix}"))]
+    other = next((path for path in (*files, *below) if path.suffix.lower() in _NOT_READ), None)
     return None if other is None else f"{other.name} is of a format that is not read; export as COCO, VOC or YOLO"
 
 
 def _yolo_labels(root: Path) -> Path | None:
     """A folder of labels, or `root` where a txt file lies beside an image of its name; None if there is neither."""
-    for folder in (root / "labels", *sorted(root.glob("*/labels"))):
-        if is_folder(folder) and any(folder.rglob("*.[tT][xX][tT]")):
+    for folder in label_folders(root):
+        if any(folder.rglob("*.[tT][xX][tT]")):
             return folder
     names = [Path(name) for name in os.listdir(root)]
     images = {name.stem for name in names if is_image_name(name)}
@@ -93,13 +96,32 @@ def _why_not_coco(file: Path) -> str | None:
         return f"{file} is not valid JSON ({str(error)[:200]}); download or write it again"
     except UserError as error:
         return str(error)
+    tool = _tool_of(content)
+    if tool is not None:
+        return f"{file.name} is of {tool}, which is not read; convert it to COCO or VOC"
     if not isinstance(content, dict):
         return None
-    if "shapes" in content and "imagePath" in content:
-        return f"{file.name} is of LabelMe, which is not read; convert it to COCO or VOC"
     keys = [key for key in ("images", "annotations", "categories") if key in content]
     absent = [key for key in ("images", "annotations", "categories") if key not in content]
     return f"{file} has {' and '.join(keys)} but no {' and no '.join(absent)}" if keys and absent else None
+
+
+def _tool_of(content: Any) -> str | None:
+    """The tool whose own JSON this is; None for others."""
+    first = content[0] if isinstance(content, list) and content else content
+    if isinstance(content, dict):
+        first = next(iter(content.get("_via_img_metadata", content).values()), None) if content else None
+        if "shapes" in content and "imagePath" in content:
+            return "LabelMe"
+    if not isinstance(first, dict):
+        return None
+    if isinstance(content, list):
+        if "image" in first and "annotations" in first:
+            return "CreateML"
+        if "file_name" in first and "annotations" in first:
+            return "detectron2"
+        return "Label Studio" if "data" in first and "annotations" in first else None
+    return "VIA" if "regions" in first and "filename" in first else None
 
 
 def _json_of(file: Path) -> Any:

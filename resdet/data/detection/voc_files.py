@@ -15,8 +15,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from resdet.data.detection.voc_xml import REMEDY
-from resdet.data.image_files import IMAGE_SUFFIXES, images_by_name, is_hidden, resolve_image, tell_left_out
+from resdet.data.detection.voc_xml import REMEDY, parse_xml
+from resdet.data.image_files import (
+    IMAGE_SUFFIXES,
+    folder_named,
+    images_by_name,
+    is_hidden,
+    resolve_image,
+    tell_left_out,
+)
 from resdet.data.text_files import is_file, is_folder, quoted, quoted_path, read_lines
 from resdet.errors import UserError
 
@@ -26,7 +33,8 @@ _FLAGS = ("-1", "0", "1")
 _ABSENT = "-1"  # second column of the per-class image sets: the class is not in the image
 _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
 # Other names of these folders, where there is no list of images.
-_OTHER_IMAGES = ("images", "Images", "img", "imgs")
+_OTHER_IMAGES = ("images", "img", "imgs")
+_FIFTYONES_IMAGES = "data"  # beside labels/
 OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation")
 
 
@@ -79,6 +87,7 @@ class VOCFiles:
         if image_id not in self.image_of:
             path = quoted_path(self.images / f"{image_id}.jpg")
             if image_set == EVERY:
+                parse_xml(self.xml_of(image_id))  # of another format it is refused with this reason
                 xml = quoted_path(self.xml_of(image_id))
                 raise UserError(f"{path}: no such image, but {xml} is there; restore the image, or remove the xml file")
             raise UserError(
@@ -116,8 +125,9 @@ def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
         )
     images, annotations = folder / _IMAGES, folder / _ANNOTATIONS
     if image_set == EVERY:
-        images = _first_folder(folder, (_IMAGES, *_OTHER_IMAGES))
         annotations = _first_folder(folder, (_ANNOTATIONS, *OTHER_ANNOTATIONS))
+        beside = annotations == folder
+        images = _first_folder(folder, (_IMAGES, *_OTHER_IMAGES, *(() if beside else (_FIFTYONES_IMAGES,))))
     return VOCFiles(images, annotations, folder / "ImageSets" / "Main")
 
 
@@ -178,5 +188,5 @@ def _spellings(text: str) -> Iterator[str]:
 
 
 def _first_folder(folder: Path, names: tuple[str, ...]) -> Path:
-    """The first of these folders that exists in `folder`; `folder` itself if none does."""
-    return next((folder / name for name in names if is_folder(folder / name)), folder)
+    """The first of these folders that exists in `folder`, in any case; `folder` itself if none does."""
+    return next((found for name in names if is_folder(found := folder_named(folder, name))), folder)

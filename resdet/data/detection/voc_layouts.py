@@ -8,10 +8,8 @@ from resdet.data.detection.folder_content import has_file
 from resdet.data.detection.recognized import ALL, TEST, TRAIN, VAL, Recognized, Source
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_files import EVERY, OTHER_ANNOTATIONS
-from resdet.data.image_files import find_folders, is_hidden
+from resdet.data.image_files import find_folders, folder_named, is_hidden
 from resdet.data.text_files import is_folder
-
-ANNOTATION_FOLDERS = ("Annotations", *OTHER_ANNOTATIONS)
 
 
 def voc_devkit(root: Path) -> Recognized | None:
@@ -44,13 +42,17 @@ def voc_beside(root: Path) -> Recognized | None:
         folder.name: _voc_source(root, [(folder.name, EVERY)])
         for folder in find_folders(root)
         if folder.name.lower() in (*TRAIN, *VAL, *TEST)
-        and (has_file(folder, ".xml") or any(has_file(folder / name, ".xml") for name in ANNOTATION_FOLDERS))
+        and any(has_file(f, ".xml") for f in (folder, *_annotation_folders(folder)))
     }
     if sets:
         return Recognized("VOC as Roboflow exports it", root, sets)
-    if has_file(root, ".xml") or any(any((root / name).rglob("*.[xX][mM][lL]")) for name in ANNOTATION_FOLDERS):
+    if has_file(root, ".xml") or any(any(f.rglob("*.[xX][mM][lL]")) for f in _annotation_folders(root)):
         return Recognized("VOC without lists, as labelImg writes it", root, {ALL: _voc_source(root, [("", EVERY)])})
     return None
+
+
+def _annotation_folders(folder: Path) -> list[Path]:
+    return [folder_named(folder, name) for name in ("Annotations", *OTHER_ANNOTATIONS)]
 
 
 def _voc_source(root: Path, splits: list[tuple[str, str]]) -> Source:

@@ -13,16 +13,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation, DetectionDataset, build_table
-from resdet.data.detection.yolo_files import image_id, label_file, list_images
+from resdet.data.detection.yolo_files import ListedImage, list_images
 from resdet.data.detection.yolo_names import REMEDY, LineForm, line_form, read_names
 from resdet.data.image_files import require_images
 from resdet.data.images import image_size
-from resdet.data.text_files import LONGEST_QUOTE, check_class_names, finite_number, is_file, quoted, read_lines
+from resdet.data.text_files import (
+    LONGEST_QUOTE,
+    finite_number,
+    is_file,
+    named_classes,
+    quoted,
+    quoted_path,
+    read_lines,
+)
 from resdet.errors import UndecidedError, UserError
 
 Row = tuple[int, float, float, float, float]  # label and corners x1, y1, x2, y2 in fractions of the image
@@ -43,14 +51,15 @@ class YOLODataset(DetectionDataset):
               all of ROOT/images;
             - a folder in ROOT with images/ and labels/ of its own, or with the txt files beside the images;
             - "<name>.txt", a file in ROOT that lists images by their paths below ROOT or absolute ones. The txt file of
-              a listed image is found by replacing the last folder "images" of its path by "labels"; without one it is
-              beside the image.
+              a listed image is found by replacing a folder "images" of its path by "labels", the last for which there
+              are labels; without one it is beside the image.
         classes: names in the order of their labels; None takes the lines of ROOT/classes.txt or ROOT/obj.names, else
             the `names` of ROOT/data.yaml, else the lines of a classes.txt beside the labels.
 
-    An image's id is its path below ROOT without "images" and suffix, such as "train/001"; ids must be unique. Sizes are
-    read from the image headers. Boxes are clipped to the image, boxes without area and repeated lines are dropped,
-    images without a txt file are kept; each of these gives one warning with a count, on the logger "resdet".
+    Folders "images" and "labels" may be written in any case. An image's id is its path below ROOT without "images" and
+    suffix, such as "train/001"; ids must be unique. Sizes are read from the image headers. Boxes are clipped to the
+    image, boxes without area and repeated lines are dropped, images without a txt file are kept; each of these gives
+    one warning with a count, on the logger "resdet".
 
     Raises:
         UserError: a missing folder or image, a malformed line, an unknown class, an image twice.
@@ -58,27 +67,26 @@ class YOLODataset(DetectionDataset):
 
     def __init__(self, root: str | Path, image_sets: str | Sequence[str], classes: Sequence[str] | None = None) -> None:
         root = Path(root)
-        names = read_names(root) if classes is None else tuple(classes)
-        check_class_names(names, root)
+        names = named_classes(classes, root) or read_names(root)
         image_sets = [image_sets] if isinstance(image_sets, str) else image_sets
         images = _by_id([image for image_set in image_sets for image in list_images(root, image_set)])
         source = f"{root}, {', '.join(image_sets)}"
-        require_images([root / image for image in images.values()], source)
+        require_images([root / image.path for image in images.values()], source)
         form = line_form(root, names, given=classes is not None)
-        rows = [read_rows(label_file(root, image), form) for image in images.values()]
-        _warn_of_missing(root, images)
+        rows = [read_rows(image.label, form) for image in images.values()]
+        _warn_of_missing(images)
         _warn_of_repeated(rows, list(images))
-        annotations = [_annotation(root / images[i], i, own) for i, own in zip(images, rows, strict=True)]
+        annotations = [_annotation(root / images[i].path, i, own) for i, own in zip(images, rows, strict=True)]
         super().__init__(names, build_table(annotations, source))
 
 
-def _by_id(images: Sequence[PurePath]) -> dict[str, PurePath]:
-    found: dict[str, PurePath] = {}
+def _by_id(images: Sequence[ListedImage]) -> dict[str, ListedImage]:
+    found: dict[str, ListedImage] = {}
     for image in images:
-        name = image_id(image)
-        first = found.setdefault(name, image)
+        first = found.setdefault(image.id, image)
         if first is not image:
-            raise UserError(f"{image}: image {quoted(name)} is in the chosen sets twice (first {first}); keep one")
+            again, before = (quoted_path(path, LONGEST_QUOTE) for path in (image.path, first.path))
+            raise UserError(f"{again}: image {quoted(image.id)} is in the chosen sets twice (first {before}); keep one")
     return found
 
 
@@ -108,12 +116,18 @@ def parse_row(line: str, form: LineForm, where: str) -> Row:
         UserError: the line is malformed; an UndecidedError if its numbers are not those of this data set.
     """
     words = line.split()
+    if "," in line:
+        remedy = "write blanks between the numbers, and points in them"
+        raise UndecidedError(f"{where}: {quoted(line.strip())} has commas; {remedy}")
     numbers = [finite_number(word, where, "correct the line") for word in words]
     if len(numbers) < 5:
         raise UserError(f"{where}: {quoted(line.strip())} is not 'class cx cy w h'; complete or remove the line")
     if form.keypoints and len(numbers) == 5 + form.keypoints:
         numbers = numbers[:5]
     if len(numbers) % 2 == 0:
+        if len(numbers) == 6 and all(0 <= number <= 1 for number in numbers[1:]):
+            counted = "6 numbers are 'class cx cy w h' and one more, as of a prediction its confidence"
+            raise UndecidedError(f"{where}: {counted}; remove this column if the boxes are right")
         counted = f"{len(numbers)} numbers are neither 'class cx cy w h' nor 'class' and the x y pairs of a polygon"
         raise UserError(f"{where}: {counted}; correct or remove the line")
     label, values = numbers[0], np.array(numbers[1:])
@@ -150,8 +164,8 @@ def _annotation(path: Path, name: str, rows: Sequence[Row]) -> Annotation:
     return Annotation(str(path), name, (height, width), table[:, 1:] * [width, height, width, height], table[:, 0])
 
 
-def _warn_of_missing(root: Path, images: dict[str, PurePath]) -> None:
-    missing = [i for i, image in images.items() if not is_file(label_file(root, image))]
+def _warn_of_missing(images: dict[str, ListedImage]) -> None:
+    missing = [i for i, image in images.items() if not is_file(image.label)]
     if missing:
         logger.warning(
             "%d of %d images have no txt file (first: %s) and count as images without objects",

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resdet.data.image_files import is_hidden
+from resdet.data.detection.yolo_folders import LISTS, label_folders
+from resdet.data.image_files import find_folders, is_hidden
 from resdet.data.text_files import (
     check_class_names,
     is_file,
@@ -27,9 +28,7 @@ from resdet.data.text_files import (
 from resdet.errors import UserError
 
 REMEDY = "check the root and the name of the set"  # for a missing file
-LISTS = ("classes.txt", "obj.names")  # a name per line; the second is Darknet's and CVAT's
 SETTINGS = ("data.yaml", "data.yml", "dataset.yaml")
-_BESIDE_LABELS = ("labels", "labels/*", "*/labels")  # where labelImg writes its classes.txt
 
 logger = logging.getLogger("resdet")
 
@@ -72,11 +71,21 @@ def line_form(root: Path, names: Sequence[str], given: bool) -> LineForm:
 
 def names_file(root: Path) -> Path | None:
     """The file that names the classes, or None: in the root, or a classes.txt beside the labels."""
-    found = next((root / name for name in LISTS if is_file(root / name)), None) or settings_file(root)
+    found = next((root / name for name in LISTS if is_file(root / name)), None)
+    found = found or settings_file(root) or _darknets_names(root)
     if found is not None:
         return found
-    beside = (folder / name for where in _BESIDE_LABELS for folder in sorted(root.glob(where)) for name in LISTS)
-    return next((path for path in beside if is_file(path)), None)
+    labels = label_folders(root)  # where labelImg writes its classes.txt
+    folders = [*labels, *(inside for folder in labels for inside in find_folders(folder))]
+    beside = [folder / name for folder in folders for name in LISTS]
+    roboflows = [folder / "_darknet.labels" for folder in find_folders(root)]
+    return next((path for path in (*beside, *roboflows) if is_file(path)), None)
+
+
+def _darknets_names(root: Path) -> Path | None:
+    """The one file of another name, such as coco.names."""
+    found = [path for path in root.glob("*.names") if is_file(path) and not is_hidden(Path(path.name))]
+    return found[0] if len(found) == 1 else None
 
 
 def settings_file(root: Path) -> Path | None:
@@ -139,7 +148,7 @@ def read_settings(path: Path) -> dict[Any, Any]:
 
 
 def _names_of(source: Path) -> list[str]:
-    if source.suffix in (".txt", ".names"):
+    if source.suffix in (".txt", ".names", ".labels"):
         return [line.strip() for line in split_lines(read_text(source, REMEDY).rstrip())]
     settings = read_settings(source)
     names = _listed_names(source, settings.get("names"))

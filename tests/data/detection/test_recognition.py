@@ -209,9 +209,104 @@ def yolo_with_another_settings_file(root: Path) -> None:
     text(root / "pets.yaml", "train: images/train\nnames: [cat]\n")
 
 
+def yolo_from_windows(root: Path) -> None:
+    for name in ("train", "val"):
+        labelled(root, f"Images/{name}/a.jpg", f"Labels/{name}/a.txt")
+    text(root / "Labels/classes.txt", "cat\n")
+
+
+def yolo_with_a_set_called_images(root: Path) -> None:
+    labelled(root, "images/images/a.jpg", "labels/images/a.txt")
+    text(root / "classes.txt", "cat\n")
+
+
+def yolo_roboflow_from_windows(root: Path) -> None:
+    for name in ("train", "images"):
+        labelled(root, f"{name}/Images/a.jpg", f"{name}/Labels/a.txt")
+    text(root / "data.yaml", "names: [cat]\n")
+
+
+def coco_from_windows(root: Path) -> None:
+    write_image(root / "Images/train/a.jpg")
+    coco(root / "annotations/train.json", "a.jpg")
+
+
+def voc_from_windows(root: Path) -> None:
+    labelled(root, "IMAGES/a.jpg", "ANNOTATIONS/a.xml")
+
+
+def yolo_with_lists_of_its_settings(root: Path) -> None:
+    for name in "ab":
+        labelled(root, f"images/{name}.jpg", f"labels/{name}.txt")
+    text(root / "first.txt", "./images/a.jpg\n")
+    text(root / "second.txt", "/home/somebody/data/images/b.jpg\n")
+    text(root / "data.yaml", "path: ../data\ntrain: first.txt\nval: second.txt\nnames: {0: cat}\n")
+
+
+def yolo_with_lists_beside_undivided_images(root: Path) -> None:
+    yolo_with_lists_of_its_settings(root)
+    (root / "first.txt").rename(root / "train.txt")
+    (root / "second.txt").rename(root / "val.txt")
+    text(root / "data.yaml", "names: [cat]\n")
+
+
+def yolo_with_lists_of_older_images(root: Path) -> None:
+    yolo_label_studio(root)
+    text(root / "train.txt", "images/gone.jpg\n")
+
+
+def yolo_darknet(root: Path) -> None:
+    labelled(root, "a.jpg", "a.txt")
+    text(root / "coco.names", "cat\n")
+    text(root / "coco.data", "classes=1\ntrain=train.txt\nnames=coco.names\n")
+    text(root / "train.txt", "a.jpg\n")
+
+
+def yolo_below_its_settings(root: Path) -> None:
+    for name in ("train", "val"):
+        labelled(root, f"data/images/{name}/a.jpg", f"data/labels/{name}/a.txt")
+    text(root / "data.yaml", "train: data/images/train\nval: data/images/val\nnames: [cat]\n")
+
+
+def yolo_fiftyone(root: Path) -> None:
+    labelled(root, "data/a.jpg", "data/a.txt")
+    text(root / "obj.names", "cat\n")
+    text(root / "images.txt", "data/a.jpg\n")
+
+
+def yolo_roboflow_darknet(root: Path) -> None:
+    for name in ("train", "valid"):
+        labelled(root, f"{name}/a.jpg", f"{name}/a.txt")
+        text(root / name / "_darknet.labels", "cat\n")
+
+
+def yolo_beside_in_folders_of_sets(root: Path) -> None:
+    for name in ("train", "val"):
+        labelled(root, f"{name}/a.jpg", f"{name}/a.txt")
+    text(root / "classes.txt", "cat\n")
+
+
+def voc_fiftyone(root: Path) -> None:
+    labelled(root, "data/a.jpg", "labels/a.xml")
+
+
 @pytest.mark.parametrize(
     ("build", "sets"),
     [
+        (yolo_below_its_settings, ["train", "val"]),
+        (yolo_fiftyone, ["images"]),
+        (yolo_roboflow_darknet, ["train", "valid"]),
+        (yolo_beside_in_folders_of_sets, ["train", "val"]),
+        (voc_fiftyone, ["all"]),
+        (yolo_with_lists_of_its_settings, ["train", "val"]),
+        (yolo_with_lists_beside_undivided_images, ["train", "val"]),
+        (yolo_with_lists_of_older_images, ["all"]),
+        (yolo_darknet, ["train"]),
+        (yolo_from_windows, ["train", "val"]),
+        (yolo_with_a_set_called_images, ["images"]),
+        (yolo_roboflow_from_windows, ["images", "train"]),
+        (coco_from_windows, ["train"]),
+        (voc_from_windows, ["all"]),
         (voc_vott, ["all"]),
         (voc_in_folders_of_sets, ["train", "val"]),
         (voc_with_sets_below, ["all"]),
@@ -275,6 +370,17 @@ def test_a_set_without_images_is_left_out_and_told(tmp_path: Path, caplog: pytes
         ("labels.json", '{"images": [], "annotations": [], "categories": [', r"labels\.json: not valid JSON"),
         ("labels.json", '{"images": [], "annotations": []}', "has images and annotations but no categories"),
         ("a.json", '{"shapes": [], "imagePath": "a.jpg"}', r"a\.json is of LabelMe, which is not read; convert it"),
+        ("a.json", '{"a.jpg7": {"filename": "a.jpg", "regions": []}}', r"a\.json is of VIA, which is not read"),
+        (
+            "a.json",
+            '{"_via_img_metadata": {"x": {"filename": "a.jpg", "regions": []}}}',
+            r"is of VIA, which is not read",
+        ),
+        ("a.json", '[{"image": "a.jpg", "annotations": []}]', r"a\.json is of CreateML, which is not read"),
+        ("a.json", '[{"data": {"image": "a.jpg"}, "annotations": []}]', r"is of Label Studio, which is not read"),
+        ("a.json", '[{"file_name": "a.jpg", "annotations": []}]', r"a\.json is of detectron2, which is not read"),
+        ("train/_annotations.csv", "filename,width\n", r"_annotations\.csv is of a format that is not read"),
+        ("train/_a.createml.json", '[{"image": "a.jpg", "annotations": []}]', r"is of CreateML, which is not read"),
         ("labels/a.txt", LINE, r"no class is named; write a name per line into .*classes\.txt"),
         ("train/labels/a.txt", LINE, r"train/labels has txt files of YOLO, but no class is named"),
         ("images/a.txt", LINE, r"images has txt files of YOLO, but no class is named"),
@@ -323,4 +429,11 @@ def test_an_xml_without_its_image_is_named_where_there_is_no_list(tmp_path: Path
     with pytest.raises(
         UserError, match=r"b\.jpg: no such image, but .*b\.xml is there; restore the image, or remove the xml"
     ):
+        open_dataset(tmp_path)
+
+
+def test_cvats_own_xml_is_told(tmp_path: Path) -> None:
+    write_image(tmp_path / "images/a.jpg")
+    text(tmp_path / "annotations.xml", '<annotations><version>1.1</version><image name="a.jpg"/></annotations>')
+    with pytest.raises(UserError, match=r"begins with <annotations>, not with VOC's <annotation>; export it as PASCAL"):
         open_dataset(tmp_path)

@@ -111,7 +111,10 @@ def test_rounding_to_six_digits_gives_no_warning_and_larger_excess_is_counted(
         ("cat .5 .5 .5 .5", r"a.txt:1: 'cat' is not a number"),
         ("0 .5 .5 .5 nan", r"a.txt:1: 'nan' is not a number"),
         ("0 .5 .5 .5", r"a.txt:1: '0 .5 .5 .5' is not 'class cx cy w h'"),
-        ("0 .5 .5 .5 .5 .9", r"a.txt:1: 6 numbers are neither .* nor .* polygon"),
+        ("0 .5 .5 .5 .5 .9", r"a.txt:1: 6 numbers are .* as of a prediction its confidence; remove"),
+        ("0 .5 .5 .5 .5 1.9", r"a.txt:1: 6 numbers are neither .* nor .* polygon"),
+        ("0, .5, .5, .5, .5", r"a.txt:1: '0, .5, .5, .5, .5' has commas; write blanks between the numbers"),
+        ("0 0,5 0,5 0,5 0,5", r"a.txt:1: '0 0,5 0,5 0,5 0,5' has commas; .* and points in them"),
         ("0 30 20 10 10", r"a.txt:1: 30 is not a fraction of the image"),
         ("0 .5 .5 .5 1.02", r"a.txt:1: 1.02 is not a fraction of the image"),
         ("0 .5 .5 -.5 .5", r"a.txt:1: -.5 is not a fraction of the image"),
@@ -278,3 +281,44 @@ def test_names_may_have_numbers_as_text_for_keys(tmp_path: Path) -> None:
     (root / "data.yaml").write_text("names: {true: dog, 0: cat}\n")
     with pytest.raises(UserError, match="'names' has the key True"):
         YOLODataset(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "image_set"),
+    [
+        ("Images/a.png", "Labels/a.txt", "."),  # zipped on Windows
+        ("IMAGES/train/a.png", "labels/Train/a.txt", "train"),
+        ("train/Images/a.png", "train/Labels/a.txt", "train"),
+        ("images/images/a.png", "labels/images/a.txt", "images"),  # a set that is called images
+        ("images/images/a.png", "images/labels/a.txt", "images"),  # the same in a folder of its own
+        ("images/images/a.png", "images/labels/a.txt", "list.txt"),
+        ("Images/deep/a.png", "Labels/deep/a.txt", "list.txt"),
+        ("images/a.png", "images/a.txt", "."),  # beside their images, in a folder of this name
+    ],
+)
+def test_labels_are_found_in_the_folder_that_is_there(
+    tmp_path: Path, image: str, label: str, image_set: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / image)
+    write_label(tmp_path / label, "1 .5 .5 .5 .5")
+    (tmp_path / "list.txt").write_text(image)
+    with caplog.at_level("WARNING", "resdet"):
+        assert YOLODataset(tmp_path, image_set, NAMES).table.labels.tolist() == [1]
+    assert not caplog.records
+
+
+def test_of_two_folders_of_labels_the_last_images_of_a_path_is_replaced(tmp_path: Path) -> None:
+    """Ultralytics' rule, where the files do not tell."""
+    write_image(tmp_path / "images/images/a.png")
+    write_label(tmp_path / "images/labels/a.txt", "1 .5 .5 .5 .5")
+    write_label(tmp_path / "labels/images/a.txt", "0 .5 .5 .5 .5")
+    assert YOLODataset(tmp_path, "images", NAMES).table.labels.tolist() == [1]
+
+
+def test_messages_stay_short_where_a_listed_path_is_long(tmp_path: Path) -> None:
+    root = write_set(tmp_path, {"a": "0 .5 .5 .5 .5"})
+    long = "9" * 309 + "/a.png"
+    (root / "some.txt").write_text(f"images/train/a.png\n{long}\n{long}\n")
+    with pytest.raises(UserError, match="is in the chosen sets twice") as caught:
+        YOLODataset(root, "some.txt", NAMES)
+    assert len(str(caught.value)) < 400

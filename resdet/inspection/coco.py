@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from resdet.data.detection.coco import folder_and_file
-from resdet.data.detection.coco_file import not_listed
+from resdet.data.detection.coco_file import not_listed, similar_ids
 from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
     Category,
@@ -28,7 +28,7 @@ from resdet.data.detection.coco_records import (
     record_name,
 )
 from resdet.data.detection.coco_table import image_path
-from resdet.data.detection.coco_values import Id, MalformedError, same_id
+from resdet.data.detection.coco_values import Id, IdIndex, MalformedError, same_id
 from resdet.data.text_files import is_folder, quoted
 from resdet.errors import UserError
 from resdet.inspection.problem import Problem, check_boxes, decoded_sizes
@@ -78,17 +78,18 @@ def _check_content(root: Path, folder: Path, file: Path, content: Content) -> It
     if len(found) == len(objects) and found and all(crowd for _, (*_, crowd) in found):
         text = f"{file}: all objects are marked as crowds: nothing is learned from them; correct 'iscrowd'"
         problems.append(Problem(text, False))
-    listed = {same_id(value[0]) for _, value in images}
-    classes = {same_id(value[0]) for _, value in categories}
+    listed, classes = IdIndex([value[0] for _, value in images]), IdIndex([value[0] for _, value in categories])
+    for what, index in (("images", listed), ("categories", classes)):
+        problems += [Problem(f"{file}: {similar_ids(what, *pair)}", False) for pair in index.similar]
     own: dict[Id, list[_Object]] = defaultdict(list)
     for row, (image, category, box, _, crowd) in found:
         where = f"{file}: {record_name(objects[row], row)}"
-        unknown = same_id(image) not in listed
-        if unknown or same_id(category) not in classes:
-            key, value = ("image_id", image) if unknown else ("category_id", category)
+        image_key, category_key = listed.key(image), classes.key(category)
+        if image_key is None or category_key is None:
+            key, value = ("image_id", image) if image_key is None else ("category_id", category)
             problems.append(Problem(f"{where} {not_listed(key, value)}", True))
         else:
-            own[same_id(image)].append(_Object(where, box, (same_id(category), crowd)))
+            own[image_key].append(_Object(where, box, (category_key, crowd)))
     yield from problems
     paths: list[Path] = []
     known = []  # what the file says of each of the paths

@@ -18,6 +18,7 @@ from resdet.data.detection.imagenet_det import ImageNetDETDataset
 from resdet.data.detection.usable import unlearnable
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
 from resdet.data.detection.yolo import YOLODataset
+from resdet.data.text_files import named_classes
 from resdet.engine.config import Config, build, require
 from resdet.errors import UserError
 from resdet.inspection.coco import check_coco
@@ -161,7 +162,9 @@ def _problems(node: dict[str, Any]) -> Iterable[Problem]:
     check = CHECKS.get(node["type"])
     if check is None:
         return ()
-    return check(build({key: value for key, value in node.items() if key != "type"}))
+    values = build({key: value for key, value in node.items() if key != "type"})
+    named_classes(values.get("classes"), values["root"])  # else each object is of an unknown class
+    return check(values)
 
 
 def _check_voc(values: dict[str, Any]) -> Iterator[Problem]:

@@ -7,7 +7,8 @@ fix_coco(fixes, [("photos", "labels.json")])    # mended/labels.json
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from resdet.data.detection.coco import folder_and_file
 from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
     Content,
+    Image,
     category_values,
     image_values,
     object_values,
     record_name,
 )
 from resdet.data.detection.coco_table import image_path
-from resdet.data.detection.coco_values import Id, MalformedError, record_id, same_id
+from resdet.data.detection.coco_values import Id, IdIndex, MalformedError, record_id, same_id
 from resdet.data.images import read_image
 from resdet.data.text_files import is_unknown, quoted, read_text
 from resdet.errors import UserError
@@ -101,8 +103,15 @@ def _renumber(fixes: Fixes, file: Path, objects: list[Any]) -> None:
         seen.add(value)
 
 
+def _sound_ids(images: Sequence[Image]) -> Iterator[Id]:
+    for record in images:
+        with suppress(MalformedError):
+            yield image_values(record)[0]
+
+
 def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], sizes: Sizes) -> list[Any]:
-    categories = {same_id(category_values(record)[0]) for record in content.categories or []}
+    categories = IdIndex([category_values(record)[0] for record in content.categories or []])
+    images = IdIndex(list(_sound_ids(content.images or [])))  # of those that were removed, too
     seen, kept = set(), []
     for row, (record, item) in enumerate(zip(content.annotations or [], items, strict=True)):
         where = f"{file}: {record_name(record, row)}"
@@ -111,18 +120,19 @@ def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], 
         except MalformedError as error:
             fixes.note(where, f"removed, because it {error}")
             continue
-        if same_id(image) not in sizes:
+        image_key, category_key = images.key(image), categories.key(category)
+        if image_key not in sizes:
             fixes.note(where, "removed, its image is not there")
             continue
-        size = sizes[same_id(image)]
-        if same_id(category) not in categories:
+        size = sizes[image_key]
+        if category_key is None:
             fixes.leave(where, f"its category {quoted(category)} is not listed")
-        if size is None or same_id(category) not in categories:
+        if size is None or category_key is None:
             kept.append(item)
             continue
         box = np.array([*written[:2], written[0] + written[2], written[1] + written[3]])
         mended = mend_box(box, size)
-        key = None if mended is None else (same_id(image), same_id(category), crowd, *mended.tolist())
+        key = None if mended is None else (image_key, category_key, crowd, *mended.tolist())
         if mended is None or key in seen:
             fixes.note(
                 where, "removed, it has no area in the image" if mended is None else "removed, it repeats another"

@@ -374,3 +374,49 @@ def test_a_file_of_coco_is_inspected_without_a_config(tmp_path: Path, capsys: py
     root = write(tmp_path / "data", instances())
     call(inspect_data, root / "annotations/instances_val.json", "--out", tmp_path / "sheets")
     assert "a file of COCO instances, all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("classes.txt", "classes.txt is a file; give the name of a folder"),
+        ("classes.txt/mended", "mended would be in .*classes.txt, which is a file"),
+        ("", "is the data set's own folder"),
+        ("images", "is there already and no copy of --fix"),
+    ],
+)
+def test_a_folder_that_takes_no_copy_is_refused_before_the_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, message: str
+) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    with pytest.raises(SystemExit) as caught:
+        call(inspect_data, root, "--out", tmp_path / "sheets", "--fix", root / out)
+    said = capsys.readouterr()
+    assert caught.value.code == 2
+    assert re.search(message, said.err)
+    assert said.err.count("\n") == 1
+    assert "warning" not in said.out
+    assert not (tmp_path / "sheets").exists()
+
+
+def test_ids_with_one_number_in_two_spellings_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = instances()
+    content["images"][1]["id"] = content["annotations"][0]["image_id"] = "012"
+    root = write(tmp_path / "data", content)
+    call(inspect_data, root / "annotations/instances_val.json", "--out", tmp_path / "sheets")
+    said = capsys.readouterr().out
+    assert "warning" in said
+    assert "images have the ids 12 and '012', which are two" in said
+    assert "not listed" not in said
+
+
+def test_the_repair_removes_no_line_whose_numbers_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    lines = {"a": "0 .5 .5 .1 .1 .87\n", "b": "0, .5, .5, .1, .1\n"}
+    for name, line in lines.items():
+        (root / f"labels/t/{name}.txt").write_text(line)
+    with pytest.raises(SystemExit):
+        call(inspect_data, root, "--out", tmp_path / "sheets", "--fix", tmp_path / "mended")
+    assert "2 faults left for you to decide" in capsys.readouterr().out
+    for name, line in lines.items():
+        assert (tmp_path / f"mended/labels/t/{name}.txt").read_text() == line

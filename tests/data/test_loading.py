@@ -131,6 +131,93 @@ def test_a_loader_process_that_the_system_kills_is_one_line() -> None:
     assert "too little memory; lower data.images" in found.stderr
 
 
+TOO_MANY = "error: Too many open files; raise the limit of open files (ulimit -n), or lower data.workers\n"
+FEW_FILES = """
+import itertools
+import torch
+from resdet.cli.errors import one_line_errors
+from resdet.data.loading import make_loader
+from resdet.data.sampling import TrainSampler
+
+class Photos:
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, draw):
+        return [torch.ones(30, 30) for _ in range(20)]
+
+with one_line_errors():
+    for batch in itertools.islice(make_loader(Photos(), TrainSampler(64, 4, seed=0), list, 2, False), 20):
+        pass
+    print("twenty batches")
+"""
+
+
+def test_a_limit_of_open_files_is_raised_and_named_where_it_cannot_be() -> None:
+    """Every tensor of a batch on its way takes a descriptor; shells start with 1,024 and may have more."""
+    soft = run_script(FEW_FILES, before=("bash", "-c", 'ulimit -Sn 64; exec "$@"', "bash"))
+    assert (soft.returncode, soft.stdout, soft.stderr) == (0, "twenty batches\n", "")
+    hard = run_script(FEW_FILES, before=("bash", "-c", 'ulimit -n 64; exec "$@"', "bash"))
+    assert (hard.returncode, hard.stdout) == (2, ""), hard.stderr
+    assert hard.stderr == TOO_MANY
+
+
+LITTLE = """
+import os, resource, sys, time
+import torch
+from resdet.cli.errors import one_line_errors
+from resdet.data.loading import make_loader
+from resdet.data.sampling import TrainSampler
+
+MAIN = os.getpid()
+
+class Opens:
+    def __reduce__(self):
+        return int, (os.open(os.devnull, os.O_RDONLY),)
+
+class Photos:
+    reads = 0
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, draw):
+        self.reads += 1
+        if os.getpid() == MAIN or self.reads <= 4:
+            return 0
+        resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+        return torch.ones(30, 30) if sys.argv[1] == "tensor" else Opens()
+
+with one_line_errors():
+    for batch in make_loader(Photos(), TrainSampler(64, 4, seed=0), list, 1, False):
+        time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("lacking", ["tensor", "sending"])
+def test_open_files_that_a_loader_process_lacks_are_not_taken_for_missing_memory(lacking: str) -> None:
+    """It needs one for each tensor, and one to send it."""
+    found = run_script(LITTLE, lacking)
+    assert found.returncode == 2, found.stderr
+    assert found.stderr == TOO_MANY
+
+
+class Unsendable:
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, draw: Draw) -> object:
+        return lambda: draw
+
+
+def test_a_batch_that_cannot_be_sent_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    """It is pickled in a thread of the loader process, which only reported the error: no batch would ever come."""
+    loader = make_loader(Unsendable(), TrainSampler(4, 4, seed=0), list, 1, pin=False)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        next(iter(loader))
+    assert "lambda" in capfd.readouterr().err
+
+
 class Slow:
     """A disk that does not answer."""
 

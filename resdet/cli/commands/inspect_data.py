@@ -11,7 +11,7 @@ from resdet.engine.log import warnings_once
 from resdet.errors import UserError
 from resdet.inspection.classification import inspect_classes
 from resdet.inspection.detection import inspect_data, sets_of_config
-from resdet.inspection.fix import fix_data
+from resdet.inspection.fix import fix_data, plan_fix
 from resdet.inspection.fixes import CHANGES, LEFT
 from resdet.inspection.folder import sets_of_folder
 from resdet.inspection.problem import Problem
@@ -50,9 +50,10 @@ def _inspect(args: argparse.Namespace, out: Path) -> list[Problem]:
                 raise UserError("--fix repairs boxes; a classifier's and a localizer's data are only checked")
             return inspect_classes(cfg, out)
         sets = sets_of_config(cfg)
+    plan = None if args.fix is None else plan_fix(sets, args.fix)
     problems = inspect_data(sets, out)
-    if args.fix is not None:
-        changes = fix_data(sets, args.fix)
+    if plan is not None:
+        changes = fix_data(plan)
         left = sum(LEFT in line for line in changes)
         counts = f"{_number(len(changes) - left, 'change')} in the copy in {args.fix}, {_number(left, 'fault')} left"
         print(f"{counts} for you to decide, listed in {args.fix / CHANGES}")

@@ -18,7 +18,7 @@ import numpy as np
 from resdet.data.classification.cls_loc import read_classes, read_images
 from resdet.data.image_files import find_folders, find_images, suffixes_in_words
 from resdet.data.images import read_image
-from resdet.data.text_files import check_class_names, is_folder, quoted
+from resdet.data.text_files import check_class_names, is_folder, named_classes, quoted
 from resdet.errors import UserError, did_you_mean
 
 
@@ -52,8 +52,7 @@ class ImageNetDataset:
         self, root: str | Path, image_set: str, decode_to: int | None = None, classes: Sequence[str] | None = None
     ) -> None:
         self.root, self.decode_to = Path(root), decode_to
-        self.classes: tuple[str, ...] = () if classes is None else tuple(classes)
-        check_class_names(self.classes, "classes")
+        self.classes: tuple[str, ...] = named_classes(classes, root) or ()
         if is_folder(self.root / "ILSVRC"):
             known, names = read_classes(self.root)
             self.classes = self.classes or known

@@ -10,6 +10,7 @@ continuous (x, y, width, height), converted to (x, y, x + width, y + height). Re
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset, clean_table, require_any, tell_repeated
 from resdet.data.detection.coco_categories import find_classes
-from resdet.data.detection.coco_file import CocoFile, read_coco_file
+from resdet.data.detection.coco_file import CocoFile, read_coco_file, similar_ids
 from resdet.data.detection.coco_table import (
     complete_table_sizes,
     enclose_boxes,
@@ -28,11 +29,13 @@ from resdet.data.detection.coco_table import (
 )
 from resdet.data.detection.coco_values import IdIndex, id_array
 from resdet.data.detection.splitting import take_images
-from resdet.data.detection.usable import refuse_fractions
+from resdet.data.detection.usable import refuse_corners, refuse_fractions
 from resdet.data.image_files import require_images
-from resdet.data.text_files import is_folder, quoted
+from resdet.data.text_files import is_folder, named_classes, quoted
 from resdet.errors import UserError
 from resdet.metrics.coco_ap import Instances
+
+logger = logging.getLogger("resdet")
 
 # The 80 classes of the detection task by ascending id; ids go up to 90, because 11 of the planned classes are unused.
 COCO_CLASSES = (
@@ -94,7 +97,10 @@ class COCODataset(DetectionDataset):
             if with_images and not is_folder(folder):
                 raise UserError(f"{folder}: no such folder; put the images there")
         self.files = tuple(file for _, file in pairs)
+        classes = named_classes(classes, root)
         contents = [read_coco_file(file, annotated) for file in self.files]
+        for file, content in zip(self.files, contents, strict=True):
+            _tell_similar_ids(file, content)
         found = find_classes(list(zip(self.files, contents, strict=True)), classes)
         self.category_ids, self.absent = id_array(found.ids), found.absent
         self.image_numbers = _image_numbers(self.files, contents)
@@ -113,6 +119,7 @@ class COCODataset(DetectionDataset):
             require_images(table.paths.tolist(), self.files[0])
             complete_table_sizes(table)
             refuse_fractions(table, self.files[0])
+            refuse_corners(table, self.files[0])
             tell_repeated(table)
         else:
             enclose_boxes(table)
@@ -141,11 +148,20 @@ def instances_of(dataset: DetectionDataset) -> Instances:
         columns = (table.image_of_object(), table.labels, box, box[:, 2:].prod(1), ignored)
         return Instances(np.arange(len(table)), len(dataset.classes), *columns)
     truth, numbers = dataset.truth, dataset.image_numbers.tolist()  # type: ignore[attr-defined]
-    image = IdIndex(numbers).rows(truth.image_numbers.tolist())[truth.image]  # of this part of the set; -1 for others
+    listed = IdIndex(numbers).rows(truth.image_numbers.tolist(), exactly=True)
+    image = listed[truth.image]  # of this part of the set; -1 for others
     own = image >= 0
     columns = (image[own], truth.label[own], truth.box[own], truth.area[own], truth.crowd[own])
     by_id = sorted(range(len(numbers)), key=lambda row: (isinstance(numbers[row], str), numbers[row]))
     return Instances(np.argsort(by_id), len(dataset.classes), *columns)
+
+
+def _tell_similar_ids(file: Path, content: CocoFile) -> None:
+    """Warn of ids with one number in several spellings, which pycocotools takes for different ones, too."""
+    for what, ids in (("images", content.image_ids), ("categories", content.category_ids)):
+        similar = IdIndex(ids.tolist()).similar if ids.dtype == object else []
+        if similar:
+            logger.warning("%s: %s", file, similar_ids(what, *similar[0]))
 
 
 def _image_numbers(files: Sequence[Path], contents: Sequence[CocoFile]) -> np.ndarray:

@@ -53,8 +53,6 @@ def find_classes(files: Files, classes: Sequence[str] | None) -> Classes:
         names = tuple(dict.fromkeys(name for found in rows for name in found))
     else:
         names = tuple(classes)
-        if not names:
-            raise UserError(f"{first}: `classes` is empty; name the classes, or give None for all of the file")
     check_class_names(names, first)
     absent = tuple(name for name in names if not any(name in found for found in rows))
     if absent:

@@ -150,6 +150,14 @@ def not_listed(key: str, value: Any) -> str:
     return f"is of {what} {quoted(value)}, which is not listed; add it or remove its objects"
 
 
+def similar_ids(what: str, first: Id, second: Id) -> str:
+    """What is doubtful about two ids with the same number, for messages."""
+    return (
+        f"{what} have the ids {quoted(first)} and {quoted(second)}, which are two: annotations and results must write "
+        "them exactly so; renumber one of them"
+    )
+
+
 def _unique_ids(path: Path, what: str, ids: list[Id]) -> list[Id]:
     repeated = IdIndex(ids).repeated
     if repeated:

@@ -114,6 +114,8 @@ def _decode_leniently(path: Path, data: memoryview, remedy: str) -> Any:
         return json.loads(bytes(data), parse_int=_integer, object_pairs_hook=partial(unique_keys, path, _FIELDS))
     except UserError:
         raise
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a UTF-8 text file; save it as UTF-8, or {remedy}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({str(error)[:200]}); {remedy}") from None
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -25,6 +27,7 @@ Id = int | str
 LONGEST_TEXT = 1024  # characters of a name or an id; numpy's arrays of text take the longest one's memory for each
 MOST_DIGITS = 100  # of an id
 LARGEST = 1e9  # pixels, of a coordinate: beyond it areas and IoUs lose their meaning
+_CANONICAL = re.compile(rf"0|-?[1-9][0-9]{{0,{MOST_DIGITS - 1}}}")
 _WHOLE = re.compile(rf"\s*[+-]?[0-9]{{1,{MOST_DIGITS}}}(\.0*)?\s*")
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, lone surrogates
 
@@ -51,14 +54,16 @@ def record_id(value: Any, key: str) -> Id:
 
 
 def same_id(value: Id) -> Id:
-    """The form in which ids are compared: 7 for "7", "007" and "7.0" too."""
-    if not isinstance(value, str) or not _WHOLE.fullmatch(value):
-        return value
-    return int(value.partition(".")[0])
+    """The form in which ids are compared: 7 for "7" too. Other texts, "007" among them, are ids of their own."""
+    return int(value) if isinstance(value, str) and _CANONICAL.fullmatch(value) else value
 
 
 class IdIndex:
-    """The positions of ids in a list, whatever way they are written elsewhere."""
+    """The positions of ids in a list, in whatever way they are written elsewhere.
+
+    An id is found as the list writes it, else by its number, if the list has this number only once: "7.0" and "007"
+    mean 7, unless the list has both 7 and "007".
+    """
 
     def __init__(self, ids: Sequence[Id]) -> None:
         self._rows: dict[Id, int] = {}
@@ -67,12 +72,48 @@ class IdIndex:
             if self._rows.setdefault(same_id(value), row) != row:
                 self.repeated.append(value)
 
-    def rows(self, ids: Sequence[Id]) -> np.ndarray:
-        """The position of each id, int64 [n]; -1 for ids that the list does not have."""
+    def rows(self, ids: Sequence[Id], exactly: bool = False) -> np.ndarray:
+        """The position of each id, int64 [n]; -1 for ids that the list does not have.
+
+        Args:
+            ids: to look for.
+            exactly: only as the list writes them, because it is a part of the list that they refer to.
+        """
         find = self._rows.get
-        if set(map(type, ids)) <= {int}:
-            return np.fromiter((find(value, -1) for value in ids), np.int64, len(ids))
-        return np.fromiter((find(same_id(value), -1) for value in ids), np.int64, len(ids))
+        keys = ids if set(map(type, ids)) <= {int} else [same_id(value) for value in ids]
+        rows = np.fromiter((find(key, -1) for key in keys), np.int64, len(keys))
+        for place in [] if exactly else np.flatnonzero(rows < 0).tolist():
+            key = self.key(keys[place])
+            rows[place] = -1 if key is None else self._rows[key]
+        return rows
+
+    def key(self, value: Id) -> Id | None:
+        """The listed id that is meant, as `same_id` writes it; None if the list does not have it."""
+        key = same_id(value)
+        if key in self._rows:
+            return key
+        found = self._by_number.get(_number_of(key), [])
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def similar(self) -> list[tuple[Id, Id]]:
+        """Pairs of different ids with the same number: 7 and "007"."""
+        return [(found[0], found[1]) for found in self._by_number.values() if len(found) > 1]
+
+    @cached_property
+    def _by_number(self) -> dict[int | None, list[Id]]:
+        found: dict[int | None, list[Id]] = defaultdict(list)
+        for key in self._rows:
+            found[_number_of(key)].append(key)
+        found.pop(None, None)
+        return dict(found)
+
+
+def _number_of(value: Id) -> int | None:
+    """The number that an id writes; None for other texts."""
+    if not isinstance(value, str):
+        return value
+    return int(value.partition(".")[0]) if _WHOLE.fullmatch(value) else None
 
 
 def id_array(ids: Sequence[Id]) -> np.ndarray:

@@ -25,7 +25,7 @@ from resdet.data.detection.annotations import Annotation, DetectionDataset, buil
 from resdet.data.detection.voc_files import read_image_set
 from resdet.data.detection.voc_xml import read_annotation
 from resdet.data.image_files import listed_stem, require_images
-from resdet.data.text_files import is_file, quoted, read_lines, whole_number
+from resdet.data.text_files import is_file, named_classes, quoted, read_lines, whole_number
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
 from resdet.whole_files import whole_file
@@ -79,6 +79,7 @@ class ImageNetDETDataset(DetectionDataset):
         blacklist: str | Path | None = None,
     ) -> None:
         root = Path(root)
+        classes = named_classes(classes, root)
         known = read_classes(root / "map_det.txt")
         chosen = list(known) if classes is None else [_choose(known, wnid, root) for wnid in classes]
         listed = _unite([item for name in image_sets for item in read_list(root / "ILSVRC", name)])

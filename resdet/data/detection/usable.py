@@ -12,6 +12,8 @@ from resdet.errors import UserError
 if TYPE_CHECKING:
     from resdet.data.detection.annotations import AnnotationTable
 
+_FEWEST = 5  # boxes of which can be told what their numbers mean
+
 
 def refuse_fractions(table: AnnotationTable, source: str | Path) -> None:
     """Refuse boxes that are fractions of their images where a format has pixels: they would be less than a pixel large.
@@ -29,6 +31,28 @@ def refuse_fractions(table: AnnotationTable, source: str | Path) -> None:
         raise UserError(
             f"{source}: all {len(boxes)} boxes lie in the first pixels: they are fractions of the images; multiply x "
             "by the width and y by the height"
+        )
+
+
+def refuse_corners(table: AnnotationTable, source: str | Path) -> None:
+    """Refuse boxes (x1, y1, x2, y2) where a format has (x, y, width, height): they would be clipped to wrong ones.
+
+    Args:
+        table: of the whole data set, not clipped yet.
+        source: what lists the images, for the message.
+
+    Raises:
+        UserError: half of the boxes extend beyond their image, and all lie in it if they are read as corners.
+    """
+    boxes = table.boxes
+    width, height = np.repeat(table.sizes[:, ::-1], np.diff(table.offsets), axis=0).T
+    beyond = (boxes[:, 2] > width + 1) | (boxes[:, 3] > height + 1)
+    x2, y2 = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]  # what the file has in the places of the sides
+    fit = (x2 > boxes[:, 0]) & (y2 > boxes[:, 1]) & (x2 <= width + 1) & (y2 <= height + 1)
+    if len(boxes) >= _FEWEST and beyond.mean() >= 0.5 and fit.all():
+        raise UserError(
+            f"{source}: {beyond.sum()} of {len(boxes)} boxes extend beyond their image, and all lie in it if they are "
+            "x1, y1, x2, y2; write x, y, width, height"
         )
 
 

@@ -22,7 +22,7 @@ from resdet.data.detection.annotations import DetectionDataset, build_table, tak
 from resdet.data.detection.voc_files import find_voc_files
 from resdet.data.detection.voc_xml import VOCRecord, read_record
 from resdet.data.images import image_size
-from resdet.data.text_files import check_class_names, quoted
+from resdet.data.text_files import check_class_names, named_classes, quoted
 from resdet.errors import UserError
 
 VOC_CLASSES = (
@@ -62,14 +62,14 @@ class VOCDataset(DetectionDataset):
         annotated: bool = True,
     ) -> None:
         root = Path(root)
+        source = f"{root}, {', '.join(f'{year} {image_set}'.strip() for year, image_set in splits)}"
+        names = named_classes(classes, source)
         records = [r for year, image_set in splits for r in _read_split(root, year, image_set, annotated)]
         _refuse_repeated_ids(records)
-        source = f"{root}, {', '.join(f'{year} {image_set}'.strip() for year, image_set in splits)}"
-        if classes is None:
-            classes = _infer_classes(records, source)
-        check_class_names(classes, source)
-        table = build_table([record.to_annotation(classes) for record in records], source)
-        super().__init__(classes, table if keep_difficult else take_objects(table, ~table.difficult))
+        if names is None:
+            names = _infer_classes(records, source)
+        table = build_table([record.to_annotation(names) for record in records], source)
+        super().__init__(names, table if keep_difficult else take_objects(table, ~table.difficult))
 
 
 def _read_split(root: Path, year: str, image_set: str, annotated: bool) -> list[VOCRecord]:
@@ -86,10 +86,11 @@ def _without_objects(xml: Path, image: Path) -> VOCRecord:
     return VOCRecord(xml, "", "", image_size(image), [], np.zeros((0, 4)), np.zeros(0, bool))
 
 
-def _infer_classes(records: Sequence[VOCRecord], source: str) -> list[str]:
-    names = sorted({name for record in records for name in record.names})
+def _infer_classes(records: Sequence[VOCRecord], source: str) -> tuple[str, ...]:
+    names = tuple(sorted({name for record in records for name in record.names}))
     if not names:
         raise UserError(f"{source}: no annotation has an object that tells the classes; give classes=(...)")
+    check_class_names(names, source)
     return names
 
 

@@ -164,7 +164,17 @@ def _parse(path: Path, content: bytes) -> ElementTree.Element:
                 return ElementTree.fromstring(_DECLARATION.sub("", text, count=1) if text[:5] == "<?xml" else text)
             except (ElementTree.ParseError, ValueError, LookupError):
                 continue
+        if declared is None and not _is_utf8(content):
+            raise UserError(f"{path}: not a UTF-8 file, and declares no other encoding; save it as UTF-8") from None
         raise UserError(f"{path}: not valid XML ({first}); write the annotation again") from None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def parse_size(root: ElementTree.Element) -> tuple[int, int]:

@@ -10,8 +10,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from helpers.coco import instances, write
-from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.coco import COCODataset, instances_of
 from resdet.data.detection.coco_results import read_results, write_results
+from resdet.data.detection.splitting import subset
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
 
@@ -87,3 +88,41 @@ def test_detections_of_a_class_without_category_are_not_written(
     write_results(tmp_path / "r.json", dataset, FlatDetections(np.zeros(3, int), np.arange(3), np.ones(3), box))
     assert [row["category_id"] for row in json.loads((tmp_path / "r.json").read_text())] == [3, 7]
     assert "1 detections are of classes that" in caplog.text
+
+
+def test_ids_that_are_not_written_alike_are_those_of_two_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """pycocotools compares ids as they are, and has two images too."""
+    content = instances()
+    for record, number in zip(content["images"], (1, "001", "02"), strict=True):
+        record["id"] = number
+    content["annotations"] = [content["annotations"][0] | {"image_id": "001"}]
+    dataset = COCODataset(write(tmp_path, content), ["val"])
+    assert "images have the ids 1 and '001', which are two" in caplog.text
+    assert np.diff(dataset.table.offsets).tolist() == [0, 1, 0]
+    rows = [{"image_id": image, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5} for image in (1, "1", "001", 2)]
+    (tmp_path / "r.json").write_text(json.dumps(rows))
+    assert read_results(tmp_path / "r.json", dataset).image.tolist() == [0, 0, 1, 2]
+    (tmp_path / "r.json").write_text(json.dumps([rows[0] | {"image_id": "+1"}]))
+    with pytest.raises(UserError, match=r"result 1 is of image '\+1', which"):
+        read_results(tmp_path / "r.json", dataset)
+
+
+def test_a_number_and_its_text_are_one_id(tmp_path: Path) -> None:
+    content = instances()
+    for record, number in zip(content["images"], (1, "1", 2), strict=True):
+        record["id"] = number
+    content["annotations"] = []
+    with pytest.raises(UserError, match="two images have the id '1'; renumber them"):
+        COCODataset(write(tmp_path, content), ["val"])
+
+
+def test_a_part_of_a_set_has_the_objects_of_its_own_images_alone(tmp_path: Path) -> None:
+    content = instances()
+    for record, number in zip(content["images"], (1, "001", 2), strict=True):
+        record["id"] = number
+    content["annotations"] = [content["annotations"][0] | {"image_id": 1}]
+    dataset = COCODataset(write(tmp_path, content), ["val"])
+    assert len(instances_of(dataset).image) == 1
+    assert len(instances_of(subset(dataset, np.array([1, 2]))).image) == 0

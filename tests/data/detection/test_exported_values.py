@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 
 from helpers.coco import instances, write
 from helpers.voc import SIZE_XML, object_xml, read_one, write_image, write_voc_xml
+from resdet.data.classification.imagenet import ImageNetDataset
 from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.imagenet_det import ImageNetDETDataset
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
+from resdet.data.image_files import resolve_image
 from resdet.errors import UserError
 
 POLYGON = [[1.0, 2, 11, 2, 11, 14]]
@@ -236,3 +240,97 @@ def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     with pytest.raises(UserError, match="a pointer of Git LFS"):
         COCODataset(root, ["val"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), r"`classes` is \(\), which names no class; name the classes in the order of their labels, or give None"),
+        ([], r"`classes` is \[\], which names no class"),
+        ("cat", r"`classes` is the text 'cat'; give a list of names: \['cat'\]"),
+        (["cat", "cat"], "'cat' is there twice"),
+    ],
+)
+@pytest.mark.parametrize(
+    "open_it",
+    [
+        lambda root, classes: VOCDataset(root, [("2007", "trainval")], classes),
+        lambda root, classes: COCODataset(root, ["val"], classes),
+        lambda root, classes: YOLODataset(root, "train", classes),
+        lambda root, classes: ImageNetDETDataset(root, ["val"], classes),
+        lambda root, classes: ImageNetDataset(root, "train", classes=classes),
+    ],
+    ids=["VOC", "COCO", "YOLO", "DET", "folders"],
+)
+def test_classes_that_name_none_are_refused_before_anything_is_read(
+    tmp_path: Path, open_it: Callable[[Path, object], object], classes: object, message: str
+) -> None:
+    (tmp_path / "val").mkdir()
+    with pytest.raises(UserError, match=message):
+        open_it(tmp_path, classes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my%20cat.jpg",
+        "https://example.org/upload/my%20cat.jpg",
+        "/data/local-files/?d=photos/my%20cat.jpg",
+        "..\\..\\label-studio\\data\\local-files\\?d=my cat.jpg",
+    ],
+)
+def test_names_that_are_web_addresses_are_found_below_the_folder(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / "my cat.jpg")
+    assert resolve_image(tmp_path, name, "a.json") == tmp_path / "my cat.jpg"
+
+
+def test_a_name_with_a_percent_sign_is_the_file_of_this_name(tmp_path: Path) -> None:
+    for name in ("a%20b.jpg", "a b.jpg"):
+        write_image(tmp_path / name)
+    assert resolve_image(tmp_path, "a%20b.jpg", "a.json") == tmp_path / "a%20b.jpg"
+
+
+@pytest.mark.parametrize("name", ["%2e%2e/secret.jpg", "?d=../secret.jpg", "https://x.org/../secret.jpg"])
+def test_no_web_address_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / "secret.jpg")
+    (tmp_path / "photos").mkdir()
+    found = resolve_image(tmp_path / "photos", name, "a.json")
+    assert found.resolve().is_relative_to((tmp_path / "photos").resolve())
+
+
+def test_corners_in_the_place_of_width_and_height_are_refused(tmp_path: Path) -> None:
+    def objects(*boxes: list[float]) -> dict[str, Any]:
+        items = [instances()["annotations"][0] | {"id": i, "bbox": list(box)} for i, box in enumerate(boxes)]
+        return instances() | {"annotations": items}
+
+    corners = [[20, 15, 38 - i, 29 - i] for i in range(5)]  # images are 40x30
+    with pytest.raises(UserError, match="5 of 5 boxes extend beyond their image, and all lie in it if they are x1, y1"):
+        COCODataset(write(tmp_path, objects(*corners)), ["val"])
+    assert len(COCODataset(write(tmp_path, objects(*corners[:4])), ["val"]).table.boxes) == 4  # too few to tell
+    sides = [[20, 15, 30 + i, 5] for i in range(5)]  # beyond the image either way
+    assert len(COCODataset(write(tmp_path, objects(*sides)), ["val"]).table.boxes) == 5
+
+
+def test_xml_that_is_not_utf_8_and_does_not_say_so_is_told(tmp_path: Path) -> None:
+    root = write_voc_xml(tmp_path, {"a": "x"})
+    path = next(root.rglob("a.xml"))
+    path.write_bytes(f"<annotation><owner>caf\u00e9</owner>{SIZE_XML}</annotation>".encode("latin-1"))
+    with pytest.raises(UserError, match="not a UTF-8 file, and declares no other encoding; save it as UTF-8"):
+        VOCDataset(tmp_path, [("2007", "trainval")], None)
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_accents_in_names_may_be_composed_or_not(tmp_path: Path, on_disk: str, written: str) -> None:
+    """macOS decomposes them, and its zips keep that; annotation tools mostly do not."""
+    path = tmp_path / unicodedata.normalize(on_disk, "café.jpg")
+    write_image(path)
+    found = resolve_image(tmp_path, unicodedata.normalize(written, "café.jpg"), "a.json")
+    assert found.is_file()
+
+
+def test_json_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, instances()) / "annotations/instances_val.json"
+    path.write_bytes(path.read_bytes().replace(b"bus", b"caf\xe9"))
+    with pytest.raises(UserError, match="not a UTF-8 text file; save it as UTF-8"):
+        COCODataset(tmp_path, ["val"])

@@ -22,7 +22,9 @@ from resdet.engine.kept_config import kept_config
 from resdet.errors import UserError
 from resdet.recipes.detection.new_config_data import evaluation_of, read_data
 from resdet.recipes.detection.new_config_template import TEMPLATE
-from resdet.weights.hub import local_file
+from resdet.weights.hub import hub_file, local_file
+from resdet.weights.read import split_origin
+from resdet.weights.zoo import check_present, find
 
 EPOCHS, IMAGES = 20, 2  # of the training set, and images per step
 STEPS = (1000, 90_000)  # fewest and most
@@ -72,7 +74,7 @@ def trunk_of(weights: str | None, depth: int | None, crop: int | None) -> Trunk:
         depth, crop: given by the user; None: taken from the weights, else 18 and 224.
 
     Raises:
-        UserError: `crop` is below 32.
+        UserError: `crop` is below 32, or there are no such weights.
     """
     if crop is not None and crop < 32:
         raise UserError(
@@ -160,7 +162,10 @@ def anchor_ratios(ratios: np.ndarray) -> tuple[float, ...]:
 
 def _look_at(weights: str) -> Trunk:
     """Depth and crop of our own checkpoints, from the config they keep; of others from their name."""
-    kept = kept_config(local_file(weights))
+    origin, name = split_origin(weights)
+    if hub_file(name) is None and find(name) is None:
+        check_present(Path(name))
+    kept = kept_config(local_file(name))
     if kept is not None:
         net = kept.get("net") or kept.get("model", {}).get("net") or {}
         depth, stride_on = net.get("depth", 18), net.get("stride_on", "1x1")
@@ -169,8 +174,9 @@ def _look_at(weights: str) -> Trunk:
         size = view.get("size") if view else bins and 16 * bins
         crop = max(size.values()) if isinstance(size, dict) else size
         return Trunk(int(depth), int(crop or 224), str(stride_on), f"{weights} says so")
-    digits = next((d for d in ("152", "101", "50", "34", "18") if d in Path(weights).name), None)
-    torchvision = "torchvision" in weights.lower() or "_Weights" in weights or Path(weights).name.startswith("resnet")
+    digits = next((d for d in ("152", "101", "50", "34", "18") if d in Path(name).name), None)
+    torchvision = "torchvision" in weights.lower() or "_Weights" in name or Path(name).name.startswith("resnet")
+    torchvision = torchvision and origin != "caffe"
     stride_on = "3x3" if torchvision and digits in ("50", "101", "152") else "1x1"
     return Trunk(int(digits or 18), 224, stride_on, f"{Path(weights).name} is taken to be trained on ImageNet")
 

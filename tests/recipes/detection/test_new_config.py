@@ -250,3 +250,29 @@ def test_the_part_for_the_end_is_told_with_a_command_that_measures_on_it(
     assert ([Path(path).stem for path in test.table.paths], test.classes) == (["s"], ("apple", "pear"))
     assert "Objects by class: apple 5, pear 0" in made.choices
     assert "Check the classes: no object to learn from: pear (1 in test)" in made.choices
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("gone.pth", "gone.pth: no such weights file; check the path"),
+        ("caffe:gone.pth", "gone.pth: no such weights file; check the path"),
+        ("data", "data: is a folder; name the weights file inside it"),
+        ("msra://R-99", "there are no such weights; did you mean msra://R-50"),
+        ("ResNet18_Weights.NONE", "torchvision has no such weights"),
+    ],
+)
+def test_weights_that_are_not_there_are_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / "data")
+    assert message in error_line(new_config_command, ["data", "--out", "new/mine.py", "--init-from", weights], capsys)
+    assert not Path("new").exists()
+
+
+def test_caffes_weights_have_the_stride_on_the_first_convolution(tmp_path: Path) -> None:
+    path = tmp_path / "resnet50_caffe.pth"
+    path.write_bytes(b"")
+    assert trunk_of(f"caffe:{path}", None, None).stride_on == "1x1"
+    assert trunk_of(f"torchvision:{path}", None, None).stride_on == "3x3"

@@ -61,9 +61,43 @@ def lock_folder(identity: RunIdentity, folder: Path) -> None:
     Raises:
         UserError: another process has the lock, or the folder cannot be written to.
     """
+
+    def lock() -> None:
+        identity.lock = hold(folder, "--work-dir")
+
     if not identity.locked:
-        on_main(lambda: _lock(identity, folder))
+        on_main(lock)
         identity.locked = True
+
+
+def hold(folder: Path, option: str) -> BaseFileLock | None:
+    """Keep other processes out of a folder as long as the result exists.
+
+    Args:
+        folder: exists.
+        option: names it on the command line, for the message.
+
+    Returns:
+        The lock; None on a file system without locks.
+
+    Raises:
+        UserError: another process has the lock, or the folder cannot be written to.
+    """
+    path = folder / LOCK
+    # Singleton: one object per path and process. It goes, and the lock with it, when nothing refers to it any more.
+    lock = FileLock(path, timeout=0, thread_local=False, is_singleton=True)
+    try:
+        lock.acquire()
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    except Timeout:
+        holder = path.read_text(encoding="utf-8").strip() or "another process"
+        raise UserError(f"{folder} is in use by {holder}: wait until it ends, or choose another {option}") from None
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            logger.warning("%s is on a file system without locks: let no other process write there", folder)
+            return None
+        raise UserError(f"{folder} cannot be written to ({error.strerror}); choose another {option}") from error
+    return lock
 
 
 def recorded_id(identity: RunIdentity, folder: Path) -> str | None:
@@ -75,7 +109,7 @@ def recorded_id(identity: RunIdentity, folder: Path) -> str | None:
 
     def read() -> str | None:
         record = _read(folder)
-        if isinstance(name := record.get("aside"), str):
+        if name := record.get("aside"):
             target = folder / OLDER / Path(name).name  # below the folder, whatever the file says
             target.mkdir(parents=True, exist_ok=True)
             _set_aside(folder, target, identity.log_begin)
@@ -125,24 +159,6 @@ def older_run(folder: Path) -> list[Path]:
     found = [*_found(folder, RESULTS), *stages]
     known = (folder / RECORD).is_file() or any(not path.is_dir() or any(path.iterdir()) for path in found)
     return [*found, *_found(folder, LEFT)] if known else []
-
-
-def _lock(identity: RunIdentity, folder: Path) -> None:
-    path = folder / LOCK
-    # Singleton: one object per path and process. It goes, and the lock with it, when no run refers to it any more.
-    lock = FileLock(path, timeout=0, thread_local=False, is_singleton=True)
-    try:
-        lock.acquire()
-        path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
-    except Timeout:
-        holder = path.read_text().strip() or "another process"
-        raise UserError(f"{folder} is in use by {holder}: wait until it ends, or choose another --work-dir") from None
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            logger.warning("%s is on a file system without locks: let no other process write there", folder)
-            return
-        raise UserError(f"{folder} cannot be written to ({error.strerror}); choose another --work-dir") from error
-    identity.lock = lock
 
 
 def _claim(
@@ -229,12 +245,13 @@ def _free_name(parent: Path, date: str, identified: str | None) -> Path:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """The content of run.json; empty if there is none or it is damaged."""
+    """The content of run.json, whose values are texts; empty if there is none or it is damaged."""
     try:
         content = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    sound = isinstance(content, dict) and all(isinstance(value, str) for value in content.values())
+    return content if sound else {}
 
 
 def _write(folder: Path, record: Mapping[str, Any]) -> None:

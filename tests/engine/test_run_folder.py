@@ -122,6 +122,17 @@ def test_a_checkpoint_of_another_run_is_not_resumed_unasked(tmp_path: Path) -> N
     assert read_checkpoint(older(tmp_path / "b") / "last.pth")["step"] == 2
 
 
+@pytest.mark.parametrize("record", ["", '{"id": "ab', "[]", '{"id": 5}', '{"id": "0123abcd", "begun": 7}', "\x00\x9f"])
+def test_a_damaged_record_costs_the_run_nothing(record: str, tmp_path: Path) -> None:
+    first = train(tmp_path)
+    (tmp_path / "run.json").write_bytes(record.encode("latin-1"))
+    run = run_in(tmp_path, resume="auto")
+    assert (begin_scale(run, 4).step, run.id) == (2, first)
+    (tmp_path / "run.json").write_bytes(record.encode("latin-1"))
+    train(tmp_path)
+    assert weight(older(tmp_path) / "last.pth") == weight(tmp_path / "last.pth")
+
+
 def test_folders_of_before_runs_had_ids_are_resumed(tmp_path: Path) -> None:
     train(tmp_path)
     state = read_checkpoint(tmp_path / "last.pth")

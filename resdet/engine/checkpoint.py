@@ -47,7 +47,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         if path.name == LAST and path.is_file():
             path.replace(path.with_name(PREVIOUS))
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer raises RuntimeError on a full disk
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns whatever is raised into a RuntimeError
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
         reason = error.strerror if isinstance(error, OSError) else str(error.__context__ or error).splitlines()[0]
         raise UserError(f"{path} cannot be written: {reason}; the checkpoint before it is unchanged") from error
     finally:

@@ -3,7 +3,8 @@
     rates of this step -> losses = model(batch) -> backward, summed over `loop.accumulate` batches
     -> average running BN statistics over processes -> clip gradients -> SGD step -> moving average (EMA)
 
-`TrainLoop._every` then logs, validates and saves every N steps. A training begins or resumes in training.py (`begin`).
+`TrainLoop._every` then logs and saves every N steps; validations follow. A training begins or resumes in training.py
+(`begin`).
 
     loop = begin(model, plan, run)                       # engine/training.py: new, or at the step of a checkpoint
     loop.train(batches, validate=lambda model: {"val/mAP50": ...})
@@ -17,6 +18,7 @@ validation that fails. After an error within a step, last.pth holds the state af
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -172,14 +174,17 @@ class TrainLoop(TrainState[M]):
         if self.validation_due and validate is not None:
             self._validate(validate)
         source = iter(batches) if not self.finished else iter(())
-        with StopSignals(self.run.device) as signals, self._saved_after_error(signals), explain_lost_process():
+        stop = StopSignals(self.run.device, self._what_is_saved)
+        with stop as signals, self._saved_after_error(signals), explain_lost_process():
             while not self.finished:
                 with timed_convolutions(self.run.device, wanted=fixed):  # a validation's inputs have other sizes
                     self._update(model, list(islice(source, self.settings.accumulate)))
-                self._every(validate)
-                if number := signals.agreed():
+                self._every(validate is not None)
+                if number := signals.agreed():  # before a validation, which may take longer than a cluster waits
                     self._stop(number)
-            if number := signals.agreed():  # sent during the last step
+                if self.validation_due and validate is not None:
+                    self._validate(validate)
+            if number := signals.agreed():  # sent during the last step or its validation
                 self._stop(number)
 
     def _update(self, model: nn.Module, batches: list[Any]) -> None:
@@ -212,9 +217,9 @@ class TrainLoop(TrainState[M]):
             self.ema.update_parameters(self.model)
         self.step, self.whole = self.step + 1, True
 
-    def _every(self, validate: Validate | None) -> None:
+    def _every(self, validates: bool) -> None:
         s, last = self.settings, self.finished
-        validating = validate is not None and (last or (s.validate_every > 0 and self.step % s.validate_every == 0))
+        validating = validates and (last or (s.validate_every > 0 and self.step % s.validate_every == 0))
         saving = last or validating or self.step % s.checkpoint_every == 0
         if self.step % s.log_every == 0 or saving:
             self._log()
@@ -223,8 +228,6 @@ class TrainLoop(TrainState[M]):
         self.validation_due = validating
         if saving:
             self.save(LAST)
-        if validating and validate is not None:
-            self._validate(validate)
 
     def _log(self, early: bool = False) -> None:
         """Log the means since the last line; an early line is for the reader alone, and its steps count in the next."""
@@ -243,6 +246,9 @@ class TrainLoop(TrainState[M]):
     def _stop(self, number: int) -> None:
         self.save(LAST, self.window.state())  # so that a schedule sees the same means as without the stop
         raise Stopped(number, f"stopped at step {self.step}; {how_to_go_on(self.run)}")
+
+    def _what_is_saved(self) -> str:
+        return f"step {self.saved} is saved; {how_to_go_on(self.run)}" if self.saved else "no step was saved yet"
 
     @contextmanager
     def _saved_after_error(self, signals: StopSignals) -> Iterator[None]:
@@ -279,7 +285,8 @@ class TrainLoop(TrainState[M]):
         self.schedule.observe(figures)
         self.scalars.add(self.step, figures)
         where = f" (sample of {sample} test images)" if sample and not self.finished else ""
-        logger.info("step %d%s  %s", self.step, where, "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+        told = "  ".join(f"{name} {'-' if math.isnan(v) else f'{v:.4g}'}" for name, v in figures.items())
+        logger.info("step %d%s  %s", self.step, where, told)
         if best:
             self.save(BEST)
         self.save(LAST)

@@ -1,6 +1,6 @@
 """Defer SIGINT (Ctrl-C) and SIGTERM (sent by clusters before a job ends) until the training step has finished.
 
-with StopSignals(device) as signals:
+with StopSignals(device, lambda: "step 10 is saved") as signals:
     while step < steps:
         update()
         number = signals.agreed()       # 0, or the signal that stops all processes after this step
@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
@@ -32,13 +33,14 @@ class StopSignals:
 
     Args:
         device: of the training; the processes' votes are exchanged there.
+        what_is_saved: words for the message of the second signal.
 
     Raises:
         Stopped: the second signal.
     """
 
-    def __init__(self, device: torch.device | None = None) -> None:
-        self.device = device or torch.device("cpu")
+    def __init__(self, device: torch.device, what_is_saved: Callable[[], str]) -> None:
+        self.device, self.what_is_saved = device, what_is_saved
         self.received, self.when = 0, 0.0
         self.vote: _Vote | None = None
         self.before: dict[signal.Signals, object] = {}
@@ -83,7 +85,7 @@ class StopSignals:
         alone = get_world_size() == 1
         if self.received:
             if alone or time.monotonic() - self.when > IMPATIENT:
-                raise Stopped(number)
+                raise Stopped(number, f"stopped at once; {self.what_is_saved()}")
             return
         self.received, self.when = number, time.monotonic()
 

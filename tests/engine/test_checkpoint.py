@@ -6,6 +6,8 @@ import math
 import os
 import pickle
 import resource
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,27 @@ def test_a_state_that_cannot_be_saved_keeps_the_previous_checkpoint(tmp_path: Pa
         save_checkpoint(path, {"step": 2, "broken": lambda: None})
     assert read_checkpoint(path)["step"] == 1
     assert os.listdir(tmp_path) == ["last.pth"]
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_is_no_error_of_the_disk(tmp_path: Path) -> None:
+    """torch makes a RuntimeError of what is raised while it writes, as of a disk that is full."""
+    path, partial = tmp_path / "last.pth", tmp_path / ".last.pth.partial"
+    save_checkpoint(path, {"step": 1})
+    os.mkfifo(partial)  # of which a process reads a little, and then interrupts
+
+    def read() -> None:
+        with partial.open("rb") as pipe:
+            pipe.read(100_000)
+            os.kill(os.getpid(), signal.SIGINT)
+            while pipe.read(100_000):
+                pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, {"step": 2, "model": torch.zeros(2_000_000)})
+    reader.join()
+    assert read_checkpoint(path)["step"] == 1
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from resdet.engine.log import read_scalars
 from resdet.engine.loop import TrainLoop
 from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.schedule import MultiStep
-from resdet.errors import UserError
+from resdet.errors import Stopped, UserError
 from resdet.structures import LabelledImages
 
 SERVER = multiprocessing.get_context("forkserver")  # not this process, whose autograd may have threads by now
@@ -234,6 +235,43 @@ def test_a_validation_that_fails_costs_nothing_and_is_made_up_for(tmp_path: Path
     loop.train(map(grey, LEVELS[loop.step :]), of_model)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")  # with the learning rate in the optimizer's state
     assert read_checkpoint(tmp_path / "b" / "last.pth")["validated"]
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_signal_stops_before_a_validation_which_is_made_up_for(tmp_path: Path, step: int) -> None:
+    """A cluster waits for half a minute, a validation may take an hour."""
+    settings = {"log_every": 1, "validate_every": 2, "best": "val/x"}
+    begin_scale(run_in(tmp_path / "a"), 4, **settings).train(map(grey, LEVELS), of_model)
+    loop = begin_scale(run_in(tmp_path / "b"), 4, **settings)
+
+    def until_signal() -> Iterator[LabelledImages]:
+        yield from map(grey, LEVELS[: step - 1])
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield from map(grey, LEVELS[step - 1 :])
+
+    validated = []
+    with pytest.raises(Stopped, match=f"stopped at step {step}; go on with"):
+        loop.train(until_signal(), lambda model: validated.append(loop.step) or of_model(model))
+    assert validated == [2][: step // 2 - 1]
+    loop = begin_scale(run_in(tmp_path / "b", resume="auto"), 4, **settings)
+    loop.train(map(grey, LEVELS[loop.step :]), of_model)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_second_signal_ends_a_validation_at_once_and_says_what_is_saved(tmp_path: Path) -> None:
+    def impatient(model: nn.Module, images: int = 0) -> dict[str, float]:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        raise AssertionError("not reached")
+
+    run = run_in(tmp_path, command="resdet train-det x.py")
+    loop = begin_scale(run, 4, validate_every=2)
+    saved = "step 2 is saved; go on with: resdet train-det x.py --resume"
+    with pytest.raises(Stopped, match=f"^stopped at once; {saved}$") as caught:
+        loop.train(map(grey, LEVELS), impatient)
+    assert caught.value.exit_code == 143
+    assert not read_checkpoint(tmp_path / "last.pth")["validated"]
 
 
 def test_validations_on_the_way_use_a_sample_and_the_last_one_all_images(

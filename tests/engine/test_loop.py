@@ -105,10 +105,14 @@ def test_the_ema_is_validated_and_saved(tmp_path: Path) -> None:
     assert weight(tmp_path / "last.pth", "raw_model") == 1.625
 
 
-def test_best_pth_has_the_highest_figure(tmp_path: Path) -> None:
+def test_best_pth_has_the_highest_figure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     figures = iter([0.3, 0.7, math.nan, 0.5])
     loop = scale_loop(tmp_path, 4, validate_every=1, best="val/x")
-    loop.train([grey(9)] * 4, lambda _: {"val/x": next(figures)})
+    with caplog.at_level("INFO", "resdet"):
+        loop.train([grey(9)] * 4, lambda _: {"val/x": next(figures)})
+    assert [m for m in caplog.messages if "val/x" in m] == [
+        f"step {i}  val/x {text}" for i, text in enumerate(["0.3", "0.7", "-", "0.5"], 1)
+    ]
     best = read_checkpoint(tmp_path / "best.pth")
     assert (best["step"], best["best"], best["figures"]) == (2, 0.7, {"val/x": 0.7})
     assert read_checkpoint(tmp_path / "last.pth")["best"] == 0.7

@@ -138,7 +138,9 @@ def _say_nothing_is_left(loop: TrainLoop[M]) -> None:
         )  # fmt: skip
         return
     remedy = "raise loop.patience" if step < steps else "raise the steps of its schedule"
-    logger.info("%s is complete: step %d of %d, nothing is left to train; to train longer, %s", name, step, steps, remedy)
+    logger.info(
+        "%s is complete: step %d of %d, nothing is left to train; to train longer, %s", name, step, steps, remedy
+    )
 
 
 def _refuse_own_weights(run: Run, folder: Path) -> None:

@@ -16,11 +16,23 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.commands import ON_CPU, call, train_cls, train_det, train_loc
+from helpers.configs import DETECTOR
+from helpers.localizers import RCNN_SECTION
+from helpers.runs import begin_scale, grey, run_in
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
 
 STEPS = 60
 KILLS = 20
+
+
+FOUR_STEPS = """
+schedule = None
+alternating = dict.fromkeys(
+    ("rpn", "head"), dict(images=1, reference_images=1, schedule=dict(type=MultiStep, steps=2))
+)
+"""
 
 
 def train(config: Path, work_dir: Path) -> None:
@@ -109,3 +121,51 @@ def test_a_clusters_signal_to_all_processes_saves_and_says_how_to_resume(tmp_pat
     stopped = re.search(rf"^stopped at step (\d+); go on with: {re.escape(again)}$", error, re.MULTILINE)
     assert stopped, error
     assert read_checkpoint(tmp_path / "last.pth")["step"] == int(stopped[1])
+
+
+# Nothing left to train ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "complete"),
+    [
+        ("cls", ["the run is"]),
+        ("det", ["the run is"]),
+        ("four", [f"the stage {name} is" for name in ("1_rpn", "2_head", "3_rpn", "4_head")]),
+        ("loc", ["the stage 1_rpn is", "the stage 3_rcnn is"]),
+    ],
+)
+def test_a_complete_training_says_that_nothing_is_left_to_train(
+    kind: str, complete: list[str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    found: Path = request.getfixturevalue(f"{'det' if kind == 'four' else kind}_config")
+    four = DETECTOR.format(root=str(found.parent / "devkit")).replace("frozen_stages=0", "frozen_stages=2") + FOUR_STEPS
+    text = {"four": four, "loc": found.read_text() + RCNN_SECTION}.get(kind, found.read_text())
+    config = tmp_path / "config.py"
+    config.write_text(text + ("" if kind == "four" else "schedule.update(steps=2)\n"))
+    command = train_det if kind in ("det", "four") else train_cls if kind == "cls" else train_loc
+    options = ["--cfg-options", "rcnn.schedule.steps=2"] if kind == "loc" else []
+    for _ in range(2):
+        call(command, config, "--resume", "--work-dir", tmp_path / "run", *ON_CPU, *options)
+    said = re.findall(r"INFO - (.* is) complete: step 2 of 2, nothing", (tmp_path / "run" / "run.log").read_text())
+    assert said == complete
+
+
+def test_what_to_do_after_the_last_step_follows_from_why_it_was_the_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    every = {"best": "val/x", "validate_every": 1}
+    begin_scale(run_in(tmp_path), 6, **every).train([grey(9)] * 6, lambda model: {"val/x": model.w.item()})
+    assert "nothing is left" not in caplog.text
+    begin_scale(run_in(tmp_path, resume="auto"), 6, **every)
+    assert (
+        "the run is complete: step 6 of 6, nothing is left to train; to train longer, raise the steps of" in caplog.text
+    )
+    begin_scale(run_in(tmp_path, resume="auto"), 9, patience=3, **every)
+    assert "complete: step 6 of 9, nothing is left to train; to train longer, raise loop.patience" in caplog.text
+    caplog.clear()
+    begin_scale(run_in(tmp_path, resume="auto"), 4, **every)
+    assert "ends at step 4, but its checkpoint is of step 6: nothing is trained, and the figures are" in caplog.text
+    begin_scale(run_in(tmp_path, resume="auto"), 7, **every)
+    assert "complete" not in caplog.text

@@ -10,6 +10,8 @@ import re
 import signal
 from collections.abc import Iterable
 
+TOO_MANY_FILES = 24  # exit code of a loader process that may open no more files to hand over a batch
+
 # Libraries of the system that OpenCV's wheel needs; images of servers and of CUDA lack them.
 _OF_OPENCV = re.compile(r"(lib(GL|EGL|glib|gthread|SM|ICE|Xext|X11|xcb)\b[\w.+-]*): cannot open shared object")
 

@@ -19,12 +19,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from resdet.errors import LostProcessError, Stopped, UserError, missing_library
+from resdet.errors import TOO_MANY_FILES, LostProcessError, Stopped, UserError, missing_library
 
 # What torch, its allocators and its data loader say when memory is exhausted.
 MEMORY = re.compile(
     r"out of memory|can't allocate memory|insufficient shared memory|signal: (Killed|Bus)", re.IGNORECASE
 )
+# What torch says when the limit of open files ends a loader process, or the main process's talk to one.
+FILES = re.compile(rf"too many open files|exit code {TOO_MANY_FILES}\b", re.IGNORECASE)
 LESS_MEMORY = (
     "too little memory; lower data.images or raise loop.accumulate (fewer images per pass, the same step), lower "
     "data.resizer.short and .long, model.head.regions, or data.workers; --precision bf16 takes less than fp32"
@@ -129,6 +131,8 @@ def _mendable(error: BaseException, resumable: bool) -> str | None:
     """The line for missing memory, space, permission or libraries, or a wrong path; None for any other error."""
     if isinstance(error, ImportError):
         return missing_library(error)
+    if isinstance(error, RuntimeError) and FILES.search(str(error)):
+        error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if isinstance(error, OSError) and error.errno in REMEDIES:
         where = f"{error.filename}: " if error.filename else ""
         remedy = REMEDIES[error.errno]

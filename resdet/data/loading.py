@@ -6,17 +6,21 @@ The loaders of the tasks are in loading.py of data/detection, data/classificatio
 from __future__ import annotations
 
 import atexit
+import errno
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -25,11 +29,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from resdet.data.sampling import Draw, image_seeds
 from resdet.data.shared_memory import bytes_of, loaders_that_fit, remove_partial_files, tensors_in
-from resdet.errors import UserError
+from resdet.errors import TOO_MANY_FILES, UserError
 
 PREFETCH = 4  # batches that each loader process prepares ahead
 TIMEOUT = 1800  # seconds that a batch may take, for slow network disks; RESDET_LOADER_TIMEOUT is another number
 KILLERS = {"SIGKILL": "SIGKILL", "SIGBUS": "SIGBUS, shared memory is full"}  # the system's, when memory is exhausted
+OPEN_FILES = 65_536  # the limit that is asked for
+MANY_FILES = os.strerror(errno.EMFILE)  # in what torch says of it
 ENDING = 5.0  # seconds that loader processes have to end when their process ends
 
 
@@ -57,6 +63,7 @@ def make_loader(
     """
     prefetch = PREFETCH
     if workers:
+        _allow_open_files()
         workers, prefetch = loaders_that_fit(workers, prefetch, _bytes_of_a_batch(dataset, batches, collate))
     return _Loader(
         dataset,
@@ -136,6 +143,19 @@ def _bytes_of_a_batch(dataset: Dataset[Any], batches: Iterable[Sequence[Draw]], 
         return 0
 
 
+def _allow_open_files() -> None:
+    """Raise this process's limit of open files as far as it may: every tensor of a batch on its way takes one."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def _timeout() -> float:
     text = os.environ.get("RESDET_LOADER_TIMEOUT", str(TIMEOUT))
     if not text.isdecimal() or int(text) < 1:
@@ -153,6 +173,8 @@ def _why(workers: Sequence[BaseProcess], error: Exception) -> Exception | None:
         name = signal.Signals(-code).name if code < 0 else ""
         if name in KILLERS:
             return MemoryError(f"a loader process was killed by the system ({KILLERS[name]})")
+        if code == TOO_MANY_FILES or MANY_FILES in str(error):
+            return OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if code:
             return RuntimeError(f"a loader process has ended with {name or f'exit code {code}'}")
     if "timed out" in str(error):
@@ -183,6 +205,7 @@ def _start_worker(worker: int) -> None:
     else:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # _end_workers kills
     sys.excepthook = _report_unless_disconnected
+    Queue._on_queue_feeder_error = staticmethod(_end_without_handing_over)  # type: ignore[attr-defined]  # Python's hook
     # One thread per worker: OpenCV's and torch's thread pools would compete for the cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -192,6 +215,14 @@ def _report_unless_disconnected(kind: type[BaseException], value: BaseException,
     """What a loader process prints of an error in its threads: nothing when the main process has stopped listening."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, value, trace)
+
+
+def _end_without_handing_over(error: Exception, batch: object) -> NoReturn:
+    """End a loader process that cannot send a batch, which the main process would wait for."""
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        os._exit(TOO_MANY_FILES)
+    traceback.print_exception(error)
+    os._exit(1)
 
 
 def _end_if_parent_asks() -> None:

@@ -1,5 +1,7 @@
 """stdout and stderr that may be closed or full, or whose reader may leave: `resdet train-det | head` trains to its end.
 
+What their encoding lacks is written as \\xc4 or \\u4e2d.
+
 keep_streams_usable()
 with whole_output():
     print("a line")
@@ -72,7 +74,7 @@ def _usable(stream: TextIO | None, original: TextIO | None, descriptor: int) -> 
     return io.TextIOWrapper(
         pipe if unbuffered else io.BufferedWriter(pipe),  # as CPython itself does with -u
         stream.encoding,
-        stream.errors,
+        "backslashreplace",  # names that this terminal cannot show, as stderr does: no reason to end a training
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

@@ -36,4 +36,4 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text file; line ends are added."""
-    with_folder(path).write_text("".join(f"{line}\n" for line in lines))
+    with_folder(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -38,7 +38,8 @@ def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
     logger = logging.getLogger("resdet")
     logger.handlers, logger.propagate = [_with_format(logging.StreamHandler(sys.stdout), "%H:%M:%S")], False
     if is_main_process():
-        logger.addHandler(_with_format(_LogFile(work_dir / f"{name}.log", encoding="utf-8"), "%Y-%m-%d %H:%M:%S"))
+        file = _LogFile(work_dir / f"{name}.log", encoding="utf-8", errors="backslashreplace")
+        logger.addHandler(_with_format(file, "%Y-%m-%d %H:%M:%S"))
     logger.setLevel(logging.INFO if is_main_process() else logging.ERROR)
     return logger
 

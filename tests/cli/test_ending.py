@@ -243,6 +243,16 @@ def test_a_full_disk_behind_stderr_changes_no_exit_code(words: list[str], code: 
     assert done.returncode == code
 
 
+def test_names_that_a_terminal_cannot_show_end_nothing(det_config: Path, tmp_path: Path) -> None:
+    config = tmp_path / "det.py"
+    config.write_text(det_config.read_text().replace('"apple"', '"äpfel"'))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [*PYTHON, "train-det", config, "--print-config"]
+    done = subprocess.run(command, capture_output=True, timeout=240, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert rb"\xe4pfel" in done.stdout
+
+
 # Full disks -----------------------------------------------------------------------------------------------------------
 
 

@@ -188,7 +188,7 @@ def _best_five(answers: Answers) -> np.ndarray:
 @contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
     try:
-        with whole_file(path) as partial, partial.open("w", newline="") as file:
+        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             yield file
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error

@@ -231,7 +231,7 @@ def _listed(path: Path | None, ground_truth: Path, ids: Sequence[str]) -> list[s
     if path is None:
         return sorted(ids)
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise UserError(f"{path}: no readable list of images; give the one of {ground_truth.name}") from None
     listed = [line.split()[0].rpartition("/")[2] for line in lines if line.strip()]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from albumentations import HorizontalFlip
 
-from helpers.paths import CONFIGS
+from helpers.paths import shipped_configs
 from resdet.data.transforms import Resizer
 from resdet.detection.roi_head import HeadSettings
 from resdet.detection.rpn import RPNSettings
@@ -20,7 +20,7 @@ from resdet.engine.typed import ForeignType
 from resdet.errors import UserError
 from resdet.recipes.sections import load_config
 
-NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
+NAMES = [path.stem for path in shipped_configs()]
 
 
 @pytest.mark.parametrize("name", NAMES)

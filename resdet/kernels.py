@@ -32,7 +32,7 @@ def _tried_out(module: str, device: str) -> bool:
     try:
         importlib.import_module(module).try_out(device)
     except Exception as error:  # no C compiler, a GPU that is too old, a broken installation: whatever Triton raises
-        if getattr(error, "name", None) != "triton":  # not installed: nothing is broken
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "triton"):  # without Triton nothing is broken
             logger.warning(f"the kernels of {module} do not run here, slower code is used: {error}")
         return False
     return True

@@ -17,7 +17,7 @@ from resdet.errors import UserError
 from resdet.whole_files import write_whole_file
 
 CONTENTS = "ledger.toml"  # sections and machines, in the ledger's folder
-Choices = Literal["nothing", "training", "validation", "test"]
+Choices = Literal["nothing", "training", "validation", "test", "unknown"]
 
 
 class Figure(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -50,6 +50,28 @@ class Figure(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         return math.sqrt(math.fsum((v - self.mean) ** 2 for v in self.values) / (len(self.values) - 1))
 
 
+class Origin(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the values of one seed come from, as the command that measured them has recorded it.
+
+    Args:
+        command: the command line, without the options that only write.
+        commit: of the code, with "+" if files were changed; empty outside of a checkout.
+        machine: processor or GPU.
+        precision: of the net.
+        minutes: of processor time, of the whole command.
+        versions: of Python, torch, ...
+        seed: of the training; None if there is none, as of an ensemble.
+    """
+
+    command: str
+    commit: str
+    machine: str
+    precision: str
+    minutes: float
+    versions: dict[str, str]
+    seed: int | None = None
+
+
 class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One system that was measured.
 
@@ -58,12 +80,16 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         figures: by column: "mAP@.5"; text where a result is not a number.
         seeds: of the trainings.
         paper: the paper's figures for it, in its words.
+        tested: digest of the config and the options of the test, if a command has recorded the row.
+        origins: of the recorded values, one per seed.
     """
 
     name: str
     figures: dict[str, Figure | str]
     seeds: list[int] = []
     paper: str = ""
+    tested: str = ""
+    origins: list[Origin] = []
 
 
 class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -75,14 +101,13 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
         rows: the results.
         commands: what was run, with "SEED" or "F" where runs differ.
         data: images and split that the results are of.
-        choices: the data that settings were chosen on for this experiment; "nothing" was chosen.
-        machine: a key of ledger.toml's machines, or its description.
+        choices: the data that settings were chosen on for this experiment; "nothing" was chosen. "unknown" is what
+            commands record.
+        machine: a key of ledger.toml's machines, or its description; empty if `origins` have it.
         precision: "fp32", "bf16", ...
         time: how long it took, in words: "36 min a run beside another one".
         finding: what follows, in one to three sentences.
-        configs: SHA-256 of each resolved config, by name; empty where it was not recorded.
-        commit: of the code; empty where it was not recorded.
-        versions: of Python, torch, ...
+        images: digest of the test images' ids, if a command has recorded the results.
         kept: False if the settings were tried and not kept.
         brief: True if the page has its finding alone, without table and commands.
         picture: path relative to docs/ and caption.
@@ -93,14 +118,12 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     rows: list[Row]
     data: str
     choices: Choices
-    machine: str
+    machine: str = ""
     commands: list[str] = []
     precision: str = ""
     time: str = ""
     finding: str = ""
-    configs: dict[str, str] = {}
-    commit: str = ""
-    versions: dict[str, str] = {}
+    images: str = ""
     kept: bool = True
     brief: bool = False
     picture: tuple[str, str] | None = None
@@ -131,8 +154,9 @@ class Contents(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Ledger(msgspec.Struct):
-    """All measurements by file name without .json, in alphabetical order, and the page's contents."""
+    """All measurements by file name without .json, in alphabetical order; the page's contents; the folder's name."""
 
+    folder: str
     measurements: dict[str, Measurement]
     contents: Contents
 
@@ -178,8 +202,10 @@ def read_ledger(folder: Path) -> Ledger:
     for name, measurement in measurements.items():
         if measurement.section not in keys:
             raise UserError(f"{folder / name}.json: {path} has no section '{measurement.section}'; it has {keys}")
+        if len(measurement.machine) == 1 and measurement.machine not in contents.machines:
+            raise UserError(f"{folder / name}.json: {path} has no machine '{measurement.machine}'")
     for section in contents.section:
         for name in section.first:
             if name not in measurements or measurements[name].section != section.key:
                 raise UserError(f"{path}: section {section.key} has no measurement '{name}', which `first` names")
-    return Ledger(measurements, contents)
+    return Ledger(folder.resolve().name, measurements, contents)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from resdet.ledger.measurement import Figure, Ledger, Measurement, Row, Section
 
-HEAD = "<!-- Made of results/ by `resdet results --out docs/RESULTS.md`; change the files there. -->"
+HEAD = "<!-- Made of {}/ by `resdet results`; change the files there. -->"
 CHOICES = {
     "nothing": "",
+    "unknown": "what settings were chosen on was not said",
     "training": "settings chosen on training images",
     "validation": "settings chosen on validation images",
     "test": "settings chosen on the test images (optimistic)",
@@ -19,13 +20,14 @@ CHOICES = {
 def page_of(ledger: Ledger) -> str:
     """The whole page."""
     contents = ledger.contents
-    parts = [f"# Results\n\n{HEAD}", _wrapped(contents.introduction), _machines(contents.machines)]
+    head = f"# Results\n\n{HEAD.format(ledger.folder)}"
+    parts = [head, _wrapped(contents.introduction), _machines(contents.machines)]
     for section in contents.section:
         named = {name: ledger.measurements[name] for name in section.first}
         own = [(n, m) for n, m in (named | ledger.measurements).items() if m.section == section.key and m.kept]
-        parts += [_section(section, own)] if own or section.text else []
+        parts += [_section(section, own, ledger.folder)] if own or section.text else []
     tried = [(n, m) for n, m in ledger.measurements.items() if not m.kept]
-    parts += [_tried(tried)] if tried else []
+    parts += [_tried(tried, ledger.folder)] if tried else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -40,7 +42,7 @@ def in_words(figure: Figure | str, digits: int) -> str:
         return figure
     if figure.stated:
         return figure.stated
-    if 0 < abs(figure.mean) < 10 ** -(digits + 1):
+    if len(figure.values) == 1 and not figure.interval and 0 < abs(figure.mean) < 10 ** -(digits + 1):
         return f"{figure.mean:.2g}"
     if figure.interval:
         low, high = (f"{end:+.{digits}f}" for end in figure.interval)
@@ -49,24 +51,30 @@ def in_words(figure: Figure | str, digits: int) -> str:
     return f"{figure.mean:,.{digits}f}{spread}"
 
 
-def _section(section: Section, measurements: Sequence[tuple[str, Measurement]]) -> str:
+def _section(section: Section, measurements: Sequence[tuple[str, Measurement]], folder: str) -> str:
     parts = [f"## {section.title}", _wrapped(section.text)]
-    parts += [_measurement(name, measurement) for name, measurement in measurements if not measurement.brief]
-    brief = "\n".join(_brief(name, measurement) for name, measurement in measurements if measurement.brief)
+    parts += [
+        _measurement(f"{folder}/{name}.json", measurement)
+        for name, measurement in measurements
+        if not measurement.brief
+    ]
+    brief = "\n".join(
+        _brief(f"{folder}/{name}.json", measurement) for name, measurement in measurements if measurement.brief
+    )
     parts += [f"Also measured:\n\n{brief}"] if brief else []
     return "\n\n".join(filter(None, parts))
 
 
-def _brief(name: str, measurement: Measurement) -> str:
-    return _wrapped(f"- **{measurement.title}**: {measurement.finding} (`results/{name}.json`)", indent="  ")
+def _brief(file: str, measurement: Measurement) -> str:
+    return _wrapped(f"- **{measurement.title}**: {measurement.finding} (`{file}`)", indent="  ")
 
 
-def _measurement(name: str, measurement: Measurement) -> str:
+def _measurement(file: str, measurement: Measurement) -> str:
     parts = [f"### {measurement.title}", _wrapped(measurement.finding), _table(measurement.rows)]
     if measurement.picture:
         path, caption = measurement.picture
         parts.append(f"![{caption}]({path})")
-    return "\n\n".join(filter(None, [*parts, _conditions(name, measurement)]))
+    return "\n\n".join(filter(None, [*parts, _conditions(file, measurement)]))
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -94,37 +102,45 @@ def _seeds(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _conditions(name: str, measurement: Measurement) -> str:
+def _conditions(file: str, measurement: Measurement) -> str:
     """Where the figures come from, in one paragraph, and the commands."""
-    paragraph = _wrapped(f"*{_facts(measurement)}; `results/{name}.json`.*")
+    paragraph = _wrapped(f"*{_facts(measurement)}; `{file}`.*")
     commands = "\n".join(measurement.commands)
     return f"{paragraph}\n\n```\n{commands}\n```" if commands else paragraph
 
 
 def _facts(measurement: Measurement) -> str:
     """Data, seeds, precision, machine, time, choices and commit, as far as they are known."""
-    machine = measurement.machine
-    machine = f"machine {machine}" if len(machine) == 1 else machine
+    origins = [origin for row in measurement.rows for origin in row.origins]
+    machine = f"machine {measurement.machine}" if len(measurement.machine) == 1 else measurement.machine
+    machine = machine or _each(origin.machine for origin in origins)
     common = _common_seeds(measurement.rows)
     seeds = f"seed{'s' if len(common) > 1 else ''} {_seeds(common)}" if common else ""
-    commit = f"commit {measurement.commit}" if measurement.commit else ""
-    facts = [measurement.data, seeds, measurement.precision, machine, measurement.time, CHOICES[measurement.choices]]
-    return "; ".join(filter(None, [*facts, commit]))
+    minutes = f"{sum(origin.minutes for origin in origins):.1f} min of processor time in all" if origins else ""
+    facts = [measurement.data, seeds, measurement.precision or _each(origin.precision for origin in origins), machine]
+    facts += [measurement.time or minutes, CHOICES[measurement.choices]]
+    commits = _each(origin.commit for origin in origins)
+    return "; ".join(filter(None, [*facts, f"commit {commits}" if commits else ""]))
+
+
+def _each(texts: Iterable[str]) -> str:
+    """Different texts, each once."""
+    return ", ".join(dict.fromkeys(filter(None, texts)))
 
 
 def _machines(machines: dict[str, str]) -> str:
     return "\n".join(_wrapped(f"- **{letter}**: {text}", indent="  ") for letter, text in machines.items())
 
 
-def _tried(measurements: Iterable[tuple[str, Measurement]]) -> str:
+def _tried(measurements: Iterable[tuple[str, Measurement]], folder: str) -> str:
     lines = ["## Tried and not kept", "", "| what | finding | file |", "| --- | --- | --- |"]
     for name, one in measurements:
-        lines.append(f"| {one.title} | {' '.join(one.finding.split())} | `results/{name}.json` |")
+        lines.append(f"| {one.title} | {' '.join(one.finding.split())} | `{folder}/{name}.json` |")
     return "\n".join(lines)
 
 
 def _digits(rows: Sequence[Row], column: str) -> int:
-    """Digits after the point with which a column's values were written down; of those below .001, none."""
+    """Digits after the point with which a column's values were written down; values such as 2e-05 do not count."""
     figures = [row.figures[column] for row in rows if column in row.figures]
     texts = [repr(v) for figure in figures if isinstance(figure, Figure) for v in figure.values]
     return max((len(t.partition(".")[2]) for t in texts if "e" not in t and not t.endswith(".0")), default=0)

@@ -1,90 +1,106 @@
-"""A row of results added to a measurement of the ledger, by the command that has just measured it."""
+"""Rows of results added to a measurement of the ledger, by the command that has just measured them."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from resdet.errors import UserError
-from resdet.ledger.measurement import Figure, Measurement, Row, read_measurement, write_measurement
+from resdet.ledger.measurement import Figure, Measurement, Origin, Row, read_measurement, write_measurement
 
 SECTION = "recorded"  # of new measurements, until somebody moves them
+logger = logging.getLogger("resdet")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command has measured.
+    """What a command has measured of one system.
 
     Args:
         row: the system: a config's name, or a contender's.
-        figures: values by column, in percent where they are errors or mAP.
-        seed: of the training; None if there is none.
-        command: the command line.
-        config: text of the resolved config.
-        data: images and split.
-        machine: processor or GPU.
-        precision: of the net.
-        seconds: of processor time, what the command took.
-        versions: of Python, torch, ...
+        tested: `digest` of the config and the options of the test.
+        figures: values by column, in percent where they are errors or mAP; those that are not finite are left out.
+        origin: of the values.
     """
 
     row: str
+    tested: str
     figures: Mapping[str, float]
-    seed: int | None
-    command: str
-    config: str
-    data: str
-    machine: str
-    precision: str
-    seconds: float
-    versions: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin
 
 
-def record(path: Path, result: Result) -> Measurement:
-    """Add a result to the measurement in `path`, or begin one there.
-
-    A row of the same name gets the figures of this seed; those of an equal seed are replaced.
-
-    Raises:
-        UserError: the file is no measurement, cannot be written, or is of other data, another precision or, for a row
-            of this name, another config.
-    """
-    measurement = read_measurement(path) if path.is_file() else _new(path, result)
-    digest = hashlib.sha256(result.config.encode()).hexdigest()
-    before = measurement.configs.get(result.row, digest)
-    for what, old, new in (
-        ("data", measurement.data, result.data),
-        ("precision", measurement.precision, result.precision),
-        ("config", before, digest),
-    ):
-        if old != new:
-            raise UserError(f"--record {path} has results of another {what} ({old}, not {new}); give another file")
-    measurement.configs[result.row] = digest
-    if result.command not in measurement.commands:
-        measurement.commands.append(result.command)
-    _add(_row(measurement, result.row), result, path)
-    write_measurement(path, measurement)
-    return measurement
+def digest(*texts: str) -> str:
+    """A hash of texts: the first 16 hexadecimal digits of their SHA-256."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def record_difference(path: Path, name: str, column: str, figure: Figure, seeds: Sequence[int]) -> None:
-    """Write the difference of two rows as a row of its own, over an older one of this name.
+def record(path: Path, results: Sequence[Result], images: str, data: str, differences: Sequence[Row] = ()) -> None:
+    """Add results to the measurement in `path`, or begin one there. Several processes may do so at once.
+
+    A row of the same name gets the figures of another seed; those of an equal seed, or of none, are replaced.
 
     Args:
-        path: of the measurement, which exists.
-        name: of the row: "resdet - torchvision".
-        column: what is compared.
-        figure: the difference by seed, and its interval.
-        seeds: of the two rows.
+        path: of the measurement.
+        results: of one test, each of another row.
+        images: `digest` of the ids of the test images.
+        data: the test images in words.
+        differences: rows of differences, each written over an older one of its name.
+
+    Raises:
+        UserError: the file is no measurement, cannot be written, or is not comparable (`check_comparable`); it is
+            unchanged then.
     """
-    measurement = read_measurement(path)
-    measurement.rows = [row for row in measurement.rows if row.name != name]
-    measurement.rows.append(Row(name, {column: figure}, list(seeds)))
-    write_measurement(path, measurement)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        measurement = read_measurement(path) if path.is_file() else _new(path, images, data)
+        if measurement.images != images:
+            raise UserError(f"--record {path} has results on other images; give another file")
+        for result in results:
+            check_comparable(path, measurement, result.row, result.tested, result.origin)
+            _add(measurement, result, path)
+        for difference in differences:
+            measurement.rows = [row for row in measurement.rows if row.name != difference.name] + [difference]
+        write_measurement(path, measurement)
+
+
+def check_comparable(path: Path, measurement: Measurement, name: str, tested: str, origin: Origin) -> None:
+    """Check that the results of a test can stand in a row, before or after the test.
+
+    Args:
+        path: of the measurement, for messages.
+        measurement: its content.
+        name: of the row, which need not exist.
+        tested, origin: as in `Result`.
+
+    Raises:
+        UserError: the row was written by hand, or is of another config, other options, another precision, or of seeds
+            where this has none, or the other way round.
+    """
+    row = next((row for row in measurement.rows if row.name == name), None)
+    if not measurement.images:
+        raise UserError(f"--record {path} was written by hand, nobody knows on which images; give another file")
+    if row is None:
+        return
+    problems = {
+        "was written by hand": not row.tested,
+        "is of another config or of other options": row.tested != tested,
+        "is of another precision": any(own.precision != origin.precision for own in row.origins),
+        "is of single trainings, this is not": bool(row.seeds) and origin.seed is None,
+        "is not of a single training, this is": not row.seeds and origin.seed is not None,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise UserError(
+                f"--record {path}: the row '{name}' {problem}; give another file, or another row with --row"
+            )
 
 
 def commit_here() -> str:
@@ -92,57 +108,53 @@ def commit_here() -> str:
     git, folder = shutil.which("git"), Path(__file__).parent
     if git is None:
         return ""
-    described = subprocess.run(
-        [git, "describe", "--always", "--exclude=*", "--dirty=+", "--abbrev=12"],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    tracked = subprocess.run(
-        [git, "ls-files", "--error-unmatch", __file__], cwd=folder, capture_output=True, check=False
+    described, tracked = (
+        subprocess.run([git, *words], cwd=folder, capture_output=True, text=True, check=False)
+        for words in (
+            ["describe", "--always", "--exclude=*", "--dirty=+", "--abbrev=12"],
+            ["ls-files", "--error-unmatch", __file__],
+        )
     )
     return described.stdout.strip() if described.returncode == 0 and tracked.returncode == 0 else ""
 
 
-def _new(path: Path, result: Result) -> Measurement:
-    return Measurement(
-        title=path.stem.replace("_", " "),
-        section=SECTION,
-        rows=[],
-        data=result.data,
-        choices="nothing",
-        machine=result.machine,
-        precision=result.precision,
-        time=f"{result.seconds / 60:.1f} min of processor time",
-        commit=commit_here(),
-        versions=dict(result.versions),
-    )
+def _new(path: Path, images: str, data: str) -> Measurement:
+    title = path.stem.replace("_", " ")
+    return Measurement(title=title, section=SECTION, rows=[], data=data, choices="unknown", images=images)
 
 
-def _row(measurement: Measurement, name: str) -> Row:
-    for row in measurement.rows:
-        if row.name == name:
-            return row
-    measurement.rows.append(Row(name, {}))
-    return measurement.rows[-1]
-
-
-def _add(row: Row, result: Result, path: Path) -> None:
-    """Put the values of a seed into a row; without a seed, in the place of the row's."""
-    if result.seed is None:
-        row.seeds, row.figures = [], {name: Figure([value]) for name, value in result.figures.items()}
+def _add(measurement: Measurement, result: Result, path: Path) -> None:
+    figures = {name: value for name, value in result.figures.items() if math.isfinite(value)}
+    if len(figures) < len(result.figures):
+        missing = ", ".join(name for name in result.figures if name not in figures)
+        logger.warning("--record %s: %s of %s is not a number and is left out", path, missing, result.row)
+    if not figures:
         return
-    if row.seeds and set(row.figures) != set(result.figures):
-        raise UserError(
-            f"--record {path}: the row {row.name} has {', '.join(row.figures)}, not {', '.join(result.figures)}; give "
-            "another file"
-        )
+    row = next((row for row in measurement.rows if row.name == result.row), None)
+    if row is None:
+        row = Row(result.row, {}, tested=result.tested)
+        measurement.rows.append(row)
+    seed = result.origin.seed
     if not row.seeds:
-        row.figures = {name: Figure([value]) for name, value in result.figures.items()}
-        row.seeds = [result.seed]
-        return
-    at = row.seeds.index(result.seed) if result.seed in row.seeds else len(row.seeds)
-    row.seeds[at : at + 1] = [result.seed]
-    for name, value in result.figures.items():
-        figure = row.figures[name]
-        if isinstance(figure, Figure):
-            figure.values[at : at + 1] = [value]
-            figure.stated = ""  # of the values before
+        row.figures = {name: Figure([value]) for name, value in figures.items()}
+        row.seeds, row.origins = [] if seed is None else [seed], [result.origin]
+    else:
+        _add_seed(row, figures, result.origin, path)
+    if result.origin.command not in measurement.commands:
+        measurement.commands.append(result.origin.command)
+
+
+def _add_seed(row: Row, figures: Mapping[str, float], origin: Origin, path: Path) -> None:
+    if set(row.figures) != set(figures):
+        raise UserError(
+            f"--record {path}: the row '{row.name}' has {', '.join(row.figures)}, not {', '.join(figures)}; give "
+            "another file, or another row with --row"
+        )
+    assert origin.seed is not None
+    at = row.seeds.index(origin.seed) if origin.seed in row.seeds else len(row.seeds)
+    row.seeds[at : at + 1], row.origins[at : at + 1] = [origin.seed], [origin]
+    for name, value in figures.items():
+        own = row.figures[name]
+        values = list(own.values) if isinstance(own, Figure) else []
+        values[at : at + 1] = [value]
+        row.figures[name] = Figure(values)  # an interval, or a mean stated by hand, was of the older values

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import ON_CPU, error_line, eval_cls, eval_voc, results, train_cls, train_det
+from helpers.commands import ON_CPU, call, error_line, error_of, eval_cls, eval_voc, results, train_cls, train_det
 from resdet.ledger.measurement import Figure, read_measurement
 
 CONTENTS = """introduction = "What was measured."
@@ -33,14 +33,15 @@ def test_a_test_of_two_seeds_becomes_one_row_of_the_page(
     found = read_measurement(ledger / "tiny.json")
     assert [(row.name, row.seeds) for row in found.rows] == [(det_config.stem, [2, 5])]
     assert list(found.rows[0].figures) == ["mAP@.5", "mAP@[.5:.95]"]
-    assert found.precision == "fp32"
+    assert {origin.precision for origin in found.rows[0].origins} == {"fp32"}
     assert len(found.commands) == 2
     assert not any("--record" in command for command in found.commands)
     capsys.readouterr()
     results(["--ledger", str(ledger)])
     page = capsys.readouterr().out
     assert f"| {det_config.stem} | " in page
-    assert "| 2, 5 |" in page
+    assert "; seeds 2, 5; fp32; CPU (" in page
+    assert "; what settings were chosen on was not said; commit " in page
     results(["--ledger", str(ledger), "--out", str(tmp_path / "page.md")])
     assert (tmp_path / "page.md").read_text() == page
 
@@ -55,14 +56,31 @@ def test_a_classifiers_errors_are_recorded_in_percent(tmp_path: Path, cls_config
     assert (row.name, row.seeds, 0 <= figure.mean <= 100) == ("run", [0], True)
 
 
-def test_what_cannot_be_recorded_is_refused_before_the_work(
-    tmp_path: Path, det_config: Path, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_recorded_is_refused_before_the_test(
+    tmp_path: Path, det_config: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad = tmp_path / "bad.json"
+    bad, file = tmp_path / "bad.json", tmp_path / "tiny.json"
     bad.write_text("{}")
-    checkpoint = ["--checkpoint", tmp_path / "none.pth", "--record", bad]
-    bad_or_missing = error_line(eval_voc, [det_config, *checkpoint], capsys)
-    assert "bad.json is not a measurement" in bad_or_missing
+    command = [det_config, "--checkpoint", checkpoint, *ON_CPU, "--record"]
+    assert "bad.json is not a measurement" in error_line(eval_voc, [*command, bad], capsys)
+    call(eval_voc, *command, file)
+    before = file.read_bytes()
+    for options in (["--flip"], ["--method", "11-point"], ["--cfg-options", "model.head.nms_iou=0.4"]):
+        error = error_of(eval_voc, [*command, file, *options], capsys)
+        assert "is of another config or of other options; give another file, or another row with --row" in error
+    assert file.read_bytes() == before
     files = ["--detections", tmp_path, "--voc-root", tmp_path, "--year", "2007", "--image-set", "test"]
     assert "--record: results of files are not recorded" in error_line(eval_voc, [*files, "--record", bad], capsys)
     assert "give the folder of a ledger" in error_line(results, ["--ledger", tmp_path], capsys)
+
+
+def test_other_options_an_ensemble_and_a_seed_alone_are_rows_of_their_own(
+    tmp_path: Path, det_config: Path, checkpoint: Path
+) -> None:
+    file = tmp_path / "tiny.json"
+    command = [det_config, *ON_CPU, "--record", file]
+    call(eval_voc, *command, "--checkpoint", checkpoint)
+    call(eval_voc, *command, "--checkpoint", checkpoint, "--flip", "--row", "flipped")
+    call(eval_voc, *command, "--checkpoint", checkpoint, checkpoint)
+    names = [row.name for row in read_measurement(file).rows]
+    assert names == [det_config.stem, "flipped", f"{det_config.stem}, 2 nets"]

@@ -132,3 +132,10 @@ def test_the_commands_of_a_measurement_can_be_run(name: str) -> None:
         args = build_parser(words[0]).parse(words[1:])
         if getattr(args, "config", None):
             find_config(args.config)
+
+
+def test_every_measurement_says_what_was_chosen_on_what_and_names_no_folder_of_a_machine() -> None:
+    assert [name for name, one in ledger().measurements.items() if one.choices == "unknown"] == []
+    assert [
+        p.name for p in (ROOT / "results").iterdir() if re.search(r'[" =]/(?:home|root|tmp|work)/', p.read_text())
+    ] == []

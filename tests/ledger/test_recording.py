@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from resdet.errors import UserError
-from resdet.ledger.measurement import Figure, Measurement, Row, read_ledger, read_measurement, write_measurement
+from resdet.ledger.measurement import Figure, Measurement, Origin, Row, read_ledger, read_measurement, write_measurement
 from resdet.ledger.page import page_of
-from resdet.ledger.recording import Result, record, record_difference
+from resdet.ledger.recording import Result, record
 
-RESULT = Result(
-    row="fruit_r18", figures={"mAP@.5": 75.0, "mAP@[.5:.95]": 44.71}, seed=0, command="resdet eval-voc a.pth",
-    config="model = 1", data="60 images", machine="CPU (two cores)", precision="fp32", seconds=90,
-)  # fmt: skip
+ORIGIN = Origin("resdet eval-voc a.pth", "abc", "CPU (two cores)", "fp32", 1.5, {"torch": "2.14"}, seed=0)
+RESULT = Result("fruit_r18", "config and options", {"mAP@.5": 75.0, "mAP@[.5:.95]": 44.71}, ORIGIN)
+
+
+def of_seed(seed: int | None, *values: float, command: str = "resdet eval-voc b.pth") -> Result:
+    figures = dict(zip(RESULT.figures, values, strict=True))
+    return replace(RESULT, figures=figures, origin=replace_struct(ORIGIN, seed=seed, command=command))
+
+
+def put(file: Path, *results: Result, images: str = "ids") -> None:
+    record(file, results, images, "60 images")
+
+
 CONTENTS = """
 introduction = "What was measured."
 [machines]
@@ -32,47 +43,100 @@ text = "Photographs."
 
 def test_seeds_are_collected_in_one_row_and_measured_again_in_place(tmp_path: Path) -> None:
     file = tmp_path / "fruit.json"
-    record(file, RESULT)
-    record(
-        file, replace(RESULT, seed=3, figures={"mAP@.5": 81.0, "mAP@[.5:.95]": 48.5}, command="resdet eval-voc b.pth")
-    )
-    record(file, replace(RESULT, figures={"mAP@.5": 76.0, "mAP@[.5:.95]": 44.9}))
+    put(file, RESULT)
+    put(file, of_seed(3, 81.0, 48.5))
+    put(file, of_seed(0, 76.0, 44.9, command="resdet eval-voc a.pth"))
     found = read_measurement(file)
     assert [row.seeds for row in found.rows] == [[0, 3]]
     assert found.rows[0].figures["mAP@.5"] == Figure([76.0, 81.0])
     assert found.rows[0].figures["mAP@[.5:.95]"] == Figure([44.9, 48.5])
-    assert found.commands == ["resdet eval-voc a.pth", "resdet eval-voc b.pth"]
-    assert found.machine == "CPU (two cores)"
-    assert found.time == "1.5 min of processor time"
+    assert found.commands == [origin.command for origin in found.rows[0].origins]
+    assert [origin.seed for origin in found.rows[0].origins] == [0, 3]
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("result", "images", "what"),
     [
-        ({"data": "61 images"}, "another data"),
-        ({"precision": "bf16"}, "another precision"),
-        ({"config": "model = 2"}, "another config"),
-        ({"seed": 1, "figures": {"AP": 30.0}}, "has mAP@.5, mAP@.*, not AP"),
+        (of_seed(1, 75, 40), "other ids", "on other images"),
+        (replace(RESULT, origin=replace_struct(ORIGIN, precision="bf16")), "ids", "of another precision"),
+        (replace(RESULT, tested="flipped"), "ids", "of another config or of other options"),
+        (replace(of_seed(1, 0, 0), figures={"AP": 30.0}), "ids", "has mAP@.5, mAP@.*, not AP"),
+        (of_seed(None, 75, 40), "ids", "is of single trainings, this is not"),
     ],
 )
-def test_results_that_are_not_comparable_are_refused(tmp_path: Path, change: dict[str, object], what: str) -> None:
+def test_results_that_are_not_comparable_are_refused(tmp_path: Path, result: Result, images: str, what: str) -> None:
     file = tmp_path / "fruit.json"
-    record(file, RESULT)
+    put(file, RESULT)
     before = file.read_bytes()
     with pytest.raises(UserError, match=rf"--record .*fruit\.json.*{what}.*give another file"):
-        record(file, replace(RESULT, **change))  # type: ignore[arg-type]
+        put(file, replace(RESULT, row="new"), result, images=images)  # the first of them could be recorded
     assert file.read_bytes() == before
 
 
-def test_another_system_is_another_row_and_the_difference_a_third(tmp_path: Path) -> None:
+def test_a_row_without_seeds_takes_no_seed_and_is_measured_again_in_place(tmp_path: Path) -> None:
+    file = tmp_path / "ensemble.json"
+    put(file, of_seed(None, 80, 50))
+    put(file, of_seed(None, 81, 51))
+    assert read_measurement(file).rows[0].figures["mAP@.5"] == Figure([81])
+    with pytest.raises(UserError, match="is not of a single training, this is"):
+        put(file, RESULT)
+
+
+def test_what_was_written_by_hand_is_not_added_to(tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    write_measurement(file, Measurement("Old", "own", [Row("fruit_r18", {"mAP@.5": Figure([70])})], "60", "test"))
+    with pytest.raises(UserError, match="was written by hand"):
+        put(file, RESULT, images="")
+
+
+def test_a_file_may_be_edited_between_two_seeds(tmp_path: Path) -> None:
     file = tmp_path / "fruit.json"
-    record(file, RESULT)
-    record(file, replace(RESULT, row="torchvision", config="model = 2"))
+    put(file, RESULT)
+    edited = read_measurement(file)
+    edited.title, edited.data, edited.choices, edited.machine = "Fruit", "photographs", "validation", "A"
+    edited.rows[0].figures["mAP@.5"] = Figure([75.0], (70.0, 80.0), stated="75.0 ± 1")
+    write_measurement(file, edited)
+    put(file, of_seed(1, 70, 40))
+    found = read_measurement(file)
+    assert (found.title, found.data, found.choices, found.machine) == ("Fruit", "photographs", "validation", "A")
+    assert found.rows[0].figures["mAP@.5"] == Figure([75.0, 70.0])  # interval and mean were of one value
+
+
+def test_what_is_not_a_number_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "empty.json"
+    put(file, of_seed(0, float("nan"), 3.0))
+    assert read_measurement(file).rows[0].figures == {"mAP@[.5:.95]": Figure([3.0])}
+    assert "mAP@.5 of fruit_r18 is not a number and is left out" in caplog.text
+    put(file, replace(of_seed(0, float("nan"), float("inf")), row="nothing"))
+    assert [row.name for row in read_measurement(file).rows] == ["fruit_r18"]
+
+
+def _put_seed(file: Path, seed: int) -> None:
+    put(file, of_seed(seed, seed, seed))
+
+
+def test_processes_that_record_at_once_lose_no_seed(tmp_path: Path) -> None:
+    file = tmp_path / "fruit.json"
+    server = multiprocessing.get_context("forkserver")
+    processes = [server.Process(target=_put_seed, args=(file, seed)) for seed in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    (row,) = read_measurement(file).rows
+    assert sorted(row.seeds) == list(range(8))
+    assert row.figures["mAP@.5"] == Figure([float(seed) for seed in row.seeds])
+
+
+def test_the_difference_of_two_systems_is_a_row_written_anew(tmp_path: Path) -> None:
+    file = tmp_path / "fruit.json"
+    rows = RESULT, replace(RESULT, row="torchvision")
     for mean in (1.0, -2.0):  # measured twice
-        record_difference(file, "fruit_r18 - torchvision", "mAP@.5", Figure([mean], (mean - 3, mean + 3)), [0])
-    rows = read_measurement(file).rows
-    assert [row.name for row in rows] == ["fruit_r18", "torchvision", "fruit_r18 - torchvision"]
-    assert rows[2].figures == {"mAP@.5": Figure([-2.0], (-5.0, 1.0))}
+        difference = Row("fruit_r18 - torchvision", {"mAP@.5": Figure([mean], (mean - 3, mean + 3))}, [0])
+        record(file, rows, "ids", "60 images", [difference])
+    found = read_measurement(file).rows
+    assert [row.name for row in found] == ["fruit_r18", "torchvision", "fruit_r18 - torchvision"]
+    assert found[2].figures == {"mAP@.5": Figure([-2.0], (-5.0, 1.0))}
 
 
 def test_the_page_shows_means_spreads_intervals_and_where_figures_come_from(tmp_path: Path) -> None:
@@ -91,11 +155,11 @@ def test_the_page_shows_means_spreads_intervals_and_where_figures_come_from(tmp_
     assert "## Own data\n\nPhotographs.\n\n### Fruit\n\nIt holds." in page
     conditions = page.partition("*60 images;")[2].partition("*\n")[0]
     assert " ".join(conditions.split()) == (
-        "machine A; settings chosen on the test images (optimistic); `results/fruit.json`."
+        f"machine A; settings chosen on the test images (optimistic); `{tmp_path.name}/fruit.json`."
     )
     assert "\n\n```\nresdet eval-voc F\n```\n" in page
     assert "- **A**: two cores" in page
-    assert "| NMS .3 | 4 points worse. | `results/nms.json` |" in page
+    assert f"| NMS .3 | 4 points worse. | `{tmp_path.name}/nms.json` |" in page
     assert "### NMS .3" not in page
     assert "Recorded" not in page  # a section without measurements and text
 
@@ -109,7 +173,7 @@ def test_the_order_of_a_section_and_brief_measurements(tmp_path: Path) -> None:
         write_measurement(tmp_path / f"{name}.json", one)
     page = page_of(read_ledger(tmp_path))
     assert page.index("### main") < page.index("### a") < page.index("Also measured:")
-    assert "- **b**: What b shows. (`results/b.json`)" in page
+    assert f"- **b**: What b shows. (`{tmp_path.name}/b.json`)" in page
     assert page.count("| ours | 75 |") == page.count("; seeds 0 to 3; ") == page.count("make x") == 2
     (tmp_path / "main.json").unlink()
     with pytest.raises(UserError, match=r"ledger\.toml: section own has no measurement 'main'"):
@@ -120,13 +184,13 @@ def test_rounded_values_show_the_mean_that_was_measured(tmp_path: Path) -> None:
     """75.0, 80.8 and 80.5 are rounded: their mean is 78.77, that of the unrounded ones was 78.7."""
     (tmp_path / "ledger.toml").write_text(CONTENTS)
     file = tmp_path / "fruit.json"
-    record(file, replace(RESULT, figures={"mAP@.5": 75.0}))
+    for seed, value in enumerate((75.0, 80.8, 80.5)):
+        put(file, replace(of_seed(seed, 0, 0), figures={"mAP@.5": value}))
     measurement = read_measurement(file)
     measurement.rows[0].figures["mAP@.5"] = Figure([75.0, 80.8, 80.5], stated="78.7 ± 3.3")
-    measurement.rows[0].seeds = [0, 1, 2]
     write_measurement(file, measurement)
     assert "| 78.7 ± 3.3 |" in page_of(read_ledger(tmp_path))
-    record(file, replace(RESULT, seed=2, figures={"mAP@.5": 81.5}))  # measured again
+    put(file, replace(of_seed(2, 0, 0), figures={"mAP@.5": 81.5}))  # measured again
     assert "| 79.1 ± 3.6 |" in page_of(read_ledger(tmp_path))
 
 
@@ -144,7 +208,7 @@ def test_a_file_that_is_no_measurement_is_named(tmp_path: Path, content: str, pr
     file = tmp_path / "bad.json"
     file.write_text(content)
     with pytest.raises(UserError, match=rf"bad\.json is not a measurement: .*{problem}"):
-        record(file, RESULT)
+        put(file, RESULT)
     assert file.read_text() == content
 
 
@@ -152,7 +216,7 @@ def test_a_folder_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ledger\.toml cannot be read: .* give the folder of a ledger"):
         read_ledger(tmp_path)
     (tmp_path / "ledger.toml").write_text(CONTENTS)
-    record(tmp_path / "fruit.json", RESULT)
+    put(tmp_path / "fruit.json", RESULT)
     file = tmp_path / "fruit.json"
     file.write_text(file.read_text().replace("recorded", "elsewhere"))
     with pytest.raises(UserError, match=r"fruit\.json: .*has no section 'elsewhere'"):

@@ -157,9 +157,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_record(parser: argparse.ArgumentParser) -> None:
-    """--record."""
+    """--record and --row."""
     text = "also add the results to FILE, a measurement of the ledger (results/*.json); those of other seeds are kept"
     add_output(parser, "--record", "FILE", text)
+    text = "name of the system in FILE (default: the config's, or without CONFIG that of the checkpoint's folder)"
+    parser.add_argument("--row", metavar="NAME", help=text)
 
 
 def add_output_folder(parser: argparse.ArgumentParser, default: str, text: str) -> None:

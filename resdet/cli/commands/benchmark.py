@@ -17,7 +17,7 @@ from resdet.benchmarks.parts import Contender
 from resdet.cli.common.config import config_of
 from resdet.cli.common.improvements import inference_settings, refuse_improvements
 from resdet.cli.common.output import write_json
-from resdet.cli.common.recording import check_record, record_contenders
+from resdet.cli.common.recording import Recording, refuse_record
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, require
 from resdet.engine.distributed import join_processes
@@ -33,8 +33,7 @@ def run(args: argparse.Namespace) -> None:
     if args.mode == "accuracy":
         _accuracy(args)
         return
-    if args.record:
-        raise UserError("--record: only the results of --mode accuracy are recorded; --json has those of others")
+    refuse_record(args, "speeds")
     device = join_processes("none", args.device)
     cfg = config_of(args)
     if args.photos or args.against or args.mode == "train" or "net" in cfg:
@@ -69,7 +68,6 @@ def _accuracy(args: argparse.Namespace) -> None:
         raise UserError("--mode accuracy: add --against torchvision, which it is compared with")
     refuse_improvements(args, "--mode accuracy: it tests plainly")
     contenders = [Contender.parse(text) for text in args.contenders]
-    check_record(args)
     cfg = config_of(args)
     work_dir = args.work_dir or Path("runs") / f"accuracy_{Path(args.config).stem}"
     init_from = args.init_from or cfg.get("init_from")
@@ -77,11 +75,12 @@ def _accuracy(args: argparse.Namespace) -> None:
         find_weights(init_from)
     options = RunOptions(args.device, args.precision, init_from=init_from)
     run = start_run(work_dir, options)
-    trained = train_contenders(cfg, contenders, args.seeds, run)
-    rows = summarize(trained, build(cfg.data.test), cfg.data.method, args.resamples)
+    recording = Recording(args, cfg, run)
+    trained, dataset = train_contenders(cfg, contenders, args.seeds, run), build(cfg.data.test)
+    rows = summarize(trained, dataset, cfg.data.method, args.resamples)
     print_rows(rows, args.seeds)
     write_json(args.json, {"seeds": args.seeds, "rows": [row.plain() for row in rows]})
-    record_contenders(args, cfg, run, rows)
+    recording.write_contenders(rows, dataset.table.ids.tolist())
 
 
 def _classifier(cfg: Config, device: torch.device, args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.output import say_what_it_holds, write_json
-from resdet.cli.common.recording import check_record, name_of, record_rows
+from resdet.cli.common.recording import Recording, refuse_record
 from resdet.cli.common.run import run_options
 from resdet.engine.distributed import is_main_process
 from resdet.engine.run import start_run
@@ -24,9 +24,9 @@ def run(args: argparse.Namespace) -> None:
     take_checkpoint(args)
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
-    check_record(args)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
     nets = nets_of(args, args.checkpoint) + [net_of(config, path) for config, path in args.net]
+    recording = Recording(args, nets[0][0], started, [path for _, path in nets])
     answers = evaluate_classifier(nets[0][0], started, nets, args.views)
     if not is_main_process():
         return
@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> None:
         write_submission(args.submission[0], answers, args.submission[1])
         say_what_it_holds(args.submission[0], answers.written, args.words)
     if not answers.labelled:
+        refuse_record(args, "images without labels")
         print(f"{len(answers.labels)} images without labels: no errors to compute")
         return
     print_answers(answers)
     write_json(args.json, answers.figures() | {"confusion": answers.confusion().tolist()})
-    cfg = nets[0][0]
-    record_rows(args, cfg, started, {name_of(cfg): answers.figures()}, len(answers.labels), args.checkpoint)
+    recording.write({"": answers.figures()}, answers.image_ids)

@@ -8,7 +8,7 @@ from typing import cast
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
-from resdet.cli.common.recording import check_record, name_of, percent, record_rows, refuse_record
+from resdet.cli.common.recording import Recording, percent, refuse_record
 from resdet.cli.common.run import run_options
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.coco_results import write_results
@@ -45,9 +45,9 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     take_checkpoint(args)
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
-    check_record(args)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
     nets = nets_of(args, args.checkpoint)
+    recording = Recording(args, nets[0][0], started, [path for _, path in nets])
     detections, data = detect_with(nets, inference_settings(nets[0][0], args), started)
     if not is_main_process():
         return
@@ -60,5 +60,4 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     evaluation = score(detections, data.test, "coco")
     print_evaluation(evaluation, data.test, detections)
     write_json(args.json, all_figures(evaluation, data.test, detections))
-    cfg = nets[0][0]
-    record_rows(args, cfg, started, {name_of(cfg): percent(evaluation.figures)}, len(data.test), args.checkpoint)
+    recording.write({"": percent(evaluation.figures)}, data.test.table.ids.tolist())

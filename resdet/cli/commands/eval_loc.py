@@ -8,7 +8,7 @@ from resdet.cli.arguments.eval_loc import IN_RUN
 from resdet.cli.common.config import net_of, nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.options import parse_options
 from resdet.cli.common.output import say_what_it_holds, write_json
-from resdet.cli.common.recording import check_record, name_of, record_rows, refuse_record
+from resdet.cli.common.recording import Recording, refuse_record
 from resdet.cli.common.run import run_options
 from resdet.engine.config import Config, build_call
 from resdet.engine.distributed import is_main_process
@@ -50,7 +50,6 @@ def _localize_and_score(args: argparse.Namespace) -> None:
         raise UserError("which localizer? give runs/.../last.pth, or CONFIG and --checkpoint, or --predictions FILE")
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
-    check_record(args)
     _refuse_idle_options(args)
     started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
     localizers = nets_of(args, args.checkpoint)
@@ -59,10 +58,12 @@ def _localize_and_score(args: argparse.Namespace) -> None:
     localizers += [net_of(config, path) for config, path in args.net]
     rcnns = trained_nets(cfg, args.rcnn, parse_options(args.cfg_options))
     rcnns += [net_of(config, path) for config, path in args.rcnn_net]
+    recording = Recording(args, cfg, started, [path for _, path in localizers])
     choice = _class_choice(args, cfg)
     modes = [InferenceMode(views, args.flip, args.scales and tuple(args.scales), args.vote) for views in args.views]
     data = build_localization_data(cfg, train=False)
     if not data.test.labelled:
+        refuse_record(args, "images without ground truth")
         _refuse_what_needs_truth(args)
     if args.write_predictions:
         server_numbers(args.write_predictions, data.test.classes, args.class_ids)
@@ -71,8 +72,6 @@ def _localize_and_score(args: argparse.Namespace) -> None:
         return
     print_evaluation(found)
     write_json(args.json, found.figures())  # first what took longest
-    rows = {f"{name_of(cfg)}, {name}": row.errors() for name, row in found.rows.items()}
-    record_rows(args, cfg, started, rows, int(found.counted.sum()) if rows else 0, args.checkpoint)
     if args.write_predictions:
         write_predictions(args.write_predictions, found, args.class_ids)
         say_what_it_holds(args.write_predictions, found.written, args.words)
@@ -81,6 +80,7 @@ def _localize_and_score(args: argparse.Namespace) -> None:
         for name, sheet in guess_sheets(data.test, found.chosen).items():
             save_image(folder / f"{name}.jpg", sheet)
         print(f"pictures: {folder}")
+    recording.write({name: row.errors() for name, row in found.rows.items()}, found.ids)
 
 
 def _class_choice(args: argparse.Namespace, cfg: Config) -> ClassChoice | None:

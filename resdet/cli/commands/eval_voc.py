@@ -11,7 +11,7 @@ from resdet.cli.arguments.eval_voc import DEFAULT_CONFIG
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
-from resdet.cli.common.recording import check_record, name_of, percent, record_rows, refuse_record
+from resdet.cli.common.recording import Recording, percent, refuse_record
 from resdet.cli.common.run import run_options
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.comp4 import write_comp4, write_comp4_archive
@@ -58,10 +58,10 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     print_config(args, args.checkpoint, default)
     checkpoints = [_default_checkpoint()] if default else args.checkpoint
     require_checkpoint(checkpoints)
-    check_record(args)
     started = start_run(folder_of(checkpoints[0]), run_options(args), log="eval")
     nets = nets_of(args, checkpoints, default)
     cfg = nets[0][0]
+    recording = Recording(args, cfg, started, [path for _, path in nets])
     detections, data = detect_with(nets, inference_settings(cfg, args), started)
     if not is_main_process():
         return
@@ -74,7 +74,7 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     if args.write_submission:
         _write_submission(args.write_submission, cfg.data.test, dataset, detections)
     write_json(args.json, all_figures(evaluation, dataset, detections))
-    record_rows(args, cfg, started, {name_of(cfg): percent(evaluation.figures)}, len(dataset), checkpoints)
+    recording.write({"": percent(evaluation.figures)}, dataset.table.ids.tolist())
 
 
 def _write_submission(

@@ -1,116 +1,138 @@
-"""--record: add what a command has measured to a measurement of the ledger."""
+"""--record: add what a command has measured to a measurement of the ledger.
+
+recording = Recording(args, cfg, started, [path])      # before the test: refuses what could not be recorded after it
+recording.write({name_of(cfg): {"mAP@.5": 75.0}}, ids)
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from resdet.benchmarks.accuracy import Row as Contended
 from resdet.engine.checkpoint import read_checkpoint
-from resdet.engine.config import Config, build
+from resdet.engine.config import Config
 from resdet.engine.config_text import config_text
 from resdet.engine.run import Run, environment
 from resdet.errors import UserError
-from resdet.ledger.measurement import Figure, read_measurement
-from resdet.ledger.recording import Result, record, record_difference
+from resdet.ledger.measurement import Figure, Origin, Row, read_measurement
+from resdet.ledger.recording import Result, check_comparable, commit_here, digest, record
 
 VERSIONS = ("Python", "torch", "torchvision")
 COLUMN = "mAP@.5"
-NAMES = {"mAP50": COLUMN, "mAP50_95": "mAP@[.5:.95]", "mAP": "mAP", "AP": "AP", "AP50": "AP50"}
+NAMES = {"mAP50": COLUMN, "mAP50_95": "mAP@[.5:.95]"}
+ONLY_WRITE = ("--record", "--row", "--json")  # options that change no figure
+# Arguments that do not say what is tested: the config has its own digest, precision and seed their own fields.
+APART = {
+    "record", "row", "json", "words", "config", "checkpoint", "precision", "seed", "seeds", "device", "launcher",
+    "print_config", "cfg_options", "work_dir", "write_detections", "write_submission", "write_results",
+    "write_predictions", "predictions", "submission", "pictures", "contenders",
+}  # fmt: skip
 
 
-def check_record(args: argparse.Namespace) -> None:
-    """Refuse a file of --record that is no measurement before hours of work, not after.
+class Recording:
+    """The results that a command is about to measure, for the file of --record; without it nothing is done.
+
+    Args:
+        args: the parsed arguments.
+        cfg: the config that is tested.
+        run: of the test.
+        checkpoints: of all nets that are tested together; the seed is that of a single one.
 
     Raises:
-        UserError: the file is none.
+        UserError: the file of --record is no measurement, or has something else in the row.
     """
-    if args.record is not None and args.record.is_file():
-        read_measurement(args.record)
+
+    def __init__(self, args: argparse.Namespace, cfg: Config, run: Run, checkpoints: Sequence[Path] = ()) -> None:
+        self.path: Path | None = args.record
+        if self.path is None:
+            return
+        self.args, self.run, self.nets = args, run, len(checkpoints)
+        self.name = args.row or name_of(cfg)
+        if self.nets > 1:
+            self.name += f", {self.nets} nets"
+        self.tested = digest(config_text(cfg), repr(sorted(_options(args).items())))
+        self.commit, self.seed = commit_here(), _seed(checkpoints)
+        if self.path.is_file():
+            measurement, origin = read_measurement(self.path), self._origin(self.seed)
+            check_comparable(self.path, measurement, self.name, self.tested, origin)
+
+    def write(self, rows: Mapping[str, Mapping[str, float]], ids: Sequence[str]) -> None:
+        """Record what was measured.
+
+        Args:
+            rows: figures by column, by what is added to the name of the row: "" for the row itself.
+            ids: of the test images.
+        """
+        if self.path is None:
+            return
+        origin = self._origin(self.seed)
+        results = [
+            Result(", ".join(filter(None, [self.name, more])), self.tested, _rounded(figures), origin)
+            for more, figures in rows.items()
+        ]
+        record(self.path, results, digest(*ids), self._data(ids))
+
+    def write_contenders(self, rows: Sequence[Contended], ids: Sequence[str]) -> None:
+        """Record trainings side by side, and the differences to the first contender.
+
+        Args:
+            rows: of the contenders, each with the seeds `args.seeds`.
+            ids: of the test images.
+        """
+        if self.path is None:
+            return
+        for at, seed in enumerate(self.args.seeds):
+            origin = self._origin(seed)
+            figures = [{COLUMN: 100 * r.map50[at], NAMES["mAP50_95"]: 100 * r.map50_95[at]} for r in rows]
+            results = [Result(r.name, self.tested, _rounded(f), origin) for r, f in zip(rows, figures, strict=True)]
+            last = at == len(self.args.seeds) - 1
+            record(self.path, results, digest(*ids), self._data(ids), self._differences(rows) if last else ())
+
+    def _differences(self, rows: Sequence[Contended]) -> list[Row]:
+        """Of the seeds of this call; its interval is of these alone."""
+        found = []
+        for row in rows[1:]:
+            assert row.lead is not None
+            values = [round(100 * (ours - theirs), 2) for ours, theirs in zip(row.map50, rows[0].map50, strict=True)]
+            interval = round(100 * row.lead.low, 2), round(100 * row.lead.high, 2)
+            name = f"{row.name} - {rows[0].name}"
+            found.append(Row(name, {COLUMN: Figure(values, interval)}, list(self.args.seeds)))
+        return found
+
+    def _origin(self, seed: int | None) -> Origin:
+        about = environment(self.run)
+        return Origin(
+            command=_command(self.args.words),
+            commit=self.commit,
+            machine=about["device"],
+            precision=self.run.precision,
+            minutes=round(time.process_time() / 60, 1),
+            versions={name: about[name] for name in VERSIONS},
+            seed=seed,
+        )
+
+    def _data(self, ids: Sequence[str]) -> str:
+        return f"{len(ids):,} test images of {self.name}"
 
 
-def refuse_record(args: argparse.Namespace) -> None:
-    """Refuse --record where files are scored, whose config and seed nobody knows.
+def refuse_record(args: argparse.Namespace, what: str = "results of files") -> None:
+    """Refuse --record where it would have no meaning.
+
+    Args:
+        args: the parsed arguments.
+        what: cannot be recorded.
 
     Raises:
         UserError: it is given.
     """
     if args.record is not None:
-        raise UserError("--record: results of files are not recorded, since their config is unknown; --json has them")
-
-
-def record_rows(
-    args: argparse.Namespace,
-    cfg: Config,
-    run: Run,
-    rows: Mapping[str, Mapping[str, float]],
-    images: int,
-    checkpoints: Sequence[Path],
-) -> None:
-    """Write rows of results where --record asks for them.
-
-    Args:
-        args: the parsed arguments.
-        cfg: the config that was tested.
-        run: of the test.
-        rows: figures by column, by name of the row.
-        images: number of test images.
-        checkpoints: of the tested nets; the seed is that of a single one.
-    """
-    if args.record is None:
-        return
-    seed = _seed(checkpoints)
-    for name, figures in rows.items():
-        record(args.record, _result(args, cfg, run, name, figures, seed, images))
-
-
-def record_contenders(args: argparse.Namespace, cfg: Config, run: Run, rows: Sequence[Contended]) -> None:
-    """Write the results of trainings side by side, and their differences to the first, where --record asks for it.
-
-    Args:
-        args, cfg, run: as `record_rows` takes them; `args.seeds` are those of every row.
-        rows: of the contenders, which were tested on the same images.
-    """
-    if args.record is None:
-        return
-    images = len(build(cfg.data.test))
-    for row in rows:
-        for at, seed in enumerate(args.seeds):
-            figures = {COLUMN: 100 * row.map50[at], "mAP@[.5:.95]": 100 * row.map50_95[at]}
-            record(args.record, _result(args, cfg, run, row.name, figures, seed, images))
-    for row in rows[1:]:
-        assert row.lead is not None
-        values = [round(100 * (ours - theirs), 2) for ours, theirs in zip(row.map50, rows[0].map50, strict=True)]
-        interval = round(100 * row.lead.low, 2), round(100 * row.lead.high, 2)
-        name = f"{row.name} - {rows[0].name}"
-        record_difference(args.record, name, COLUMN, Figure(values, interval), args.seeds)
-
-
-def _result(
-    args: argparse.Namespace,
-    cfg: Config,
-    run: Run,
-    row: str,
-    figures: Mapping[str, float],
-    seed: int | None,
-    images: int,
-) -> Result:
-    about = environment(run)
-    return Result(
-        row=row,
-        figures={column: round(value, 2) for column, value in figures.items()},
-        seed=seed,
-        command=shlex.join(["resdet", *_without_record(args.words)]),
-        config=config_text(cfg),
-        data=f"{images:,} images, data.test of {name_of(cfg)}",
-        machine=about["device"],
-        precision=run.precision,
-        seconds=time.process_time(),
-        versions={name: about[name] for name in VERSIONS},
-    )
+        raise UserError(f"--record: {what} are not recorded; --json has them")
 
 
 def name_of(cfg: Config) -> str:
@@ -124,17 +146,44 @@ def percent(figures: Mapping[str, object]) -> dict[str, float]:
     return {NAMES[key]: 100 * value for key, value in figures.items() if key in NAMES and isinstance(value, float)}
 
 
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {column: round(value, 2) for column, value in figures.items()}
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that say how it is tested, by name; files of weights, which differ from seed to seed, by number."""
+    return {name: _plain(value) for name, value in vars(args).items() if name not in APART}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    text = str(value)
+    return "F" if text.endswith((".pth", ".pt", ".pkl", ".safetensors")) else text
+
+
 def _seed(checkpoints: Sequence[Path]) -> int | None:
     """The seed of a training; None of an ensemble, and of weights that resdet has not trained."""
     if len(checkpoints) != 1 or Path(checkpoints[0]).suffix != ".pth":
         return None
-    seed = read_checkpoint(checkpoints[0]).get("seed")
+    try:
+        seed = read_checkpoint(checkpoints[0]).get("seed")
+    except UserError:
+        return None
     return seed if isinstance(seed, int) else None
 
 
-def _without_record(words: Sequence[str]) -> list[str]:
-    kept = list(words)
-    for at, word in enumerate(words):
-        if word == "--record":
-            return kept[:at] + kept[at + 2 :]
-    return [word for word in kept if not word.startswith("--record=")]
+def _command(words: Sequence[str]) -> str:
+    """The command line without the options that only write; paths below this folder are relative."""
+    kept: list[str] = []
+    skipped = False  # the word before was an option of ONLY_WRITE, whose value follows
+    for word in words:
+        option = word.partition("=")[0]
+        if not skipped and len(option) > 3 and any(own.startswith(option) for own in ONLY_WRITE):
+            skipped = "=" not in word
+            continue
+        if not skipped:
+            kept.append(word)
+        skipped = False
+    here = f"{Path.cwd()}{os.sep}"
+    return shlex.join(["resdet", *(word.removeprefix(here) for word in kept)])

@@ -67,15 +67,10 @@ def multiclass_nms(
     # Transposed, so that nonzero() lists the candidates sorted by class.
     labels, regions = ((scores > score_floor) & sound[:, None]).T.nonzero(as_tuple=True)
     boxes, scores = boxes[regions, labels], scores[regions, labels]
-    keep = _nms_on_cpu(boxes, scores, labels, iou) if boxes.is_cuda else _nms_by_class(boxes, scores, labels, iou)
+    # On the CPU: a GPU would run a kernel for each class, and the host would wait for each.
+    keep = _nms_by_class(boxes.cpu(), scores.cpu(), labels.cpu(), iou).to(boxes.device)
     keep = keep[scores[keep].argsort(descending=True, stable=True)[:max_detections]]
     return boxes[keep], scores[keep], labels[keep]
-
-
-def _nms_on_cpu(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:
-    """`_nms_by_class` after one copy of some hundred boxes: a GPU would run a kernel per class and wait for each."""
-    copied = torch.cat([boxes, scores[:, None], labels[:, None].to(boxes.dtype)], dim=1).cpu()
-    return _nms_by_class(copied[:, :4], copied[:, 4], copied[:, 5].long(), iou).to(boxes.device)
 
 
 def _nms_by_class(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:

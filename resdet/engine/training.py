@@ -20,7 +20,7 @@ from resdet.engine.checkpoint import find_resume
 from resdet.engine.conditions import conditions_of, images_record
 from resdet.engine.config import Config, build_call
 from resdet.engine.config_text import config_text
-from resdet.engine.distributed import images_per_pass
+from resdet.engine.distributed import gather_objects, images_per_pass
 from resdet.engine.loop import TrainLoop
 from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.optimizer import build_sgd
@@ -90,6 +90,7 @@ def begin(
     make_folder(folder)
     lock_folder(run.identity, folder)
     state = find_resume(run.work_dir, run.resume, recorded_id(run.identity, folder))
+    _refuse_unshared_folder(state, run)
     if state is not None and check is not None:
         check(state)
     if state is None and initialize is not None:
@@ -126,6 +127,17 @@ def metadata_of(cfg: Config, classes: Sequence[str], stride_on: str | None, imag
         "stride_on": stride_on,
         "images": images_record(image_ids),
     }
+
+
+def _refuse_unshared_folder(state: Mapping[str, Any] | None, run: Run) -> None:
+    """Of processes on several machines all must find the same checkpoint, or each would train another model."""
+    steps = gather_objects([-1 if state is None else state["step"]])
+    if len(set(steps)) > 1:
+        found = ", ".join("none" if step < 0 else f"that of step {step}" for step in steps)
+        raise UserError(
+            f"--resume: the processes have found different checkpoints in {run.work_dir} ({found}): put the folder on "
+            "a disk that all machines share, or copy it to each"
+        )
 
 
 def _say_nothing_is_left(loop: TrainLoop[M]) -> None:

@@ -14,6 +14,7 @@ from helpers.detectors import random_detector
 from helpers.failing import failing_config, losses_in
 from helpers.paths import ROOT
 from helpers.processes import LOST_OR_TERMINATED, free_port, run_processes, run_two_ranks, torchrun
+from helpers.runs import begin_scale, grey, run_in
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.config import build
 from resdet.engine.distributed import seed_step
@@ -23,6 +24,7 @@ from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.meeting import meet
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
+from resdet.errors import UserError
 from resdet.recipes.sections import load_config
 from resdet.structures import LabelledImages
 
@@ -148,6 +150,27 @@ def test_other_processes_wait_while_the_main_one_scores_for_an_hour(tmp_path: Pa
     """torch's own limit is ten minutes; scoring COCO's 40,504 validation images took up to five."""
     run_two_ranks(read_limit, tmp_path)
     assert all(json.loads((tmp_path / f"{rank}.json").read_text()) >= 3600 for rank in range(2))
+
+
+def resume_apart(rank: int, port: int, folder: Path) -> None:
+    """Resume as one of two processes, each on a disk of its own; writes the error."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo")
+    try:
+        begin_scale(run_in(folder / str(rank), resume="auto"), 4)
+    except UserError as error:
+        (folder / f"{rank}.txt").write_text(str(error))
+    torch.distributed.destroy_process_group()
+
+
+def test_machines_that_do_not_share_the_runs_folder_are_refused(tmp_path: Path) -> None:
+    """Only the main process writes checkpoints: on a disk of its own another machine would begin at step 0."""
+    begin_scale(run_in(tmp_path / "0"), 2).train([grey(9)] * 2)
+    run_two_ranks(resume_apart, tmp_path)
+    for rank in range(2):
+        error = (tmp_path / f"{rank}.txt").read_text()
+        assert "have found different checkpoints" in error
+        assert "(that of step 2, none): put the folder on a disk that all machines share" in error
 
 
 # Random numbers -------------------------------------------------------------------------------------------------------

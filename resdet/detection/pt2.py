@@ -10,6 +10,7 @@ makes known to torch; pooling is torchvision's.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def export_pt2(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> Non
     size = {axis: torch.export.Dim(name, min=STRIDE + 1) for axis, name in enumerate(("height", "width"))}
     example = torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8)
     # torch warns of weights in channels_last that their file may not hold all of a tensor.
-    detector = ExportedDetector(model).eval().to(memory_format=torch.contiguous_format)
+    detector = ExportedDetector(copy.deepcopy(model)).eval().to(memory_format=torch.contiguous_format)
     program = torch.export.export(detector, (example,), dynamic_shapes=(size,))
     with whole_file(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file, extra_files={FACTS: json.dumps(facts._asdict())})

@@ -123,6 +123,10 @@ def test_predict_draws_a_video_that_browsers_play(
     predict([str(det_config), str(checkpoint), str(photos), "--out", str(tmp_path / "images"), *ON_CPU])
     error = error_line(predict, [det_config, checkpoint, clip, "--out", tmp_path / "images", *ON_CPU], capsys)
     assert "holds detections of images" in error
+    (tmp_path / "images" / "detections.jsonl").rename(tmp_path / "images" / "detections.part1.jsonl")  # of torchrun
+    error = error_line(predict, [det_config, checkpoint, clip, "--out", tmp_path / "images", *ON_CPU], capsys)
+    assert "holds detections of images" in error
+    assert (tmp_path / "images" / "detections.part1.jsonl").is_file()
 
 
 def test_predict_follows_a_stream(
@@ -287,6 +291,7 @@ def test_predict_refuses_to_mix_detections_of_other_weights_or_settings(
     predict([str(det_config), str(checkpoint), str(photos), *out])
     error = error_line(predict, [det_config, checkpoint, photos, *out, "--threshold", "0.3"], capsys)
     assert "holds detections of --threshold 0.5; choose another folder with --out, or add --overwrite" in error
+    assert "give --tile too" in error_line(predict, [det_config, checkpoint, photos, *out, "--overlap", "0.3"], capsys)
     error = error_line(predict, [det_config, checkpoint, photos, *out, "--tile", "64"], capsys)
     assert "holds detections of other tiling; choose" in error
     state = torch.load(checkpoint, weights_only=True)

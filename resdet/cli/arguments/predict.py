@@ -91,8 +91,8 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     add_launcher(parser)
     text = "also detect in overlapping tiles of this side, in pixels, of images that are larger: for small objects"
     add_number(parser, "--tile", Count, text, metavar="SIDE")
-    text = "share of a tile, in 0..0.9, that --tile lets it have in common with its neighbour"
-    add_number(parser, "--overlap", Share, text, default=0.2, metavar="SHARE")
+    text = "share of a tile, in 0..0.9, that --tile lets it have in common with its neighbour (default: 0.2)"
+    add_number(parser, "--overlap", Share, text, metavar="SHARE")
     parser.add_argument(
         "--compare",
         action="store_true",

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     print_config(args, checkpoints)
     nets = nets_of(args, checkpoints)
     testing = inference_settings(nets[0][0], args)
-    tiling = Tiling(args.tile, args.overlap) if args.tile else None
+    tiling = _tiling(args)
     if args.compare and testing == InferenceSettings() and not args.ensemble and tiling is None:
         raise UserError("--compare: there is nothing to compare with a plain test; add --refine, --scales, --tile ...")
     device = str(join_processes(args.launcher, args.device))
@@ -38,6 +38,14 @@ def run(args: argparse.Namespace) -> None:
         _print_result(result, args)
     if result.unreadable:
         sys.exit(1)
+
+
+def _tiling(args: argparse.Namespace) -> Tiling | None:
+    if args.tile is None and args.overlap is not None:
+        raise UserError("--overlap is that of tiles: give --tile too")
+    if args.tile is None:
+        return None
+    return Tiling(args.tile) if args.overlap is None else Tiling(args.tile, args.overlap)
 
 
 def _print_result(result: PredictResult, args: argparse.Namespace) -> None:

@@ -150,7 +150,7 @@ def clear_frames(out: Path, overwrite: bool) -> None:
     Raises:
         UserError: the folder holds records of images, and `overwrite` is False.
     """
-    if (out / LINES).exists() and _read_lines(out / LINES) and not overwrite:
+    if not overwrite and any(_read_lines(path) for path in (out / LINES, *out.glob(PARTS))):
         raise UserError(f"{out} holds detections of images; choose another folder with --out, or add --overwrite")
     clear(out)
 

@@ -127,6 +127,7 @@ class _Newest:
         self.changed = threading.Condition()
         self.newest: tuple[float, Pixels] | None = None
         self.ended = False
+        self.error: Exception | None = None
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.thread.start()
 
@@ -135,9 +136,12 @@ class _Newest:
             with self.changed:
                 self.changed.wait_for(lambda: self.newest is not None or self.ended)
                 found, self.newest = self.newest, None
-            if found is None:
+            if found is not None:
+                yield found
+            elif self.error is not None:
+                raise self.error
+            else:
                 return
-            yield found
 
     def stop(self) -> bool:
         """Let the thread end after the frame that it is waiting for; returns whether it has, within a second."""
@@ -146,6 +150,15 @@ class _Newest:
         return not self.thread.is_alive()
 
     def _follow(self) -> None:
+        try:
+            self._keep_newest()
+        except Exception as error:  # raised where the frames are read
+            self.error = error
+        with self.changed:
+            self.ended = True
+            self.changed.notify()
+
+    def _keep_newest(self) -> None:
         started: float | None = None
         for frame in self.frames:
             now = time.monotonic()
@@ -155,9 +168,6 @@ class _Newest:
                 self.changed.notify()
             if self.ended:
                 return
-        with self.changed:
-            self.ended = True
-            self.changed.notify()
 
 
 def _remedy(video: Video) -> str:

@@ -47,7 +47,7 @@ def _table(what: str) -> str:
 
 def _summary() -> str:
     """A line for each table and figure: how many rows it has, and the one with the paper's best figure."""
-    lines = ["| | rows | the best of them | config | paper |", "| --- | ---: | --- | --- | --- |"]
+    lines = ["| | rows | its best result, or else its first row | config | paper |", "| --- | ---: | --- | --- | --- |"]
     for place, group in groupby(all_rows(), key=lambda row: row.place):
         rows = list(group)
         best = min(rows, key=_error)

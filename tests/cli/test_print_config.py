@@ -54,6 +54,14 @@ def test_the_default_config_is_printed_too(
     assert printed([subcommand, "--print-config"], capsys).startswith("from ")
 
 
+def test_tensorboard_is_one_flag_beside_other_options(det_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(
+        ["train-det", det_config, "--tensorboard", "--cfg-options", "schedule.steps=3", "--print-config"], capsys
+    )
+    assert 'log_backends = ("tensorboard",)' in text
+    assert "steps=3" in text
+
+
 @pytest.mark.parametrize(
     ("option", "message"), [("model.num_classes=-1", "at least 1"), ("model.net.depth=19", "no ResNet-19 in Table 1")]
 )

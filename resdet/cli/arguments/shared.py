@@ -65,6 +65,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_compile(parser)
     add_launcher(parser)
     add_config_options(parser)
+    parser.add_argument(
+        "--tensorboard",
+        dest="cfg_options",
+        action="append_const",
+        const="log_backends=tensorboard",
+        help="also log to TensorBoard: short for --cfg-options log_backends=tensorboard",
+    )
     add_json(parser)
 
 

@@ -122,7 +122,10 @@ def resolve(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     options = options or {}
     read = plain(cfg)
     _refuse_constants(options, read)
-    sections = _filled({name: read[name] for name in NAMES if name in read})
+    present = {name: read[name] for name in NAMES if name in read}
+    if "log_backends" in options:  # the only section that an option may add: --tensorboard is for every config
+        present.setdefault("log_backends", [])
+    sections = _filled(present)
     for key, value in options.items():
         set_value(sections, key, value, section_types(sections))
     try:

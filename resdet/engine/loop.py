@@ -12,7 +12,8 @@
 `model(batch)` returns a dict of scalars: those whose names begin with "loss" are summed and minimized, the others only
 logged. Losses are copied to the host only when a line is logged; a loss that is not finite then stops the run.
 Before a validation last.pth is saved, afterwards best.pth if the result is the best so far: a resumed run repeats a
-validation that fails. After an error within a step, last.pth holds the state after the step before.
+validation that fails. After an error within a step, last.pth holds the state after the step before, unless the error
+came while the weights were updated (`TrainState.roll_back`).
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ class DetectorTraining:
         Args:
             model: only its parameters that require a gradient are trained.
             plan: images per step, optimizer, schedule.
-            run: of this training; each of the four trainings of four-step training has its own, in a folder below the whole run's.
+            run: of this training; in four-step training each of the four has its own, in a folder below the whole
+                run's.
             initialize: loads pretrained weights; called if nothing is resumed.
             validate: model -> figures for the log, by name.
 

@@ -119,17 +119,9 @@ def _normalize(
 
 
 @_normalize.register_fake
-def _outputs(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    images: int,
-    momentum: float,
-    eps: float,
-) -> tuple[Tensor, Tensor]:
-    """Unset memory for the results of `_normalize`."""
+def _outputs(x: Tensor, weight: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    """Unset memory for the results of `_normalize`, whose arguments it takes."""
+    images: int = others[3]
     return torch.empty_like(x), weight.new_empty(2, x.shape[0] // images, x.shape[1])
 
 

@@ -22,10 +22,7 @@ from resdet.weights.folder import folder_of
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures, and write what the options ask for."""
-    if args.results or args.annotations:
-        _score_file(args)
-    else:
-        _detect_and_score(args)
+    (_score_file if args.results or args.annotations else _detect_and_score)(args)
 
 
 def _score_file(args: argparse.Namespace) -> None:

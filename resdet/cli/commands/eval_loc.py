@@ -27,10 +27,7 @@ from resdet.weights.folder import folder_of
 
 def run(args: argparse.Namespace) -> None:
     """Print the errors, and write what the options ask for."""
-    if args.predictions:
-        _score_files(args)
-    else:
-        _localize_and_score(args)
+    (_score_files if args.predictions else _localize_and_score)(args)
 
 
 def _score_files(args: argparse.Namespace) -> None:

@@ -31,10 +31,7 @@ DEFAULT_CHECKPOINT = Path("runs/shapes_det/last.pth")
 
 def run(args: argparse.Namespace) -> None:
     """Print the figures, and write what the options ask for."""
-    if args.detections:
-        _score_files(args)
-    else:
-        _detect_and_score(args)
+    (_score_files if args.detections else _detect_and_score)(args)
 
 
 def _score_files(args: argparse.Namespace) -> None:

@@ -137,9 +137,8 @@ def predict_files(
         return done[0].missing, len(sources)
 
     missing, count = from_main(look)
-    if len(missing) < count and is_main_process():
-        done_before = count - len(missing)
-        logger.warning("%s: %d of %d images are done (same weights, same settings)", out, done_before, count)
+    if (before := count - len(missing)) and is_main_process():
+        logger.warning("%s: %d of %d images are done (same weights, same settings)", out, before, count)
     unreadable = gather(_predict_images(_Drawing(tiled, beside, out, options.threshold), missing, count))
     return from_main(lambda: _finish(done[0], unreadable, detector.classes, options))
 

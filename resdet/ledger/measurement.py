@@ -17,6 +17,7 @@ from resdet.errors import UserError
 from resdet.whole_files import write_whole_file
 
 CONTENTS = "ledger.toml"  # sections and machines, in the ledger's folder
+RECORDED = "recorded"  # section of new measurements, until somebody moves them
 Choices = Literal["nothing", "training", "validation", "test", "unknown"]
 
 
@@ -184,20 +185,31 @@ def write_measurement(path: Path, measurement: Measurement) -> None:
     write_whole_file(path, msgspec.json.format(msgspec.json.encode(measurement), indent=1) + b"\n")
 
 
-def read_ledger(folder: Path) -> Ledger:
-    """Read a ledger.
-
-    Raises:
-        UserError: a file is missing or invalid, or a measurement's section or machine is not in ledger.toml.
-    """
-    path = folder / CONTENTS
+def _read_contents(path: Path) -> Contents:
     try:
-        contents = msgspec.toml.decode(path.read_bytes(), type=Contents)
+        return msgspec.toml.decode(path.read_bytes(), type=Contents)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a ledger's contents: {error}") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; give the folder of a ledger") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_ledger(folder: Path) -> Ledger:
+    """Read a ledger.
+
+    Without a ledger.toml, or without its section "recorded", measurements of that section come under a plain heading.
+
+    Raises:
+        UserError: there is no measurement, a file is invalid, or a measurement's section or machine is not in
+            ledger.toml.
+    """
+    path = folder / CONTENTS
     measurements = {file.stem: read_measurement(file) for file in sorted(folder.glob("*.json"))}
+    if not measurements:
+        raise UserError(f"{folder} has no measurement (*.json); give the folder of the files that --record has written")
+    contents = _read_contents(path) if path.is_file() else Contents("", {}, [])
+    if all(section.key != RECORDED for section in contents.section):
+        contents.section.append(Section(RECORDED, "Recorded"))
     keys = [section.key for section in contents.section]
     for name, measurement in measurements.items():
         if measurement.section not in keys:

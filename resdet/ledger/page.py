@@ -28,7 +28,7 @@ def page_of(ledger: Ledger) -> str:
         parts += [_section(section, own, ledger.folder)] if own or section.text else []
     tried = [(n, m) for n, m in ledger.measurements.items() if not m.kept]
     parts += [_tried(tried, ledger.folder)] if tried else []
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def in_words(figure: Figure | str, digits: int) -> str:
@@ -86,8 +86,13 @@ def _table(rows: Sequence[Row]) -> str:
     for row in rows:
         cells = [in_words(row.figures[column], digits[column]) if column in row.figures else "" for column in columns]
         cells += [_seeds(row.seeds)] if seeds else []
-        lines.append([row.name, *cells, *([row.paper] if paper else [])])
+        lines.append([_cell(row.name), *cells, *([row.paper] if paper else [])])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A text that breaks no table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _common_seeds(rows: Sequence[Row]) -> list[int] | None:

@@ -14,9 +14,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from resdet.errors import UserError
-from resdet.ledger.measurement import Figure, Measurement, Origin, Row, read_measurement, write_measurement
+from resdet.ledger.measurement import RECORDED, Figure, Measurement, Origin, Row, read_measurement, write_measurement
 
-SECTION = "recorded"  # of new measurements, until somebody moves them
 logger = logging.getLogger("resdet")
 
 
@@ -95,12 +94,19 @@ def check_comparable(path: Path, measurement: Measurement, name: str, tested: st
         "is of another precision": any(own.precision != origin.precision for own in row.origins),
         "is of single trainings, this is not": bool(row.seeds) and origin.seed is None,
         "is not of a single training, this is": not row.seeds and origin.seed is not None,
+        "has not one value for each seed": not _whole(row),
     }
     for problem, found in problems.items():
         if found:
             raise UserError(
                 f"--record {path}: the row '{name}' {problem}; give another file, or another row with --row"
             )
+
+
+def _whole(row: Row) -> bool:
+    values = [figure.values for figure in row.figures.values() if isinstance(figure, Figure)]
+    wanted = max(1, len(row.seeds))
+    return len(values) == len(row.figures) and all(len(own) == wanted == len(row.origins) for own in values)
 
 
 def commit_here() -> str:
@@ -120,7 +126,7 @@ def commit_here() -> str:
 
 def _new(path: Path, images: str, data: str) -> Measurement:
     title = path.stem.replace("_", " ")
-    return Measurement(title=title, section=SECTION, rows=[], data=data, choices="unknown", images=images)
+    return Measurement(title=title, section=RECORDED, rows=[], data=data, choices="unknown", images=images)
 
 
 def _add(measurement: Measurement, result: Result, path: Path) -> None:
@@ -135,11 +141,14 @@ def _add(measurement: Measurement, result: Result, path: Path) -> None:
         row = Row(result.row, {}, tested=result.tested)
         measurement.rows.append(row)
     seed = result.origin.seed
+    before = {origin.command for origin in row.origins}
     if not row.seeds:
         row.figures = {name: Figure([value]) for name, value in figures.items()}
         row.seeds, row.origins = [] if seed is None else [seed], [result.origin]
     else:
         _add_seed(row, figures, result.origin, path)
+    left = {origin.command for row in measurement.rows for origin in row.origins}
+    measurement.commands = [command for command in measurement.commands if command not in before - left]
     if result.origin.command not in measurement.commands:
         measurement.commands.append(result.origin.command)
 

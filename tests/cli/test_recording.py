@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import ON_CPU, call, error_line, error_of, eval_cls, eval_voc, results, train_cls, train_det
+from helpers.commands import (
+    ON_CPU,
+    call,
+    error_line,
+    error_of,
+    errors,
+    eval_cls,
+    eval_voc,
+    results,
+    train_cls,
+    train_det,
+)
 from resdet.ledger.measurement import Figure, read_measurement
 
 CONTENTS = """introduction = "What was measured."
@@ -71,7 +82,27 @@ def test_what_cannot_be_recorded_is_refused_before_the_test(
     assert file.read_bytes() == before
     files = ["--detections", tmp_path, "--voc-root", tmp_path, "--year", "2007", "--image-set", "test"]
     assert "--record: results of files are not recorded" in error_line(eval_voc, [*files, "--record", bad], capsys)
-    assert "give the folder of a ledger" in error_line(results, ["--ledger", tmp_path], capsys)
+    bad.unlink()
+    into = error_line(results, ["--ledger", tmp_path, "--out", file], capsys)
+    assert "the folder of the measurements is for these alone" in into
+    assert file.read_bytes() == before
+    assert "--row names the results in the file of --record" in error_line(
+        eval_voc, [*command[:-1], "--row", "x"], capsys
+    )
+    with pytest.raises(SystemExit):
+        call(errors, *command[1:3], *ON_CPU, "--record", file)  # it has nothing to record
+    assert "there is no option --record" in capsys.readouterr().err
+
+
+def test_the_best_checkpoint_of_a_training_is_another_system_than_its_last(
+    tmp_path: Path, det_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, file = tmp_path / "run", tmp_path / "tiny.json"
+    train_det([str(det_config), "--work-dir", str(run), *ON_CPU, "--cfg-options", "schedule.steps=1"])
+    (run / "best.pth").write_bytes((run / "last.pth").read_bytes())
+    command = [det_config, *ON_CPU, "--record", file, "--checkpoint"]
+    call(eval_voc, *command, run / "last.pth")
+    assert "is of another config or of other options" in error_of(eval_voc, [*command, run / "best.pth"], capsys)
 
 
 def test_other_options_an_ensemble_and_a_seed_alone_are_rows_of_their_own(

@@ -213,7 +213,7 @@ def test_a_file_that_is_no_measurement_is_named(tmp_path: Path, content: str, pr
 
 
 def test_a_folder_that_is_no_ledger_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"ledger\.toml cannot be read: .* give the folder of a ledger"):
+    with pytest.raises(UserError, match=r"has no measurement \(\*\.json\); give the folder of the files that --record"):
         read_ledger(tmp_path)
     (tmp_path / "ledger.toml").write_text(CONTENTS)
     put(tmp_path / "fruit.json", RESULT)
@@ -221,3 +221,27 @@ def test_a_folder_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("recorded", "elsewhere"))
     with pytest.raises(UserError, match=r"fruit\.json: .*has no section 'elsewhere'"):
         read_ledger(tmp_path)
+
+
+def test_recorded_files_alone_make_a_page(tmp_path: Path) -> None:
+    put(tmp_path / "mine.json", replace(RESULT, row="we|ird\nname"))
+    page = page_of(read_ledger(tmp_path))
+    assert "## Recorded\n\n### mine\n" in page
+    assert "| we\\|ird name | 75.0 | 44.71 |" in page
+
+
+def test_a_row_whose_values_and_seeds_do_not_match_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "fruit.json"
+    put(file, RESULT)
+    edited = read_measurement(file)
+    edited.rows[0].figures["mAP@.5"] = Figure([1.0, 2.0, 3.0])
+    write_measurement(file, edited)
+    with pytest.raises(UserError, match="has not one value for each seed"):
+        put(file, of_seed(1, 70, 40))
+
+
+def test_the_command_of_a_replaced_value_goes_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "fruit.json"
+    put(file, RESULT)
+    put(file, of_seed(0, 70, 40, command="resdet eval-voc again.pth"))
+    assert read_measurement(file).commands == ["resdet eval-voc again.pth"]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.arguments.outputs import FirstIsOutput, add_output
-from resdet.cli.arguments.shared import add_config
+from resdet.cli.arguments.shared import add_config, add_record
 from resdet.cli.arguments.testing import (
     CLASSIFIER_VIEWS,
     add_checkpoints,
@@ -51,3 +51,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "development kit",
     )
     add_test_arguments(parser)
+    add_record(parser)

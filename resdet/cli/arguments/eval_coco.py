@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from resdet.cli.arguments.outputs import add_output
-from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.shared import add_config, add_path, add_record
 from resdet.cli.arguments.testing import add_detector_checkpoints, add_improvements, add_test_arguments
 
 EXAMPLES = """
@@ -27,3 +27,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(files, "--results", "FILE", "score this file, a JSON list of image_id, category_id, bbox and score")
     add_improvements(parser)
     add_test_arguments(parser)
+    add_record(parser)

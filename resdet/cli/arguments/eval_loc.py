@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resdet.cli.arguments.numbers import add_number
 from resdet.cli.arguments.outputs import add_output
-from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.shared import add_config, add_path, add_record
 from resdet.cli.arguments.testing import (
     CLASSIFIER_VIEWS,
     add_checkpoints,
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
     _add_files(parser.add_argument_group("scoring a predictions file, and what it needs"))
     add_test_arguments(parser)
+    add_record(parser)
 
 
 def _add_localizers(parser: argparse.ArgumentParser) -> None:

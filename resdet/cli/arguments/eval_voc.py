@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from resdet.cli.arguments.outputs import add_output
-from resdet.cli.arguments.shared import add_config, add_path
+from resdet.cli.arguments.shared import add_config, add_path, add_record
 from resdet.cli.arguments.testing import AP_METHODS, add_detector_checkpoints, add_improvements, add_test_arguments
 
 DEFAULT_CONFIG = "shapes_det"
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_improvements(parser)
     add_test_arguments(parser)
+    add_record(parser)
 
 
 def add_voc_set(group: argparse._ActionsContainer, required: bool = False) -> None:

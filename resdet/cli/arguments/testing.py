@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resdet.cli.arguments.numbers import add_number
-from resdet.cli.arguments.shared import add_config_options, add_device_arguments, add_json, add_launcher, add_record
+from resdet.cli.arguments.shared import add_config_options, add_device_arguments, add_json, add_launcher
 from resdet.ranges import Count, Natural
 
 AP_METHODS = ("area", "11-point")  # metrics/voc_ap.Method
@@ -17,12 +17,11 @@ NO_SOFT_NMS = "none"
 
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the commands that test a checkpoint share: --launcher, --device ... --json, --record."""
+    """What the commands that test a checkpoint share: --launcher, --device ... --json."""
     add_launcher(parser)
     add_device_arguments(parser)
     add_config_options(parser)
     add_json(parser)
-    add_record(parser)
 
 
 def add_checkpoints(parser: argparse.ArgumentParser, text: str, **options: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resdet.benchmarks.accuracy import Row as Contended
-from resdet.engine.checkpoint import read_checkpoint
+from resdet.engine.checkpoint import LAST, read_checkpoint
 from resdet.engine.config import Config
 from resdet.engine.config_text import config_text
 from resdet.engine.run import Run, environment
@@ -51,13 +51,18 @@ class Recording:
     def __init__(self, args: argparse.Namespace, cfg: Config, run: Run, checkpoints: Sequence[Path] = ()) -> None:
         self.path: Path | None = args.record
         if self.path is None:
+            if args.row is not None:
+                raise UserError("--row names the results in the file of --record: give that too")
             return
         self.args, self.run, self.nets = args, run, len(checkpoints)
         self.name = args.row or name_of(cfg)
         if self.nets > 1:
             self.name += f", {self.nets} nets"
-        self.tested = digest(config_text(cfg), repr(sorted(_options(args).items())))
-        self.commit, self.seed = commit_here(), _seed(checkpoints)
+        self.images = name_of(cfg)
+        trainings = [_training(path) for path in checkpoints]
+        self.seed = trainings[0][0] if len(trainings) == 1 else None
+        facts = sorted(repr(facts) for _, facts in trainings)
+        self.tested, self.commit = digest(config_text(cfg), repr(sorted(_options(args).items())), *facts), commit_here()
         if self.path.is_file():
             measurement, origin = read_measurement(self.path), self._origin(self.seed)
             check_comparable(self.path, measurement, self.name, self.tested, origin)
@@ -118,7 +123,7 @@ class Recording:
         )
 
     def _data(self, ids: Sequence[str]) -> str:
-        return f"{len(ids):,} test images of {self.name}"
+        return f"{len(ids):,} test images of {self.images}"
 
 
 def refuse_record(args: argparse.Namespace, what: str = "results of files") -> None:
@@ -162,15 +167,20 @@ def _plain(value: Any) -> Any:
     return "F" if text.endswith((".pth", ".pt", ".pkl", ".safetensors")) else text
 
 
-def _seed(checkpoints: Sequence[Path]) -> int | None:
-    """The seed of a training; None of an ensemble, and of weights that resdet has not trained."""
-    if len(checkpoints) != 1 or Path(checkpoints[0]).suffix != ".pth":
-        return None
+def _training(checkpoint: Path) -> tuple[int | None, tuple[Any, ...]]:
+    """The seed of a training, and what else its seeds have in common: last.pth or best.pth, steps, initial weights.
+
+    Of weights that resdet has not trained only the file's name is known.
+    """
+    name = Path(checkpoint).name
     try:
-        seed = read_checkpoint(checkpoints[0]).get("seed")
+        state = read_checkpoint(checkpoint)
     except UserError:
-        return None
-    return seed if isinstance(seed, int) else None
+        return None, (name,)
+    seed = state.get("seed")
+    step = state.get("step") if name == LAST else None  # the best step is another with each seed
+    facts = name, step, state.get("conditions", {}).get("init_from")
+    return seed if isinstance(seed, int) else None, facts
 
 
 def _command(words: Sequence[str]) -> str:

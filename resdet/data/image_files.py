@@ -70,6 +70,15 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def find_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files of these suffixes, in lower case, in a folder and its subfolders, without hidden ones, sorted.
+
+    Raises:
+        UserError: there is no such folder, or it cannot be read.
+    """
+    return sorted(path for path in _walk(folder) if path.suffix.lower() in suffixes)
+
+
 def find_folders(folder: Path) -> list[Path]:
     """The folders directly in a folder, sorted, without the hidden ones; classes of an image-folder data set."""
     return [Path(entry.path) for entry in _entries(str(folder)) if entry.is_dir()] if is_folder(folder) else []

@@ -7,7 +7,9 @@ fix_coco(fixes, [("photos", "labels.json")])    # mended/labels.json
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from resdet.data.detection.coco import folder_and_file
 from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
+    Category,
     Content,
     Image,
     category_values,
@@ -31,7 +34,7 @@ from resdet.data.text_files import is_unknown, quoted, read_text
 from resdet.errors import UserError
 from resdet.inspection.fixes import Fixes, mend_box
 
-# (height, width) of each image that stays, by id; None where the file's contradicts it.
+# (height, width) of each image that stays, by id; None where its objects stay as they are.
 Sizes = dict[Id, tuple[int, int] | None]
 
 
@@ -40,8 +43,8 @@ def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
 
     Boxes become four numbers, are clipped, and removed without area or if repeated; objects that are malformed or of an
     image that is not listed are removed; sizes are added; images that are missing or unreadable are removed with their
-    objects. Categories, objects of a category that is not listed, and all objects of an image whose size contradicts
-    the file's stay as they are.
+    objects. Categories, images of different files with one id, and images whose size contradicts the file's stay as
+    they are, and so do the objects of such images, of a repeated category, and of a category that is not listed.
 
     Args:
         fixes: the folder that is written to, and the list of changes.
@@ -64,10 +67,18 @@ def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
 
 
 def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items: list[Any]) -> tuple[Sizes, list[Any]]:
+    files = _files_of_ids(fixes.root, folder, content.images or [])
     sizes: Sizes = {}
     kept = []
     for row, (record, item) in enumerate(zip(content.images or [], items, strict=True)):
         where = f"{file}: {record_name(record, row)}"
+        key = _key(record)
+        if key is not None and len(files[key]) > 1:  # whose the objects are is not written anywhere
+            if key in sizes:
+                fixes.leave(where, "its id is that of another image's, too; nor are the objects of this id")
+            sizes[key] = None
+            kept.append(item)
+            continue
         try:
             number, name, size = image_values(record)
             height, width = read_image(image_path(fixes.root, folder, where, name)).shape[:2]
@@ -75,7 +86,7 @@ def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items
             fixes.note(where, f"removed with its objects, because {str(error).removeprefix(f'{where}: ')}")
             continue
         if same_id(number) in sizes:
-            fixes.note(where, "removed, its id repeats another")
+            fixes.note(where, "removed, it repeats another of the same file")
             continue
         if size == (0, 0):
             item = {**item, "width": width, "height": height}
@@ -103,15 +114,43 @@ def _renumber(fixes: Fixes, file: Path, objects: list[Any]) -> None:
         seen.add(value)
 
 
-def _sound_ids(images: Sequence[Image]) -> Iterator[Id]:
-    for record in images:
-        with suppress(MalformedError):
-            yield image_values(record)[0]
+def _key(record: Image | Category) -> Id | None:
+    with suppress(MalformedError):
+        return same_id(record_id(record.id, "id"))
+    return None
+
+
+def _ids(records: Sequence[Image] | Sequence[Category]) -> IdIndex:
+    """The ids of all records that have one, malformed in other values or not."""
+    return IdIndex([key for key in map(_key, records) if key is not None])
+
+
+def _leave_categories(fixes: Fixes, file: Path, records: Sequence[Category], ids: IdIndex) -> None:
+    for row, record in enumerate(records):
+        try:
+            category_values(record)
+        except MalformedError as error:
+            fixes.leave(f"{file}: {record_name(record, row)}", f"it {error}")
+    for value in ids.repeated:
+        fixes.leave(f"{file}: category {quoted(value)}", "its id is that of another category, too; nor are its objects")
+
+
+def _files_of_ids(root: Path, folder: Path, images: Sequence[Image]) -> dict[Id | None, set[str | int]]:
+    """The paths that the records of each id name; a record that names none counts with its place in the list."""
+    found: dict[Id | None, set[str | int]] = defaultdict(set)
+    for row, record in enumerate(images):
+        place: str | int = row
+        with suppress(MalformedError, UserError):
+            place = os.path.normpath(image_path(root, folder, "", image_values(record)[1]))
+        found[_key(record)].add(place)
+    return found
 
 
 def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], sizes: Sizes) -> list[Any]:
-    categories = IdIndex([category_values(record)[0] for record in content.categories or []])
-    images = IdIndex(list(_sound_ids(content.images or [])))  # of those that were removed, too
+    categories = _ids(content.categories or [])
+    _leave_categories(fixes, file, content.categories or [], categories)
+    repeated = set(map(same_id, categories.repeated))
+    images = _ids(content.images or [])  # of those that were removed, too
     seen, kept = set(), []
     for row, (record, item) in enumerate(zip(content.annotations or [], items, strict=True)):
         where = f"{file}: {record_name(record, row)}"
@@ -127,7 +166,7 @@ def _mend_objects(fixes: Fixes, file: Path, content: Content, items: list[Any], 
         size = sizes[image_key]
         if category_key is None:
             fixes.leave(where, f"its category {quoted(category)} is not listed")
-        if size is None or category_key is None:
+        if size is None or category_key is None or category_key in repeated:
             kept.append(item)
             continue
         box = np.array([*written[:2], written[0] + written[2], written[1] + written[3]])

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import resdet
-from helpers.commands import ON_CPU, error_line, predict
+from helpers.commands import ON_CPU, error_line, error_of, predict
 from helpers.file_server import FileServer, serve
 from helpers.processes import free_port, run_processes
 from resdet.data.detection.annotations import DetectionDataset
@@ -291,7 +291,6 @@ def test_predict_refuses_to_mix_detections_of_other_weights_or_settings(
     predict([str(det_config), str(checkpoint), str(photos), *out])
     error = error_line(predict, [det_config, checkpoint, photos, *out, "--threshold", "0.3"], capsys)
     assert "holds detections of --threshold 0.5; choose another folder with --out, or add --overwrite" in error
-    assert "give --tile too" in error_line(predict, [det_config, checkpoint, photos, *out, "--overlap", "0.3"], capsys)
     error = error_line(predict, [det_config, checkpoint, photos, *out, "--tile", "64"], capsys)
     assert "holds detections of other tiling; choose" in error
     state = torch.load(checkpoint, weights_only=True)
@@ -384,6 +383,75 @@ def test_saved_annotations_are_read_back(
         for i in wide:
             near = (sample.boxes - torch.tensor(record["boxes"][i])).abs().amax(1) <= (1 if form == "voc" else 0.01)
             assert record["labels"][i] in sample.labels[near].tolist()
+
+
+@pytest.mark.parametrize(("form", "corrected"), [("voc", "Annotations/wide.xml"), ("yolo", "labels/wide.txt")])
+def test_corrected_annotations_are_never_overwritten(
+    form: str,
+    corrected: str,
+    det_config: Path,
+    checkpoint: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    arguments = [str(det_config), str(checkpoint), str(photos), "--out", str(out), *ON_CPU]
+    predict([*arguments, "--save-annotations", form])
+    (out / form / corrected).write_text("corrected by hand")
+    shutil.copy(photos / "wide.png", photos / "new.png")
+    error = error_line(predict, [*arguments, "--save-annotations", form], capsys)
+    assert f"{out / form} holds annotations that may have been corrected by hand: move it away, or add --ov" in error
+    assert (out / form / corrected).read_text() == "corrected by hand"
+    assert not (out / "new.png").exists()  # refused before anything is computed
+    predict(arguments)  # without annotations it goes on
+    assert (out / "new.png").is_file()
+    predict([*arguments, "--save-annotations", "coco", "--overwrite"])
+    (older,) = out.glob(f"{form}.old-*")
+    assert (older / corrected).read_text() == "corrected by hand"
+    assert not (out / form).exists()  # no mixture of old and new
+    error = error_line(predict, [*arguments, "--save-annotations", "coco"], capsys)
+    assert f"{out / 'coco'} holds annotations" in error
+    predict([*arguments, "--save-annotations", form])
+    assert {path.stem for path in (out / form / corrected).parent.glob("*")} == {"deep", "new", "wide"}
+
+
+def test_videos_and_earlier_outputs_in_a_folder_are_told_and_left_out(
+    det_config: Path,
+    checkpoint: Path,
+    photos: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start = [str(det_config), str(checkpoint)]
+    predict([*start, str(photos / "wide.png"), "--out", str(photos / "drawn"), *ON_CPU])
+    for name in ("b.mp4", "a.MOV", ".hidden.mp4"):
+        (photos / name).write_bytes(b"a video")
+    for inputs in (photos, photos / "*"):
+        caplog.clear()
+        predict([*start, str(inputs), "--out", str(tmp_path / "out"), *ON_CPU])
+        assert [Path(r["file"]).name for r in predictions(tmp_path / "out")] == ["tall.jpg", "wide.png"]
+        assert f"2 videos were left out (first: {photos / 'a.MOV'}): a video is given alone" in caplog.text
+        assert f"{photos / 'drawn'}: pictures that predict has drawn were left out" in caplog.text
+    caplog.clear()
+    predict([*start, str(photos / "drawn"), "--out", str(tmp_path / "asked"), *ON_CPU])
+    assert [Path(r["file"]) for r in predictions(tmp_path / "asked")] == [photos / "drawn" / "wide.png"]
+    assert "left out" not in caplog.text
+    error = error_line(predict, [*start, photos / "*.mp4", *ON_CPU], capsys)
+    assert f"no image there, but videos; give one alone, by its name: {photos / 'b.mp4'}" in error
+
+
+def test_tiles_that_make_no_sense_are_refused_before_weights_are_read(
+    det_config: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = [det_config, tmp_path / "none.pth", photos, *ON_CPU]
+    assert "give --tile too" in error_line(predict, [*start, "--overlap", "0.3"], capsys)
+    error = error_line(predict, [*start, "--tile", "1", "--overlap", "0.9"], capsys)
+    assert "a tile's side of 1 (--tile): give at least 64 pixels; smaller tiles show hardly an object whole" in error
+    for overlap in ("-0.1", "nan", "0.95"):
+        error = error_of(predict, [*start, "--tile", "64", f"--overlap={overlap}"], capsys)
+        assert "at most 0.9" in error
 
 
 def test_the_python_interface_detects_in_three_lines(det_config: Path, checkpoint: Path, photos: Path) -> None:

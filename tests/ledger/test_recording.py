@@ -227,7 +227,7 @@ def test_recorded_files_alone_make_a_page(tmp_path: Path) -> None:
     put(tmp_path / "mine.json", replace(RESULT, row="we|ird\nname"))
     page = page_of(read_ledger(tmp_path))
     assert "## Recorded\n\n### mine\n" in page
-    assert "| we\\|ird name | 75.0 | 44.71 |" in page
+    assert "| we\\|ird name | 75 | 44.71 |" in page
 
 
 def test_a_row_whose_values_and_seeds_do_not_match_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from resdet.cli.arguments.shared import (
     add_precision,
 )
 from resdet.cli.arguments.testing import add_improvements
-from resdet.ranges import Count, Share
+from resdet.ranges import Count, Overlap, Share
 
 ANNOTATION_FORMATS = ("voc", "coco", "yolo")  # data/detection/writing.FORMATS
 
@@ -73,13 +73,13 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "--overwrite",
         action="store_true",
         help="replace the detections in DIR; otherwise those of the same weights and settings are kept, and a folder "
-        "with others is refused",
+        "with others is refused; annotations in DIR/yolo are renamed to DIR/yolo.old-DATE",
     )
     parser.add_argument(
         "--save-annotations",
         choices=ANNOTATION_FORMATS,
         help="also write the detections as a data set of this form to DIR/voc, DIR/coco or DIR/yolo, to be corrected "
-        "in a labelling tool and trained on (not of videos)",
+        "in a labelling tool and trained on (not of videos); refused if there is one",
     )
     text = "lowest score, in 0..1, of detections that are drawn and written"
     add_number(parser, "--threshold", Share, text, default=0.5, metavar="SCORE")
@@ -89,10 +89,10 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_precision(parser)
     add_launcher(parser)
-    text = "also detect in overlapping tiles of this side, in pixels, of images that are larger: for small objects"
+    text = "also detect in overlapping tiles of this side, in pixels (64 or more), of larger images: for small objects"
     add_number(parser, "--tile", Count, text, metavar="SIDE")
     text = "share of a tile, in 0..0.9, that --tile lets it have in common with its neighbour (default: 0.2)"
-    add_number(parser, "--overlap", Share, text, metavar="SHARE")
+    add_number(parser, "--overlap", Overlap, text, metavar="SHARE")
     parser.add_argument(
         "--compare",
         action="store_true",

@@ -14,19 +14,19 @@ from resdet.engine.kept_config import is_checkpoint
 from resdet.errors import UserError
 from resdet.recipes.detection.detector import make_detector
 from resdet.recipes.detection.predict import PredictOptions, PredictResult, predict_files
-from resdet.recipes.detection.predict_records import WHOLE
+from resdet.recipes.detection.predict_folder import WHOLE
 from resdet.recipes.detection.tiling import Tiling
 from resdet.recipes.detection.video_frames import is_stream
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the drawn pictures, detections.jsonl and detections.json; exit code 1 if an image cannot be read."""
+    tiling = _tiling(args)
     _place_checkpoint(args)
     checkpoints = [args.checkpoint, *args.ensemble]
     print_config(args, checkpoints)
     nets = nets_of(args, checkpoints)
     testing = inference_settings(nets[0][0], args)
-    tiling = _tiling(args)
     if args.compare and testing == InferenceSettings() and not args.ensemble and tiling is None:
         raise UserError("--compare: there is nothing to compare with a plain test; add --refine, --scales, --tile ...")
     device = str(join_processes(args.launcher, args.device))

@@ -8,6 +8,7 @@ Boxes are (x1, y1, x2, y2) in continuous pixels of the image, labels are indices
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,12 +18,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+from resdet.data.detection.coco_values import MalformedError, text_of
+from resdet.data.text_files import quoted
 from resdet.whole_files import whole_file
 
 Box = Sequence[float]
 
 FORMATS = ("voc", "coco", "yolo")  # the choices of `resdet predict --save-annotations`
 IMAGE_SET = "all"  # of the VOC layout
+_MOST_NAMES = 10  # of images that a warning names
+
+logger = logging.getLogger("resdet")
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,22 @@ class AnnotatedImage:
 def write_annotations(form: str, images: Sequence[AnnotatedImage], classes: Sequence[str], folder: Path) -> None:
     """Write a data set of its own, with links to the images, or copies where the system allows no links.
 
+    Images whose names the format cannot hold are left out, with a warning: VOC's and COCO's are texts in UTF-8 without
+    control characters, VOC's also one line each, without blanks at its ends.
+
     Args:
         form: one of FORMATS.
         images: names that differ only in their suffix get that suffix in their names.
         classes: names, by label.
         folder: made if needed; files of the same names are replaced.
     """
+    held = [image for image in images if _holds(form, image.name)]
+    if len(held) < len(images):
+        names = [quoted(image.name) for image in images if not _holds(form, image.name)]
+        more = ", ..." if len(names) > _MOST_NAMES else ""
+        text = "%s: %d images were left out, whose names this format cannot hold: %s%s; rename them"
+        logger.warning(text, folder, len(names), ", ".join(names[:_MOST_NAMES]), more)
+    images = held
     stems = _stems(images)
     pictures = folder / ("JPEGImages" if form == "voc" else "images")
     for image, stem in zip(images, stems, strict=True):
@@ -129,6 +145,18 @@ def _write_coco(images: Sequence[AnnotatedImage], stems: Sequence[str], classes:
     categories = [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
     content = {"images": records, "annotations": objects, "categories": categories}
     _write(folder / "annotations.json", json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _holds(form: str, name: str) -> bool:
+    """Whether the data set, read again, names the same image."""
+    if form == "yolo":  # names are those of files alone
+        return True
+    try:
+        text_of(name, "file_name")
+    except MalformedError:
+        return False
+    stem = str(PurePosixPath(name).with_suffix(""))
+    return form == "coco" or stem == stem.strip().lstrip("\ufeff")  # a byte-order mark that begins the list is none of it
 
 
 def _stems(images: Sequence[AnnotatedImage]) -> list[str]:

@@ -27,6 +27,7 @@ from resdet.errors import Stopped, UserError
 from resdet.ranges import Share
 from resdet.recipes.detection.detector import Detector
 from resdet.recipes.detection.pixels import Pixels
+from resdet.recipes.detection.predict_folder import refuse_annotations
 from resdet.recipes.detection.predict_records import Lines, Record, Records, settings_of
 from resdet.recipes.detection.predict_sharing import from_main, gather, own_share
 from resdet.recipes.detection.predict_sources import Source, find_sources
@@ -54,7 +55,7 @@ class PredictOptions:
     Args:
         threshold: lowest score that is drawn and written.
         annotations: "voc", "coco" or "yolo": also a data set of this form in OUT/<form>, to be corrected by hand.
-        overwrite: begin anew, whatever OUT holds.
+        overwrite: begin anew, whatever OUT holds; OUT/<form> is renamed to OUT/<form>.old-DATE.
         tiling: how large images are cut into tiles; None: they are not.
 
     Raises:
@@ -115,7 +116,7 @@ def predict_files(
 
     Raises:
         UserError: there is no image or video, a video cannot be read, a picture would overwrite an image, or `out`
-            holds detections of other weights or settings, or another process writes there.
+            holds detections of other weights or settings or annotations of this form, or another process writes there.
         Stopped: by Ctrl-C or SIGTERM; what was done is kept.
         LostProcessError: another process has died; what was done is kept.
     """
@@ -133,6 +134,8 @@ def predict_files(
         sources = find_sources(texts, out)
         make_folder(out)
         held.append(hold(out, "--out"))
+        if options.annotations and not options.overwrite:
+            refuse_annotations(out, options.annotations)
         done.append(Records(out, settings, sources, options.overwrite))
         return done[0].missing, len(sources)
 

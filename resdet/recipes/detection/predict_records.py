@@ -20,12 +20,10 @@ import torch
 from resdet.engine.distributed import get_rank, get_world_size
 from resdet.errors import UserError
 from resdet.recipes.detection.detector import Detector
+from resdet.recipes.detection.predict_folder import LINES, PARTS, SETTINGS, WHOLE, set_annotations_aside
 from resdet.recipes.detection.predict_sources import Source
 from resdet.recipes.detection.tiling import Tiling
 from resdet.whole_files import write_whole_file
-
-LINES, WHOLE, SETTINGS = "detections.jsonl", "detections.json", "predict.json"
-PARTS = "detections.part*.jsonl"  # lines of one of several processes
 
 Record = dict[str, Any]
 
@@ -79,7 +77,7 @@ class Records:
         out: the folder; it exists.
         settings: of `settings_of`.
         sources: the images of this call. Records of other images stay, unless their pictures will be replaced.
-        overwrite: begin anew, whatever the folder holds.
+        overwrite: begin anew, whatever the folder holds; annotations in it are set aside.
 
     Raises:
         UserError: the folder holds detections of other settings, or of an unknown program.
@@ -88,6 +86,7 @@ class Records:
     def __init__(self, out: Path, settings: Record, sources: Sequence[Source], overwrite: bool = False) -> None:
         self.out, self.sources = out, sources
         if overwrite:
+            set_annotations_aside(out)
             clear(out)
         _refuse_other(out, settings)
         found = self._read()
@@ -145,13 +144,15 @@ def clear(out: Path) -> None:
 
 
 def clear_frames(out: Path, overwrite: bool) -> None:
-    """Remove the records of a video, or with `overwrite` any, for those of another one.
+    """Remove the records of a video for those of another one; with `overwrite` any, and annotations are set aside.
 
     Raises:
         UserError: the folder holds records of images, and `overwrite` is False.
     """
     if not overwrite and any(_read_lines(path) for path in (out / LINES, *out.glob(PARTS))):
         raise UserError(f"{out} holds detections of images; choose another folder with --out, or add --overwrite")
+    if overwrite:
+        set_annotations_aside(out)
     clear(out)
 
 

@@ -20,12 +20,13 @@ from torch import Tensor
 from resdet.boxes.geometry import pairwise_coverage
 from resdet.engine.typed import check_values
 from resdet.errors import UserError
-from resdet.ranges import Count, Share
+from resdet.ranges import Count, Overlap
 from resdet.recipes.detection.detector import Detector
 from resdet.recipes.detection.pixels import Pixels, Readable, to_pixels
 from resdet.recipes.detection.result import ImageDetections
 
 COVERAGE = 0.5  # share of the smaller of two boxes inside the other above which they are one object
+SMALLEST = 64  # pixels, of a tile's side
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Tiling:
     """How an image is cut.
 
     Args:
-        side: of a tile in pixels; an image that is not larger is not cut.
+        side: of a tile in pixels, at least 64; an image that is not larger is not cut.
         overlap: share of a tile that it has in common with its neighbour; objects up to this size are whole in one.
 
     Raises:
@@ -41,12 +42,13 @@ class Tiling:
     """
 
     side: Count
-    overlap: Share = 0.2
+    overlap: Overlap = 0.2
 
     def __post_init__(self) -> None:
         check_values(Tiling, vars(self))
-        if self.overlap > 0.9:
-            raise UserError(f"an overlap of {self.overlap:g} needs more tiles than is sensible; give at most 0.9")
+        if self.side < SMALLEST:
+            why = "smaller tiles show hardly an object whole, and an image has thousands of them"
+            raise UserError(f"a tile's side of {self.side} (--tile): give at least {SMALLEST} pixels; {why}")
 
     def windows(self, height: int, width: int) -> Iterator[tuple[int, int]]:
         """The upper left corner (y, x) of each tile; the last ones end at the image's borders."""

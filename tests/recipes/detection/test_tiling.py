@@ -58,12 +58,14 @@ def test_an_object_in_several_tiles_is_one_detection() -> None:
 def test_an_image_as_small_as_a_tile_is_detected_in_once(det_config: Path, tmp_path: Path) -> None:
     checkpoint = random_detector(det_config, tmp_path / "random.pth")
     detector: Detector = resdet.load_detector(det_config, checkpoint, device="cpu", precision="fp32")
-    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)
     plain = detector(pixels)
-    assert torch.equal(Tiled(detector, Tiling(80))(pixels).boxes, plain.boxes)
-    assert len(Tiled(detector, Tiling(50, 0.5))(pixels)) > len(plain) > 0
+    assert torch.equal(Tiled(detector, Tiling(120))(pixels).boxes, plain.boxes)
+    assert len(Tiled(detector, Tiling(64, 0.5))(pixels)) > len(plain) > 0
 
 
-def test_an_overlap_that_would_never_end_is_refused() -> None:
+def test_tiles_that_would_hardly_ever_end_are_refused() -> None:
     with pytest.raises(UserError, match=r"at most 0\.9"):
         Tiling(800, 1.0)
+    with pytest.raises(UserError, match="give at least 64"):
+        Tiling(63)

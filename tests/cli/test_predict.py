@@ -392,6 +392,7 @@ def test_corrected_annotations_are_never_overwritten(
     det_config: Path,
     checkpoint: Path,
     photos: Path,
+    clip: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -414,6 +415,9 @@ def test_corrected_annotations_are_never_overwritten(
     assert f"{out / 'coco'} holds annotations" in error
     predict([*arguments, "--save-annotations", form])
     assert {path.stem for path in (out / form / corrected).parent.glob("*")} == {"deep", "new", "wide"}
+    predict([str(det_config), str(checkpoint), str(clip), "--out", str(out), *ON_CPU, "--overwrite"])
+    assert not (out / form).exists()
+    assert len(list(out.glob(f"{form}.old-*"))) == 2
 
 
 def test_videos_and_earlier_outputs_in_a_folder_are_told_and_left_out(
@@ -428,12 +432,15 @@ def test_videos_and_earlier_outputs_in_a_folder_are_told_and_left_out(
     predict([*start, str(photos / "wide.png"), "--out", str(photos / "drawn"), *ON_CPU])
     for name in ("b.mp4", "a.MOV", ".hidden.mp4"):
         (photos / name).write_bytes(b"a video")
+    (photos / "film").mkdir()
+    for name in ("film.mp4", "detections.json", "detections.jsonl"):  # a drawn video is no new one
+        (photos / "film" / name).write_bytes(b"")
     for inputs in (photos, photos / "*"):
         caplog.clear()
         predict([*start, str(inputs), "--out", str(tmp_path / "out"), *ON_CPU])
         assert [Path(r["file"]).name for r in predictions(tmp_path / "out")] == ["tall.jpg", "wide.png"]
         assert f"2 videos were left out (first: {photos / 'a.MOV'}): a video is given alone" in caplog.text
-        assert f"{photos / 'drawn'}: pictures that predict has drawn were left out" in caplog.text
+        assert f"{photos / 'drawn'}: what predict has drawn there was left out" in caplog.text
     caplog.clear()
     predict([*start, str(photos / "drawn"), "--out", str(tmp_path / "asked"), *ON_CPU])
     assert [Path(r["file"]) for r in predictions(tmp_path / "asked")] == [photos / "drawn" / "wide.png"]

@@ -79,7 +79,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "--save-annotations",
         choices=ANNOTATION_FORMATS,
         help="also write the detections as a data set of this form to DIR/voc, DIR/coco or DIR/yolo, to be corrected "
-        "in a labelling tool and trained on (not of videos); refused if there is one",
+        "in a labelling tool and trained on (not of videos); refused if DIR has one already",
     )
     text = "lowest score, in 0..1, of detections that are drawn and written"
     add_number(parser, "--threshold", Share, text, default=0.5, metavar="SCORE")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
+from resdet.data.detection.writing import tell_unwritten
 from resdet.metrics.flat import FlatDetections
 from resdet.whole_files import write_whole_file
 
@@ -26,6 +27,8 @@ SCRIPT = Path(__file__).with_name("open_fiftyone.py")
 
 def write_fiftyone(dataset: DetectionDataset, found: FlatDetections, folder: Path) -> None:
     """Write names of images, truth, detections, and the script that opens them.
+
+    FiftyOne's database holds text in UTF-8: images whose paths are not are left out, with a warning.
 
     Args:
         dataset: the images and their objects; those that an evaluation ignores have the attribute "ignored".
@@ -37,12 +40,19 @@ def write_fiftyone(dataset: DetectionDataset, found: FlatDetections, folder: Pat
     """
     table = dataset.table
     names = [str(image_id) for image_id in table.ids]
-    paths = [Path(path).absolute() for path in table.paths]
-    _write(folder / "data.json", {f"{n}{path.suffix}": str(path) for n, path in zip(names, paths, strict=True)})
+    paths = [str(Path(path).absolute()) for path in table.paths]
+    held = [i for i in range(len(names)) if _is_text(names[i] + paths[i])]
+    tell_unwritten(folder, [path for n, path in zip(names, paths, strict=True) if not _is_text(n + path)])
+    _write(folder / "data.json", {names[i] + Path(paths[i]).suffix: paths[i] for i in held})
     for field, objects in (("ground_truth", _truth(dataset)), ("predictions", _detected(dataset, found))):
-        content = {"classes": list(dataset.classes), "labels": dict(zip(names, objects, strict=True))}
+        content = {"classes": list(dataset.classes), "labels": {names[i]: objects[i] for i in held}}
         _write(folder / f"{field}.json", content)
     write_whole_file(folder / SCRIPT.name, SCRIPT.read_bytes())
+
+
+def _is_text(name: str) -> bool:
+    """Whether UTF-8 can write it: bytes of a file name that are not UTF-8 are lone surrogates."""
+    return name.encode(errors="replace").decode() == name
 
 
 def _truth(dataset: DetectionDataset) -> list[list[dict[str, Any]]]:

@@ -78,7 +78,7 @@ def _without_drawn(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]
         if not any(outputs[folder] for folder in folders):
             kept.append((path, root))
     for folder in sorted(folder for folder, is_one in outputs.items() if is_one):
-        logger.warning("%s: pictures that predict has drawn were left out; name the folder to detect in them", folder)
+        logger.warning("%s: what predict has drawn there was left out; give this folder to detect in it", folder)
     return kept
 
 

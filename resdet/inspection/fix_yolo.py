@@ -25,7 +25,8 @@ def fix_yolo(fixes: Fixes, image_sets: Sequence[str], classes: Sequence[str] | N
     """Write the label files, lists and class names that can be repaired without a guess.
 
     Boxes are clipped, and removed without area or if repeated; lines that are no object are removed; images that are
-    missing or unreadable leave their lists. Lines of an unknown class, or not in fractions of the image, stay.
+    missing or unreadable leave their lists. Lines of an unknown class, or not in fractions of the image, stay, and
+    so do txt files that cannot be read.
 
     Args:
         fixes: the folder that is written to, and the list of changes.
@@ -51,18 +52,20 @@ def fix_yolo(fixes: Fixes, image_sets: Sequence[str], classes: Sequence[str] | N
                 continue
             kept.append(image.path)
             if root / image.path not in missing and image.label.is_file():
-                fixes.write(image.label, _mend(fixes, image.label, form, size))
+                mended = _mend(fixes, image.label, form, size)
+                if mended is not None:
+                    fixes.write(image.label, mended)
         if image_set.endswith(".txt"):
             fixes.write(root / image_set, "".join(f"{image.as_posix()}\n" for image in kept))
 
 
-def _mend(fixes: Fixes, path: Path, form: LineForm, size: tuple[int, int]) -> str:
-    """The content of a label file without what is wrong in it."""
+def _mend(fixes: Fixes, path: Path, form: LineForm, size: tuple[int, int]) -> str | None:
+    """The content of a label file without what is wrong in it; None if it cannot be read."""
     try:
         lines = label_lines(path)
     except UserError as error:
-        fixes.note(path, f"emptied, because {str(error).removeprefix(f'{path}: ')}")
-        return ""
+        fixes.leave(path, str(error).removeprefix(f"{path}: "))  # an empty file would say that there is no object
+        return None
     scale = np.array([size[1], size[0], size[1], size[0]], np.float64)
     seen, kept = set(), []
     for where, line in lines:

@@ -420,3 +420,74 @@ def test_the_repair_removes_no_line_whose_numbers_are_there(tmp_path: Path, caps
     assert "2 faults left for you to decide" in capsys.readouterr().out
     for name, line in lines.items():
         assert (tmp_path / f"mended/labels/t/{name}.txt").read_text() == line
+
+
+def fixed_coco(root: Path, content: dict, capsys: pytest.CaptureFixture[str]) -> tuple[str, dict]:
+    """What is said of a repair, with its list of changes, and the repaired content."""
+    write(root / "data", content)
+    out = root / "mended"
+    with pytest.raises(SystemExit):
+        call(inspect_data, root / "data", "--out", root / "sheets", "--fix", out)
+    said = capsys.readouterr().out + (out / "changes.txt").read_text()
+    return said, json.loads((out / "annotations/instances_val.json").read_text())
+
+
+@pytest.mark.parametrize("second", [12, "12"])
+@pytest.mark.parametrize("missing", ["", "12.png", "5.png"])
+def test_the_repair_moves_no_object_to_another_image_of_the_same_id(
+    second: object, missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = instances()
+    content["images"][1]["id"] = content["annotations"][0]["image_id"] = second
+    if missing:
+        content["images"][[12, 5].index(int(missing[:-4]))]["file_name"] = "gone.png"
+    said, mended = fixed_coco(tmp_path, content, capsys)
+    assert "0 changes" in said
+    assert "1 fault left for you to decide" in said
+    assert f"image {second!r}: NOT repaired, because its id is that of another image's" in said
+    assert mended == content
+
+
+def test_the_repair_removes_a_second_record_of_the_same_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = instances()
+    content["images"].append({**content["images"][0], "file_name": "./12.png"})
+    said, mended = fixed_coco(tmp_path, content, capsys)
+    assert "image 12: removed, it repeats another of the same file" in said
+    assert mended["images"] == content["images"][:3]
+
+
+def test_objects_of_a_removed_image_go_to_none_whose_id_is_similar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = instances()
+    content["images"][0]["width"] = "wide"
+    content["images"][1]["id"] = content["annotations"][0]["image_id"] = "012"
+    _, mended = fixed_coco(tmp_path, content, capsys)
+    assert [item["id"] for item in mended["images"]] == ["012", 90]
+    assert [item["id"] for item in mended["annotations"]] == [1]
+
+
+def test_the_repair_leaves_repeated_and_nameless_categories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = instances()
+    content["categories"] = [{"id": 7, "name": "bus"}, {"id": "7", "name": "car"}, {"id": 3}]
+    content["annotations"] = [
+        {"id": i, "image_id": 5, "category_id": category, "bbox": [1.0, 2.0, 50.0, 9.0], "area": 450.0, "iscrowd": 0}
+        for i, category in enumerate([7, "7"], 1)
+    ]
+    said, mended = fixed_coco(tmp_path, content, capsys)
+    assert "0 changes" in said
+    assert "2 faults left for you to decide" in said
+    assert "category 7: NOT repaired" in said
+    assert "category 3: NOT repaired, because it has no 'name'" in said
+    assert mended == content
+
+
+def test_the_repair_empties_no_file_that_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_yolo(tmp_path / "yolo")
+    (root / "labels/t/b.txt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(SystemExit):
+        call(inspect_data, root, "--out", tmp_path / "sheets", "--fix", tmp_path / "mended")
+    assert re.search(r"b\.txt: NOT repaired, because .*Git LFS", (tmp_path / "mended/changes.txt").read_text())
+    assert not (tmp_path / "mended/labels/t/b.txt").exists()

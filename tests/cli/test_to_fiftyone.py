@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,10 @@ import pytest
 
 import resdet
 from helpers.commands import ON_CPU, to_fiftyone
+from resdet.data.detection.yolo import YOLODataset
 from resdet.engine.config import build
+from resdet.metrics.flat import FlatDetections
+from resdet.recipes.detection.fiftyone_files import write_fiftyone
 
 
 def read(folder: Path, field: str) -> tuple[list[str], dict[str, list[dict]]]:
@@ -49,3 +53,25 @@ def test_truth_and_detections_are_those_of_the_test_set(
         assert [item["attributes"]["ignored"] for item in truth[path]] == test.table.difficult[own].tolist()
         np.testing.assert_allclose([item["confidence"] for item in detected[path]], detector(path).scores, atol=1e-5)
     ast.parse((out / "open_fiftyone.py").read_text())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
+def test_images_whose_names_are_not_utf8_are_left_out_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, names = tmp_path / "data", ("é", "la\udce9tin")
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("apple\n")
+    for name in names:
+        (root / f"images/{name}.png").write_bytes(cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes())
+        (root / f"labels/{name}.txt").write_text("0 .5 .5 .5 .5\n")
+    found = FlatDetections(
+        image=np.array([0, 1]), label=np.zeros(2), score=np.ones(2), box=np.array([[1, 2, 30, 20]] * 2)
+    )
+    with caplog.at_level("WARNING", "resdet"):
+        write_fiftyone(YOLODataset(root, "."), found, tmp_path / "fo")
+    assert [r"la\udce9tin" in record.getMessage() for record in caplog.records] == [True]
+    for field in ("ground_truth", "predictions"):
+        _, objects = read(tmp_path / "fo", field)
+        assert [(path, len(own)) for path, own in objects.items()] == [(str(root / "images/é.png"), 1)]

@@ -19,7 +19,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 from resdet.data.detection.coco_values import MalformedError, text_of
-from resdet.data.text_files import quoted
 from resdet.whole_files import whole_file
 
 Box = Sequence[float]
@@ -62,19 +61,27 @@ def write_annotations(form: str, images: Sequence[AnnotatedImage], classes: Sequ
         classes: names, by label.
         folder: made if needed; files of the same names are replaced.
     """
-    held = [image for image in images if _holds(form, image.name)]
-    if len(held) < len(images):
-        names = [quoted(image.name) for image in images if not _holds(form, image.name)]
-        more = ", ..." if len(names) > _MOST_NAMES else ""
-        text = "%s: %d images were left out, whose names this format cannot hold: %s%s; rename them"
-        logger.warning(text, folder, len(names), ", ".join(names[:_MOST_NAMES]), more)
-    images = held
+    tell_unwritten(folder, [image.name for image in images if not _holds(form, image.name)])
+    images = [image for image in images if _holds(form, image.name)]
     stems = _stems(images)
     pictures = folder / ("JPEGImages" if form == "voc" else "images")
     for image, stem in zip(images, stems, strict=True):
         _place(image.path, pictures / f"{stem}{Path(image.name).suffix}")
     writer = {"voc": _write_voc, "coco": _write_coco, "yolo": _write_yolo}[form]
     writer(images, stems, classes, folder)
+
+
+def tell_unwritten(folder: Path, names: Sequence[str]) -> None:
+    """Warn of images that are left out of a data set because of their names, if there are any.
+
+    Args:
+        folder: of the data set.
+        names: of the images; the warning shows the first ones, escaped.
+    """
+    if names:
+        first = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
+        text = "%s: images whose names this format cannot hold are left out, %d: %s; rename them"
+        logger.warning(text, folder, len(names), first)
 
 
 def voc_xml(filename: str, size: tuple[int, int], boxes: Sequence[Box], names: Sequence[str]) -> str:
@@ -156,7 +163,8 @@ def _holds(form: str, name: str) -> bool:
     except MalformedError:
         return False
     stem = str(PurePosixPath(name).with_suffix(""))
-    return form == "coco" or stem == stem.strip().lstrip("\ufeff")  # a byte-order mark that begins the list is none of it
+    # Readers of lists strip lines, and a byte-order mark at the beginning.
+    return form == "coco" or stem == stem.strip().lstrip("\ufeff")
 
 
 def _stems(images: Sequence[AnnotatedImage]) -> list[str]:

@@ -8,8 +8,9 @@ fruit.rows[0].figures["mAP@.5"].mean
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +19,7 @@ from resdet.whole_files import write_whole_file
 
 CONTENTS = "ledger.toml"  # sections and machines, in the ledger's folder
 RECORDED = "recorded"  # section of new measurements, until somebody moves them
+T = TypeVar("T")
 Choices = Literal["nothing", "training", "validation", "test", "unknown"]
 
 
@@ -168,12 +170,7 @@ def read_measurement(path: Path) -> Measurement:
     Raises:
         UserError: it is missing, or not a measurement.
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Measurement)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a measurement: {error}") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    return _read(path, lambda data: msgspec.json.decode(data, type=Measurement), "a measurement")
 
 
 def write_measurement(path: Path, measurement: Measurement) -> None:
@@ -185,13 +182,17 @@ def write_measurement(path: Path, measurement: Measurement) -> None:
     write_whole_file(path, msgspec.json.format(msgspec.json.encode(measurement), indent=1) + b"\n")
 
 
-def _read_contents(path: Path) -> Contents:
+def _read(path: Path, decode: Callable[[bytes], T], what: str) -> T:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Contents)
+        return decode(path.read_bytes())
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a ledger's contents: {error}") from None
+        raise UserError(f"{path} is not {what}: {error}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read_contents(path: Path) -> Contents:
+    return _read(path, lambda data: msgspec.toml.decode(data, type=Contents), "a ledger's contents")
 
 
 def read_ledger(folder: Path) -> Ledger:

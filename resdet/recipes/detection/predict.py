@@ -122,8 +122,7 @@ def predict_files(
     """
     options, texts = options or PredictOptions(), [str(one) for one in inputs]
     tiled = detector if options.tiling is None else Tiled(detector, options.tiling)
-    video = find_video(texts)
-    if video is not None:
+    if (video := find_video(texts)) is not None:
         return _predict_video(tiled, video, out, options)
     settings = settings_of(detector, options.threshold, beside, options.tiling)
     done: list[Records] = []  # of the main process
@@ -134,8 +133,7 @@ def predict_files(
         sources = find_sources(texts, out)
         make_folder(out)
         held.append(hold(out, "--out"))
-        if options.annotations and not options.overwrite:
-            refuse_annotations(out, options.annotations)
+        refuse_annotations(out, None if options.overwrite else options.annotations)
         done.append(Records(out, settings, sources, options.overwrite))
         return done[0].missing, len(sources)
 

@@ -20,17 +20,17 @@ def is_output(folder: Path) -> bool:
     return (folder / LINES).is_file() and any((folder / name).is_file() for name in (SETTINGS, WHOLE))
 
 
-def refuse_annotations(out: Path, form: str) -> None:
+def refuse_annotations(out: Path, form: str | None) -> None:
     """Refuse to replace annotations of an earlier command.
 
     Args:
         out: the output folder.
-        form: "voc", "coco" or "yolo".
+        form: "voc", "coco" or "yolo"; None: nothing is refused.
 
     Raises:
         UserError: OUT/<form> holds annotations.
     """
-    if (out / form / ANNOTATIONS[form]).exists():
+    if form and (out / form / ANNOTATIONS[form]).exists():
         raise UserError(
             f"{out / form} holds annotations that may have been corrected by hand: move it away, or add --overwrite, "
             f"which detects anew and renames it to {form}.old-DATE"

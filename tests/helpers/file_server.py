@@ -53,8 +53,8 @@ def serve(server: FileServer) -> Iterator[FileServer]:
                 self.send_header("ETag", server.version)
             self.end_headers()
             part = part[: server.cuts.pop(0)] if server.cuts else part
+            server.sent += len(part)  # before: a client that has them all may look at once
             self.wfile.write(part)
-            server.sent += len(part)
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:

@@ -5,11 +5,13 @@ The main process finds the images and what of them is done; every process takes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
-from resdet.engine.distributed import explain_lost_process, gather_objects, get_rank, get_world_size, is_main_process
-from resdet.errors import LostProcessError, UserError
+from resdet.engine.distributed import explain_lost_process, gather_objects, get_rank, get_world_size
+from resdet.engine.run_folder import on_main
+from resdet.errors import LostProcessError
 
 T = TypeVar("T")
 
@@ -21,16 +23,8 @@ def from_main(compute: Callable[[], T]) -> T:
         UserError: `compute` raised it; all processes do then.
         LostProcessError: another process has died.
     """
-    found: list[T | UserError] = []
-    if is_main_process():
-        try:
-            found = [compute()]
-        except UserError as error:
-            found = [error]
-    (value,) = gather(found)
-    if isinstance(value, UserError):
-        raise value
-    return value
+    with _lost_process_named():
+        return on_main(compute)
 
 
 def gather(items: list[T]) -> list[T]:
@@ -39,9 +33,15 @@ def gather(items: list[T]) -> list[T]:
     Raises:
         LostProcessError: another process has died.
     """
+    with _lost_process_named():
+        return gather_objects(items)
+
+
+@contextmanager
+def _lost_process_named() -> Iterator[None]:
     try:
         with explain_lost_process():
-            return gather_objects(items)
+            yield
     except LostProcessError:
         raise LostProcessError(
             f"process {get_rank()} of {get_world_size()} has lost another one: the other's error is above or in its "

@@ -152,7 +152,7 @@ def _start(device: torch.device) -> tuple[float, float]:
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 2**30, time.perf_counter()
     if FORGET_PEAK.exists():
-        FORGET_PEAK.write_text("5")
+        FORGET_PEAK.write_text("5", encoding="utf-8")
     return _resident("VmRSS"), time.perf_counter()
 
 
@@ -168,5 +168,5 @@ def _resident(name: str) -> float:
     """A value of /proc/self/status in GiB; NaN where there is no such file."""
     if not FORGET_PEAK.exists():
         return math.nan
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20

@@ -65,7 +65,7 @@ def _refuse_lost_output() -> None:
 
 def _usable(stream: TextIO | None, original: TextIO | None, descriptor: int) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w")  # for the rest of the process
+        return open(os.devnull, "w", encoding="utf-8")  # for the rest of the process
     if stream is not original or not isinstance(stream, io.TextIOWrapper) or stream.fileno() != descriptor:
         return stream
     stream.flush()

@@ -98,7 +98,8 @@ def _predict(setting: Setting, found: Found, run: Path) -> None:
 
 def _last_line(log: Path) -> str:
     """The log line of the last step: losses, rate, images per second."""
-    lines = [line.split(" INFO - ")[-1] for line in log.read_text().splitlines() if f"/{STEPS} " in line]
+    lines = log.read_text(encoding="utf-8").splitlines()
+    lines = [line.split(" INFO - ")[-1] for line in lines if f"/{STEPS} " in line]
     return lines[-1].strip() if lines else ""
 
 

@@ -182,7 +182,7 @@ def _hide_events(backend: TensorboardVisBackend, first: int) -> None:
 def read_scalars(path: Path) -> list[dict[str, Any]]:
     """Records of scalars.json in their order: dicts with "iteration" and figures. Incomplete lines are skipped."""
     records = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:

@@ -21,7 +21,7 @@ def forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
-        RESET.write_text("5")  # resets VmHWM, see proc(5)
+        RESET.write_text("5", encoding="utf-8")  # resets VmHWM, see proc(5)
     except OSError:
         return
 
@@ -30,7 +30,7 @@ def peak_gib(device: torch.device) -> float:
     """Peak memory since `forget_peak`, in GiB: allocated by torch on a GPU, resident on a CPU. Loaders do not count."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()) if STATUS.is_file() else None
+    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text(encoding="utf-8")) if STATUS.is_file() else None
     if found:
         return int(found[1]) / 2**20
     unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes on macOS, KiB elsewhere

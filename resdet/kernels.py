@@ -12,7 +12,6 @@ import torch
 logger = logging.getLogger("resdet")
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def kernel_runs(module: str, device: str) -> bool:
     """Whether the kernels of a module of this package run on devices of a type.
 
@@ -25,6 +24,10 @@ def kernel_runs(module: str, device: str) -> bool:
     if device != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return False
     return _tried_out(module, device)
+
+
+if torch.cuda.device_count():  # a compiled net must not trace the trial; where there is no GPU, this import is saved
+    kernel_runs = torch.compiler.assume_constant_result(kernel_runs)  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -9,9 +9,9 @@ waits only in functions that call `nms`, and in Soft-NMS.
 from __future__ import annotations
 
 import torch
-import torchvision
 from torch import Tensor
 
+from resdet.boxes.compiled_operators import load_operators
 from resdet.boxes.geometry import at_least_float32
 
 
@@ -28,14 +28,15 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, count: int | None = None) -> 
     Returns:
         Indices of the kept boxes by descending score, int64 [D].
     """
+    load_operators()
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     if count is None:
-        keep: Tensor = torchvision.ops.nms(boxes, scores, iou)
+        keep: Tensor = torch.ops.torchvision.nms(boxes, scores, iou)
         return keep
     order, looked_at = scores.argsort(stable=True, descending=True), 4 * count
     while True:
         best = order[:looked_at]
-        keep = torchvision.ops.nms(boxes[best], scores[best], iou)
+        keep = torch.ops.torchvision.nms(boxes[best], scores[best], iou)
         if len(keep) >= count or looked_at >= len(order):
             return best[keep[:count]]
         looked_at *= 4

@@ -13,21 +13,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.logging.logger import MMFormatter
-from mmengine.visualization.vis_backend import (
-    BaseVisBackend,
-    LocalVisBackend,
-    MLflowVisBackend,
-    TensorboardVisBackend,
-    WandbVisBackend,
-)
 
 from resdet.engine.distributed import is_main_process
 from resdet.errors import UserError
 
-BACKENDS = {"tensorboard": TensorboardVisBackend, "wandb": WandbVisBackend, "mlflow": MLflowVisBackend}
+if TYPE_CHECKING:  # imported where a run records figures: it takes a second, which predict and tests save
+    from mmengine.visualization.vis_backend import BaseVisBackend, TensorboardVisBackend
+
+BACKENDS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend", "mlflow": "MLflowVisBackend"}
 
 
 def start_logging(work_dir: Path, name: str = "run") -> logging.Logger:
@@ -126,6 +122,8 @@ class Scalars:
         unknown = [b for b in backends if b != "local" and b not in BACKENDS]
         if unknown:
             raise UserError(f"log back end '{unknown[0]}' is unknown; there are local, {', '.join(BACKENDS)}")
+        from mmengine.visualization.vis_backend import LocalVisBackend
+
         self.backends = [LocalVisBackend(str(work_dir), scalar_save_file=self.path.name)]
         self.backends += [_start_backend(b, work_dir) for b in backends if b != "local"]
 
@@ -144,6 +142,8 @@ class Scalars:
         """
         if not self.backends or not self.path.is_file():
             return
+        from mmengine.visualization.vis_backend import TensorboardVisBackend
+
         for backend in self.backends:
             if isinstance(backend, TensorboardVisBackend):
                 _hide_events(backend, step + 1)
@@ -161,7 +161,9 @@ class Scalars:
 
 
 def _start_backend(name: str, work_dir: Path) -> BaseVisBackend:
-    backend = BACKENDS[name](str(work_dir))
+    from mmengine.visualization import vis_backend
+
+    backend: BaseVisBackend = getattr(vis_backend, BACKENDS[name])(str(work_dir))
     try:
         _ = backend.experiment  # this is where mmengine imports the package
     except ImportError as error:

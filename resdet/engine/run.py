@@ -11,12 +11,12 @@ import random
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 from resdet.engine.distributed import get_rank, join_processes
 from resdet.engine.log import start_logging
@@ -177,7 +177,7 @@ def environment(run: Run) -> dict[str, str]:
         "process": str(get_rank()),
         "Python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # importing it takes more than a second
     }
 
 

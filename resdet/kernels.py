@@ -9,6 +9,7 @@ from functools import cache
 
 import torch
 
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 logger = logging.getLogger("resdet")
 
 
@@ -21,12 +22,10 @@ def kernel_runs(module: str, device: str) -> bool:
         module: its full name.
         device: "cuda", "cpu", ...
     """
-    if device != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        return False
-    return _tried_out(module, device)
+    return (device == "cuda" or INTERPRETED) and _tried_out(module, device)
 
 
-if torch.cuda.device_count():  # a compiled net must not trace the trial; where there is no GPU, this import is saved
+if INTERPRETED or torch.cuda.device_count():  # torch.compile must not trace the trial; otherwise its import is saved
     kernel_runs = torch.compiler.assume_constant_result(kernel_runs)  # type: ignore[no-untyped-call]
 
 

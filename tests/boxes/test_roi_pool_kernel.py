@@ -79,11 +79,11 @@ def test_it_is_the_kernel_that_pools_except_where_determinism_is_asked_for() -> 
     roi_pool(maps, regions, bins=1)  # the first call tries the kernel out
     with CountedOperators() as operators:
         roi_pool(maps, regions, bins=1)
-    assert operators.count["roi_pool"] == 1
-    assert operators.count.total() <= 32, operators.count
+    assert operators.work.kernels["roi_pool"] == 1
+    assert operators.work.kernels.total() <= 32, operators.work.kernels
     with plain_torch(), CountedOperators() as operators:
         roi_pool(maps, regions, bins=1)
-    assert operators.count["roi_pool"] == 0
+    assert operators.work.kernels["roi_pool"] == 0
 
 
 @needs_kernel
@@ -144,7 +144,7 @@ def test_fake_cuda_tensors_pass_through_the_kernel_operators() -> None:
     assert pooled.shape == (N * 6, C, 7, 7)
     assert pooled.dtype == torch.bfloat16
     assert pooled.is_contiguous(memory_format=torch.channels_last)
-    assert operators.count["roi_pool"] == 1
+    assert operators.work.kernels["roi_pool"] == 1
 
 
 @needs_gpu

@@ -188,7 +188,8 @@ def _place(path: Path, target: Path) -> None:
     try:
         os.symlink(path.resolve(), target)
     except (OSError, NotImplementedError):  # a file system without links, or Windows without the right to make them
-        shutil.copyfile(path, target)
+        with whole_file(target) as partial:
+            shutil.copyfile(path, partial)
 
 
 def _write(path: Path, text: str) -> None:

@@ -43,6 +43,20 @@ def read(form: str, folder: Path) -> DetectionDataset:
     return YOLODataset(folder, ".")
 
 
+def test_a_picture_that_cannot_be_copied_leaves_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError("this file system has no links")
+
+    monkeypatch.setattr(os, "symlink", no_links)  # of the file systems at hand all have
+    whole, *_ = annotated(tmp_path / "photos", ["a.jpg"])
+    write_annotations("yolo", [whole], CLASSES, tmp_path / "yolo")
+    assert (tmp_path / "yolo/images/a.jpg").read_bytes() == whole.path.read_bytes()
+    failing = AnnotatedImage(Path("/proc/self/mem"), "b.jpg", (30, 40), [], [])  # can be opened, and not be read
+    with pytest.raises(OSError, match="error"):
+        write_annotations("yolo", [failing], CLASSES, tmp_path / "yolo")
+    assert sorted(path.name for path in (tmp_path / "yolo/images").iterdir()) == ["a.jpg"]
+
+
 @pytest.mark.parametrize(
     ("form", "left_out"),
     [("voc", [NOT_UTF8, LINES, "tab\t.jpg", *BLANKS]), ("coco", [NOT_UTF8, LINES, "tab\t.jpg"]), ("yolo", [])],

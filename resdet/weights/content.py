@@ -26,6 +26,7 @@ from resdet.errors import UserError
 from resdet.weights.arrays import to_array
 from resdet.weights.find_net import is_tensor
 from resdet.weights.foreign import Foreign, class_name
+from resdet.weights.other_files import other_kind
 from resdet.weights.safetensors_file import read_safetensors
 from resdet.weights.torch_file import open_legacy, open_zip
 from resdet.weights.unpickle import read_pickle
@@ -105,7 +106,7 @@ def open_content(path: Path) -> Iterator[Content]:
         if head.startswith(_GIT_LFS):
             raise UserError(f"{path}: a pointer of Git LFS, not the file itself; fetch it with 'git lfs pull'")
         size = path.stat().st_size
-        if path.suffix == ".safetensors":
+        if not head.startswith((_ZIP, _LEGACY)) and (path.suffix == ".safetensors" or _is_safetensors(head, size)):
             yield Content(read_safetensors(path), size, lambda value: value)
         elif head.startswith((_ZIP, _LEGACY)):
             with open_zip(path) if head.startswith(_ZIP) else open_legacy(path) as (data, to_tensor):
@@ -119,7 +120,12 @@ def open_content(path: Path) -> Iterator[Content]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file's permissions") from None
     except Exception as error:  # a damaged file can fail in any way
-        raise UserError(f"{path}: {_explain(error)}") from None
+        raise UserError(f"{path}: {_explain(error, path)}") from None
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    """Whether a file begins with the length of a JSON text and this text."""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
 def asks_to_run(name: str) -> str:
@@ -134,8 +140,11 @@ def _checked(data: Any) -> Any:
     return data
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, path: Path) -> str:
     """One line for the user in place of what a reader reports of a bad file."""
+    kind = other_kind(path)
+    if kind is not None:
+        return f"not a whole weights file, but {kind}{'' if ';' in kind else '; give one of PyTorch or safetensors'}"
     asked = re.match(r"it asks for (\S+)$", str(error))
     if asked and isinstance(error, pickle.UnpicklingError):
         return asks_to_run(asked[1])

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from resdet.weights.foreign import Foreign
 
-Layout = Literal["caffe2", "detectron2", "cifar", "vgg", "torchvision"]
+Layout = Literal["caffe2", "detectron2", "cifar", "vgg", "torchvision", "children", "transformers"]
 
 # The first that a file has decides.
 _MARKS: dict[Layout, tuple[str, ...]] = {
@@ -26,12 +26,15 @@ _MARKS: dict[Layout, tuple[str, ...]] = {
     "cifar": ("conv1.weight", "layer1.0.conv1.weight", "linear.weight"),
     "vgg": ("features.0.weight", "features.2.weight", "classifier.6.weight"),
     "torchvision": ("conv1.weight", "layer1.0.conv1.weight"),
+    "children": ("0.weight", "4.0.conv1.weight"),  # nn.Sequential(*resnet.children())
+    "transformers": ("embedder.embedder.convolution.weight", "encoder.stages.0.layers.0.layer.0.convolution.weight"),
 }
 
-# Keys under which training scripts save a net. They are looked at in this order, then all others.
+# Keys under which training scripts save a net. They are looked at in this order, then all others. The teacher, a moving
+# average, is what DINO's authors test.
 _WRAPPERS = (
     "model", "state_dict", "blobs", "model_state_dict", "model_state", "net", "network", "module", "weights", "params",
-    "backbone", "encoder", "student", "teacher", "state_dict_ema", "model_ema", "ema", "ema_state_dict",
+    "backbone", "encoder", "teacher", "student", "state_dict_ema", "model_ema", "ema", "ema_state_dict",
 )  # fmt: skip
 _NO_NETS = ("optimizer", "optim", "scheduler", "lr_scheduler", "scaler")
 _TENSORS = ("torch._utils._rebuild", "torch._tensor._rebuild", "numpy.core.multiarray._reconstruct")

@@ -61,6 +61,33 @@ TORCHVISION = Scheme(
     block=_block(a=("conv1", "bn1"), b=("conv2", "bn2"), c=("conv3", "bn3"), shortcut=("downsample.0", "downsample.1")),
 )
 
+_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+_TRANSFORMERS_BLOCK = re.compile(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(\w+)\.(\w+)")
+_STAGE = re.compile(r"(backbone\.|roi_heads\.)?(layer[1-4]|res[2-5])[._]")
+
+
+def from_children(name: str) -> str:
+    """torchvision's name for a tensor of a ResNet whose children were put into a torch.nn.Sequential."""
+    child, dot, rest = name.partition(".")
+    return f"{_CHILDREN.get(child, child)}{dot}{rest}"
+
+
+def from_transformers(name: str) -> str:
+    """torchvision's name for a tensor of Hugging Face's ResNetModel."""
+    match = _TRANSFORMERS_BLOCK.fullmatch(name)
+    if match is None:
+        stem = name.replace("embedder.embedder.convolution.", "conv1.")
+        return stem.replace("embedder.embedder.normalization.", "bn1.")
+    stage, block, layer, part, tensor = match.groups()
+    is_norm = part == "normalization"
+    own = f"downsample.{int(is_norm)}" if layer is None else f"{'bn' if is_norm else 'conv'}{int(layer) + 1}"
+    return f"layer{int(stage) + 1}.{block}.{own}.{tensor}"
+
+
+def in_stage(name: str) -> bool:
+    """Whether a tensor, by a project's name without prefix, is inside of a ResNet's conv2..conv5."""
+    return _STAGE.match(name) is not None
+
 
 def torchvision_vgg(depth: int) -> Scheme:
     """torchvision's VGG-16 or VGG-19: one index counts convolutions, ReLUs and poolings."""

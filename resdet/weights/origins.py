@@ -54,6 +54,10 @@ def interpret(content: Content, source: str, origin: Origin | None = None) -> We
             "ResNet (R-50.pkl), a detectron2 backbone or C4 detector, a ResNet for CIFAR-10, or a resdet checkpoint"
         )
     tensors, objects = content.tensors(found.values, source, found.prefix)
+    if found.layout in ("children", "transformers"):  # torchvision's nets under other names
+        to_torchvision = names.from_children if found.layout == "children" else names.from_transformers
+        tensors = {to_torchvision(name): tensor for name, tensor in tensors.items()}
+        found = replace(found, layout="torchvision")
     rename = _renaming(found, tensors, source)
     _refuse_objects({name: kind for name, kind in objects.items() if rename(name)}, source)
     check_values({name: tensor for name, tensor in tensors.items() if rename(name)}, source)
@@ -149,6 +153,12 @@ def _convert(tensors: State, rename: Callable[[str], str | None], source: str, c
             raise UserError(f"{source}: holds {ours} twice, the second as {name}; save one net per file")
         else:
             state[ours] = tensor
+    inside = [name for name in leftover if names.in_stage(name)]
+    if inside:
+        raise UserError(
+            f"{source}: the paper's ResNets have no {inside[0]} ({len(inside)} such tensors): another net, as with "
+            "squeeze-and-excitation, attention or deformable convolutions; take a plain ResNet"
+        )
     if conventions.origin == "caffe2":
         _complete_affine(state)
     _absorb_biases(state)

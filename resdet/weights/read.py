@@ -7,7 +7,8 @@
 
 Supported are
 
-- torchvision's ResNets and VGGs, and the ResNets in its detectors,
+- torchvision's ResNets and VGGs, and the ResNets in its detectors; ResNets under the names of Hugging Face's
+  transformers, or put into a torch.nn.Sequential,
 - Caffe's ResNets and VGGs under torchvision's names,
 - the MSRA ResNets under Caffe2's names,
 - detectron2's backbones and C4 detectors (.pkl, .pth), without their mask branch,

@@ -56,8 +56,9 @@ class Weights:
 
 
 def is_weight(name: str) -> bool:
-    """False for optimizer state, batch counters and anchors, which files hold beside the weights."""
-    return not name.endswith(("num_batches_tracked", "_momentum")) and "anchor_generator." not in name
+    """False for what files hold beside the weights: optimizer state, batch counters, anchors, thop's counts."""
+    beside = ("num_batches_tracked", "_momentum", "total_ops", "total_params")
+    return not name.endswith(beside) and "anchor_generator." not in name
 
 
 def in_conv_stages(name: str) -> bool:

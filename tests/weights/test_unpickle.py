@@ -134,7 +134,7 @@ def test_missing_and_unknown_files_are_named_with_the_remedy(tmp_path: Path) -> 
     with pytest.raises(UserError, match="is a folder"):
         read_weights(tmp_path)
     (tmp_path / "page.pkl").write_text("<!DOCTYPE html><html>Sign in</html>")
-    with pytest.raises(UserError, match=r"page\.pkl: not a whole weights file"):
+    with pytest.raises(UserError, match=r"page\.pkl: not a whole weights file, but a web page"):
         read_weights(tmp_path / "page.pkl")
     torch.save(torchvision.models.squeezenet1_1(num_classes=1).state_dict(), tmp_path / "net.pth")
     with pytest.raises(UserError, match=r"net\.pth: not a net that resdet knows .*features\.0\.weight"):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor
@@ -52,6 +53,25 @@ WRAPPERS = {
     "a tuple with the epoch": lambda s: (s, 3),
     "a list of nets": lambda s: {"nets": [s, s]},
     "EMA": lambda s: {"ema": {"module": s}, "updates": 7},
+    "MoCo v3": lambda s: {
+        "state_dict": prefixed("module.base_encoder.", s) | {"module.predictor.0.weight": torch.zeros(3)}
+    },
+    "SwAV": lambda s: (
+        prefixed("module.", s)
+        | {"module.projection_head.0.weight": torch.zeros(3), "module.prototypes.weight": s["fc.bias"]}
+    ),
+    "DINO": lambda s: {
+        "student": prefixed("module.backbone.", {name: tensor + 1 for name, tensor in s.items()}),
+        "teacher": prefixed("backbone.", s) | {"head.mlp.0.weight": torch.zeros(3)},
+    },
+    "OpenSelfSup": lambda s: {"state_dict": prefixed("encoder_q.0.", s) | {"encoder_q.1.mlp.0.weight": torch.zeros(3)}},
+    "MMDetection": lambda s: {
+        "meta": {"CLASSES": ("cat",)},
+        "state_dict": prefixed("backbone.", s) | {"neck.lateral_convs.0.conv.weight": torch.zeros(3)},
+    },
+    "thop": lambda s: (
+        s | {"total_ops": torch.zeros(1)} | {f"layer1.0{part}.total_params": torch.zeros(1) for part in ("", ".conv1")}
+    ),
     "optimizer first": lambda s: {"optimizer": {"state": {0: {"exp_avg": s["conv1.weight"]}}}, "model": s},
     "MoCo": lambda s: {
         "state_dict": prefixed("module.encoder_q.", s)
@@ -68,6 +88,46 @@ def test_nets_are_found_in_wrappers_and_behind_prefixes(wrapper: str, state: dic
     weights = read_weights(tmp_path / "net.pth")
     assert_same(weights.state, read_weights(tmp_path / "bare.pth").state)
     assert load_weights(small_resnet(), weights).missing == []
+
+
+def without_fc(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+
+
+def test_the_children_of_a_resnet_in_a_sequential_are_read(tmp_path: Path) -> None:
+    """nn.Sequential(*list(resnet.children())[:-1]), as SimCLR's, fastai's and many other scripts have it."""
+    net = torchvision.models.resnet18(num_classes=7)
+    torch.save(net.state_dict(), tmp_path / "bare.pth")
+    expected = without_fc(read_weights(tmp_path / "bare.pth").state)
+    children = torch.nn.Sequential(*list(net.children())[:-1]).state_dict()
+    for prefix in ("", "features.", "0.", "encoder.module."):
+        torch.save(prefixed(prefix, children) | {"head.0.weight": torch.zeros(3)}, tmp_path / "net.pth")
+        assert_same(read_weights(tmp_path / "net.pth").state, expected)
+
+
+def transformers_name(name: str) -> str:
+    """The name in Hugging Face's ResNetForImageClassification for one of torchvision's."""
+    layer, *_, tensor = name.split(".")
+    if layer in ("conv1", "bn1"):
+        return f"resnet.embedder.embedder.{'convolution' if layer == 'conv1' else 'normalization'}.{tensor}"
+    if layer == "fc":
+        return f"classifier.1.{tensor}"
+    _, block, part, *rest = name.split(".")
+    place = "shortcut" if part == "downsample" else f"layer.{int(part[-1]) - 1}"
+    kind = "convolution" if part.startswith("conv") or rest[0] == "0" else "normalization"
+    return f"resnet.encoder.stages.{int(layer[-1]) - 1}.layers.{block}.{place}.{kind}.{tensor}"
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_hugging_faces_resnets_are_read(depth: int, tmp_path: Path) -> None:
+    state = to_torchvision(ResNet(depth, num_classes=7, width=1 / 16).state_dict())
+    torch.save(state, tmp_path / "bare.pth")
+    renamed = {transformers_name(name): tensor.contiguous() for name, tensor in state.items()}
+    safetensors.torch.save_file(renamed, tmp_path / "model.safetensors", {"format": "pt"})
+    weights, bare = read_weights(tmp_path / "model.safetensors"), read_weights(tmp_path / "bare.pth")
+    assert_same(weights.state, without_fc(bare.state))
+    assert (weights.stride_on, weights.origin) == (bare.stride_on, "torchvision")
+    assert torch.equal(weights.mean, bare.mean)
 
 
 @pytest.mark.parametrize(

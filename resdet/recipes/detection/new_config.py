@@ -20,10 +20,12 @@ from resdet.data.detection.splitting import stratified_split, take_images
 from resdet.data.transforms import Resizer
 from resdet.engine.kept_config import kept_config
 from resdet.errors import UserError
+from resdet.nets.resnet import BLOCKS
 from resdet.recipes.detection.new_config_data import evaluation_of, read_data
 from resdet.recipes.detection.new_config_template import TEMPLATE
 from resdet.weights.hub import hub_file, local_file
-from resdet.weights.read import split_origin
+from resdet.weights.read import read_weights, split_origin
+from resdet.weights.weights import resnet_depth
 from resdet.weights.zoo import check_present, find
 
 EPOCHS, IMAGES = 20, 2  # of the training set, and images per step
@@ -102,7 +104,7 @@ def new_config(path: str | Path, name: str, trunk: Trunk) -> NewConfig:
     fraction = _fraction(path, table) if test is None else FRACTION
     if test is None:
         table = take_images(table, stratified_split(table, fraction)[0])
-    difficult = int(table.difficult.sum())
+    difficult, crowds = int(table.difficult.sum()), int(table.crowd.sum())
     table = take_objects(table, ~table.difficult & ~table.crowd)
     if not len(table.labels):
         raise UserError(f"{path}: no object of the training set is learned, {_why_none(difficult)}")
@@ -123,7 +125,7 @@ def new_config(path: str | Path, name: str, trunk: Trunk) -> NewConfig:
     parts = f"one set, split {100 * fraction:.0f} : {100 - 100 * fraction:.0f}"
     divided = "a training and a test set" if test else parts
     first = f"{path}: {found.what}, {divided}; {len(table)} training images, {len(table.labels)} objects"
-    return NewConfig(text, (first, *data.notes(name), *_notes(difficult), *whys.values()))
+    return NewConfig(text, (first, *data.notes(name), *_notes(difficult, crowds), *whys.values()))
 
 
 def _start(trunk: Trunk, root: str | Path) -> dict[str, Any]:
@@ -137,10 +139,16 @@ def _start(trunk: Trunk, root: str | Path) -> dict[str, Any]:
     }
 
 
-def _notes(difficult: int) -> list[str]:
-    if not difficult:
-        return []
-    return [f"{difficult} objects marked difficult are not trained on, and count neither way in a test"]
+def _notes(difficult: int, crowds: int) -> list[str]:
+    notes = []
+    if difficult:
+        notes.append(f"{difficult} objects marked difficult are not trained on, and count neither way in a test")
+    if crowds:
+        notes.append(
+            f"{crowds} objects are crowds (iscrowd), which are not learned; correct those that are single objects, as "
+            "the masks that CVAT exports"
+        )
+    return notes
 
 
 def anchor_scales(sides: np.ndarray) -> tuple[int, ...]:
@@ -161,7 +169,7 @@ def anchor_ratios(ratios: np.ndarray) -> tuple[float, ...]:
 
 
 def _look_at(weights: str) -> Trunk:
-    """Depth and crop of our own checkpoints, from the config they keep; of others from their name."""
+    """Depth, crop and stride: of our own checkpoints from their config, of other files as read, else from the name."""
     origin, name = split_origin(weights)
     if hub_file(name) is None and find(name) is None:
         check_present(Path(name))
@@ -173,12 +181,27 @@ def _look_at(weights: str) -> Trunk:
         bins = kept.get("model", {}).get("head", {}).get("bins")
         size = view.get("size") if view else bins and 16 * bins
         crop = max(size.values()) if isinstance(size, dict) else size
-        return Trunk(int(depth), int(crop or 224), str(stride_on), f"{weights} says so")
+        return Trunk(_depth(weights, depth), int(crop or 224), str(stride_on), f"{weights} says so")
+    if Path(name).is_file():
+        found = read_weights(weights)
+        depth = _depth(weights, resnet_depth(found.state))
+        why = f"{Path(name).name} is a ResNet-{depth}, taken to be trained on ImageNet"
+        return Trunk(depth, 224, found.stride_on or "1x1", why)
     digits = next((d for d in ("152", "101", "50", "34", "18") if d in Path(name).name), None)
     torchvision = "torchvision" in weights.lower() or "_Weights" in name or Path(name).name.startswith("resnet")
     torchvision = torchvision and origin != "caffe"
     stride_on = "3x3" if torchvision and digits in ("50", "101", "152") else "1x1"
     return Trunk(int(digits or 18), 224, stride_on, f"{Path(weights).name} is taken to be trained on ImageNet")
+
+
+def _depth(weights: str, depth: object) -> int:
+    """The depth of weights' net; refused if it is none of the ResNets that the written config can have."""
+    if depth not in BLOCKS:
+        raise UserError(
+            f"{weights}: its net is no ResNet of {', '.join(map(str, BLOCKS))} layers, as a written config has; write "
+            "one for it (docs/OWN_DATA.md)"
+        )
+    return int(str(depth))
 
 
 def _fraction(path: str | Path, table: AnnotationTable) -> float:

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.coco import instances, write
 from helpers.commands import call, error_line, inspect_data, train_det
 from helpers.commands import new_config as new_config_command
 from helpers.datasets import write_voc
+from helpers.weights import own_checkpoint
 from resdet.cli.common.options import parse_options
 from resdet.data.detection.settings import DetectionData
 from resdet.engine.config import build_call
 from resdet.errors import UserError
+from resdet.nets.cifar_resnet import CifarResNet
+from resdet.nets.resnet import ResNet
 from resdet.recipes.detection.new_config import Trunk, anchor_ratios, anchor_scales, new_config, trunk_of
 from resdet.recipes.sections import load_config
+from resdet.weights.export import to_torchvision
 
 SMALL = [
     "model.net.width=0.125", "model.rpn.hidden=8", "data.resizer.short=48", "data.resizer.long=64", "data.workers=0",
@@ -160,6 +165,17 @@ def test_a_set_of_crowds_is_refused(tmp_path: Path) -> None:
         new_config(write_coco(tmp_path, iscrowd=1), "mine.py", Trunk())
 
 
+def test_crowds_among_the_objects_are_counted(tmp_path: Path) -> None:
+    """CVAT marks every mask, as of its SAM, as a crowd."""
+    root = write_coco(tmp_path)
+    path = root / "annotations/instances_val.json"
+    content = json.loads(path.read_text())
+    content["annotations"] += [{**item, "id": item["id"] + 100, "iscrowd": 1} for item in content["annotations"]]
+    path.write_text(json.dumps(content))
+    choices = new_config(root, "mine.py", Trunk()).choices
+    assert sum("objects are crowds (iscrowd), which are not learned; correct those" in line for line in choices) == 1
+
+
 def test_a_bad_record_is_refused_with_the_command_that_repairs_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +196,16 @@ def test_a_bad_record_is_refused_with_the_command_that_repairs_it(
     call(inspect_data, root, "--out", tmp_path / "sheets")
     call(new_config_command, root, "--out", config)
     assert config.is_file()
+
+
+def test_an_image_of_another_size_is_refused_as_a_training_would(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "data")
+    path = root / "annotations/instances_val.json"
+    path.write_text(path.read_text().replace('"width": 40, "height": 30', '"width": 30, "height": 40', 1))
+    with pytest.raises(
+        UserError, match=r"12\.png: the image is 40x30 but its annotation says 30x40.*resdet inspect-data"
+    ):
+        new_config(root, "mine.py", Trunk())
 
 
 def test_sets_that_are_not_used_are_told(tmp_path: Path) -> None:
@@ -273,6 +299,21 @@ def test_weights_that_are_not_there_are_told_before_anything_is_written(
 
 def test_caffes_weights_have_the_stride_on_the_first_convolution(tmp_path: Path) -> None:
     path = tmp_path / "resnet50_caffe.pth"
-    path.write_bytes(b"")
+    torch.save(to_torchvision(ResNet(50, num_classes=None, width=1 / 16).state_dict()), path)
     assert trunk_of(f"caffe:{path}", None, None).stride_on == "1x1"
     assert trunk_of(f"torchvision:{path}", None, None).stride_on == "3x3"
+
+
+def test_the_depth_is_that_of_the_file_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "model_best.pth.tar"
+    net = to_torchvision(ResNet(101, num_classes=None, width=1 / 16).state_dict())
+    torch.save({"epoch": 50, "state_dict": {f"module.{name}": tensor for name, tensor in net.items()}}, path)
+    trunk = trunk_of(str(path), None, None)
+    assert (trunk.depth, trunk.stride_on, trunk.bins) == (101, "3x3", 14)
+    assert trunk.why == "model_best.pth.tar is a ResNet-101, taken to be trained on ImageNet"
+
+
+def test_a_net_that_a_written_config_cannot_have_is_refused(tmp_path: Path) -> None:
+    path = own_checkpoint(CifarResNet(20), tmp_path / "resnet18.pth")
+    with pytest.raises(UserError, match=r"resnet18\.pth: its net is no ResNet of 18, 34, 50, 101, 152 layers"):
+        trunk_of(str(path), None, None)

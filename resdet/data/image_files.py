@@ -27,6 +27,7 @@ IMAGE_SUFFIXES = (
 )
 # Pictures that are not read. They are told rather than passed over, because somebody may count on them.
 OTHER_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".tga", ".pcx")
+_UPLOADED = re.compile(r".*[\\/]upload[\\/]\d+[\\/]")  # Label Studio's folder on its server: media/upload/PROJECT/
 _ADDRESS = re.compile(r"^https?://|[?]d=|%[0-9A-Fa-f]{2}")  # a web address, or a name escaped for one
 # Written by operating systems and tools into folders of photographs; names that begin with a dot are hidden as well:
 # macOS's ._photo.jpg, .DS_Store, .ipynb_checkpoints.
@@ -118,8 +119,8 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
     Args:
         folder: of the images.
         name: a path below `folder`, with forward slashes or as Windows writes it, or an absolute path. One of another
-            computer is looked for below `folder`, by ever fewer of its last folders. That the file exists is checked
-            by `require_images`.
+            computer, whose folders are not there, is looked for below `folder`, by ever fewer of its last folders. That
+            the file exists is checked by `require_images`.
         where: file and place, for the message.
 
     Raises:
@@ -130,6 +131,8 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
         raise UserError(f"{where}: {quoted(name)} cannot be the name of an image; correct it")
     if name != name.strip() and not os.path.exists(folder / name):
         name = name.strip()
+    if leads_up(name, uploaded=True) and not os.path.exists(folder / name):
+        name = _UPLOADED.sub("", name)
     if not name.isascii() and not os.path.exists(folder / name):  # macOS decomposes accents in names, and its zips do
         forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
         name = next((form for form in forms if os.path.exists(folder / form)), name)
@@ -147,7 +150,14 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
     path = Path(os.path.normpath(folder / name))
     if not path.is_relative_to(os.path.normpath(folder)):
         raise UserError(f"{where}: {quoted(name)} is not below {folder}; name images by their paths below it")
+    if not os.path.isdir(path.parent):
+        return _of_another_computer(folder, f"/{name}") or path
     return path
+
+
+def leads_up(name: str, uploaded: bool = False) -> bool:
+    """Whether the path of an image leads through a folder above, and is (not) one of Label Studio's server."""
+    return ".." in re.split(r"[\\/]", name) and uploaded == bool(_UPLOADED.match(name))
 
 
 def listed_stem(name: str, where: str) -> str:

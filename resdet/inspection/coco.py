@@ -29,6 +29,7 @@ from resdet.data.detection.coco_records import (
 )
 from resdet.data.detection.coco_table import image_path
 from resdet.data.detection.coco_values import Id, IdIndex, MalformedError, same_id
+from resdet.data.detection.usable import ROTATED
 from resdet.data.text_files import is_folder, quoted
 from resdet.errors import UserError
 from resdet.inspection.problem import Problem, check_boxes, decoded_sizes
@@ -73,6 +74,8 @@ def _check_content(root: Path, folder: Path, file: Path, content: Content) -> It
     found = _values(file, objects, object_values, problems)
     _check_repeated(file, "categories", [value[0] for _, value in categories], problems)
     _check_repeated(file, "images", [value[0] for _, value in images], problems)
+    rotated = [record_name(item, row) for row, item in enumerate(objects) if item.is_rotated()]
+    problems += [Problem(f"{file}: {name}: objects {ROTATED}", False) for name in rotated]
     ids = [_object_id(item) for item in objects]
     _check_repeated(file, "annotations", [value for value in ids if value is not None], problems)
     if len(found) == len(objects) and found and all(crowd for _, (*_, crowd) in found):

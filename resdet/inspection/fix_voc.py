@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from resdet.data.detection.voc_files import EVERY, VOCFiles, find_voc_files
+from resdet.data.detection.voc_files import VOCFiles, find_voc_files, folder_of
 from resdet.data.detection.voc_xml import CORNERS, TO_CONTINUOUS, parse_object, parse_size, parse_xml
 from resdet.data.images import read_image
 from resdet.data.text_files import shortest
@@ -38,13 +38,13 @@ def fix_voc(fixes: Fixes, splits: Sequence[tuple[str, str]]) -> None:
         for image_id in dict.fromkeys(files.ids(image_set)):
             try:
                 height, width = read_image(files.image(image_id, image_set)).shape[:2]
-                root = parse_xml(files.xml_of(image_id))
+                root = parse_xml(files.annotation(image_id, image_set))
             except UserError as error:
                 fixes.note(path, f"{image_id} was left out, because {error}")
                 continue
             _mend(fixes, files, image_id, root, (height, width))
             kept.append(image_id)
-        if image_set != EVERY:
+        if folder_of(image_set) is None:
             fixes.write(path, "".join(f"{image_id}\n" for image_id in kept))
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from resdet.data.detection.usable import ROTATED
 from resdet.data.detection.voc_files import VOCFiles, find_voc_files
-from resdet.data.detection.voc_xml import TO_CONTINUOUS, parse_object, parse_size, parse_xml, unknown_class
+from resdet.data.detection.voc_xml import TO_CONTINUOUS, is_rotated, parse_object, parse_size, parse_xml, unknown_class
 from resdet.errors import UserError
 from resdet.inspection.problem import Problem, check_boxes, decoded_sizes
 
@@ -60,7 +61,10 @@ def _check_images(
         if isinstance(found, Problem):
             yield found
         if annotated:
-            yield from _check_xml(files.xml_of(images[image]), size, classes)
+            try:
+                yield from _check_xml(files.annotation(images[image], image_set), size, classes)
+            except UserError as error:
+                yield Problem(str(error), True)
 
 
 def _check_xml(xml: Path, size: tuple[int, int] | None, classes: Sequence[str] | None) -> Iterator[Problem]:
@@ -80,6 +84,8 @@ def _check_xml(xml: Path, size: tuple[int, int] | None, classes: Sequence[str] |
         except UserError as error:
             yield Problem(str(error), True)
             continue
+        if is_rotated(element):
+            yield Problem(f"{where}: objects {ROTATED}", False)
         name = objects[-1][1]
         if classes is not None and name not in classes:
             yield Problem(str(unknown_class(where, name, classes)), True)

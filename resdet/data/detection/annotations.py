@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -152,7 +152,12 @@ class DetectionDataset:
             raise wrong_size(self.table.paths[index], pixels.shape[:2], (height, width))
 
 
-def build_table(annotations: Sequence[Annotation], source: str | Path, warn_of_empty: bool = True) -> AnnotationTable:
+def build_table(
+    annotations: Sequence[Annotation],
+    source: str | Path,
+    warn_of_empty: bool = True,
+    refuse_misread: Callable[[AnnotationTable, str | Path], None] = refuse_fractions,
+) -> AnnotationTable:
     """The checks and repairs that all formats share, each told once with its number, and the table of the result.
 
     Images must be there; missing sizes are read from their headers; boxes are clipped, and dropped where they have no
@@ -162,14 +167,15 @@ def build_table(annotations: Sequence[Annotation], source: str | Path, warn_of_e
         annotations: of the images of a data set.
         source: what lists the images, for messages.
         warn_of_empty: see `complete_sizes`.
+        refuse_misread: refuses boxes whose numbers mean something else than the format says.
 
     Raises:
-        UserError: no image is left, an image is missing, a header that must be read cannot, or boxes are fractions.
+        UserError: no image is left, an image is missing, a header that must be read cannot, or boxes are misread.
     """
     require_any(annotations, source)
     require_images([a.path for a in annotations], source)
     table = AnnotationTable(complete_sizes(annotations, warn_of_empty))
-    refuse_fractions(table, source)
+    refuse_misread(table, source)
     table = clean_table(table)
     tell_repeated(table)
     return table

@@ -21,6 +21,7 @@ import numpy as np
 
 from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import (
+    NOTHING,
     Category,
     Content,
     Object,
@@ -30,6 +31,7 @@ from resdet.data.detection.coco_records import (
     object_area,
     object_box,
     object_id,
+    record_name,
     refuse,
 )
 from resdet.data.detection.coco_values import (
@@ -44,11 +46,12 @@ from resdet.data.detection.coco_values import (
     record_id,
     same_id,
 )
+from resdet.data.detection.usable import ROTATED
 from resdet.data.text_files import is_file, quoted
 from resdet.errors import UserError
 
 CACHED_FROM = 20_000_000  # bytes of JSON; smaller files are parsed quickly
-CACHE_VERSION = 3  # raise it whenever the arrays of CocoFile change
+CACHE_VERSION = 4  # raise it whenever the arrays of CocoFile change
 logger = logging.getLogger("resdet")
 
 
@@ -110,6 +113,7 @@ def arrays_of(path: Path, content: Content) -> CocoFile:
     rows = each(path, images, image_values)
     image_ids = _unique_ids(path, "images", [value for value, _, _ in rows])
     refuse_repeated_objects(path, objects)
+    _tell_rotated(path, objects)
     category = _references(path, objects, "category_id", category_ids)
     image = _references(path, objects, "image_id", image_ids)
     boxes = _boxes(path, objects)
@@ -130,6 +134,14 @@ def arrays_of(path: Path, content: Content) -> CocoFile:
         categories=rank[category[order]],
         crowd=crowd[order],
     )
+
+
+def _tell_rotated(path: Path, objects: Sequence[Object]) -> None:
+    """Warn of rotated objects when a file is parsed: its cache has their boxes alone."""
+    rotated = [row for row, item in enumerate(objects) if item.attributes is not NOTHING and item.is_rotated()]
+    if rotated:
+        first = record_name(objects[rotated[0]], rotated[0])
+        logger.warning("%s: %d objects %s (first: %s)", path, len(rotated), ROTATED, first)
 
 
 def refuse_repeated_objects(path: Path, objects: Sequence[Object]) -> None:

@@ -36,10 +36,11 @@ class _Images(msgspec.Struct):
 
 _CONTENT, _IMAGES = msgspec.json.Decoder(Content), msgspec.json.Decoder(_Images)
 _RESULTS = msgspec.json.Decoder(list[Result])
-# Fields of the records of each list that nothing nested in them has: not "segmentation", whose text is long.
+# Fields of the records of each list that nothing nested in them has: not "segmentation", whose text is long, and not
+# "attributes", the last ones.
 _LISTS = {
     "images": Image.__struct_fields__,
-    "annotations": Object.__struct_fields__[:-1],
+    "annotations": Object.__struct_fields__[:-2],
     "categories": Category.__struct_fields__,
 }
 _FIELDS = [*_LISTS, *Object.__struct_fields__, *Image.__struct_fields__, "name", "score"]
@@ -145,13 +146,13 @@ def _record(path: Path, kind: type[T], item: Any, row: int, key: str) -> T:
     if not isinstance(item, dict):
         raise UserError(f"{path}: {key}[{row}] is {quoted(item)}, not an object of JSON; correct the file")
     fields = {name: item[name] for name in kind.__struct_fields__ if name in item}  # type: ignore[attr-defined]
-    if "segmentation" in fields:
-        fields["segmentation"] = _raw(fields["segmentation"])
+    for name in fields.keys() & {"segmentation", "attributes"}:
+        fields[name] = _raw(fields[name])
     return kind(**fields)
 
 
-def _raw(outline: Any) -> msgspec.Raw:
+def _raw(value: Any) -> msgspec.Raw:
     try:
-        return msgspec.Raw(json.dumps(outline).encode())
+        return msgspec.Raw(json.dumps(value).encode())
     except RecursionError:
         return NOTHING

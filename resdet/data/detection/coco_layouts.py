@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.recognized import ALL, Recognized, Source
+from resdet.data.detection.folder_content import json_files
+from resdet.data.detection.recognized import ALL, Recognized, Source, role_of
 from resdet.data.detection.unrecognized import first_images, no_images
 from resdet.data.image_files import find_folders, folder_named, resolve_image
 from resdet.data.text_files import is_file, is_folder
@@ -14,6 +15,7 @@ from resdet.errors import UserError
 
 _COCO_KEYS = ('"images"', '"annotations"', '"categories"')
 _HEAD = 1_000_000  # characters of a JSON file that are looked at
+_MOST_FILES = 20  # JSON files of a folder of images that are looked at; more are annotations of single images
 
 logger = logging.getLogger("resdet")
 
@@ -26,13 +28,25 @@ def coco_layout(root: Path) -> Recognized | None:
         return _coco_sets("COCO as Roboflow exports it", root, roboflow)
     if is_file(root / "result.json") and is_coco(root / "result.json"):
         return _coco_sets("COCO as Label Studio exports it", root, {ALL: root / "result.json"})
-    files = [file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.json")) if is_coco(file)]
+    annotations = folder_named(root, "annotations")
+    files = [file for folder in (root, annotations) for file in json_files(folder) if is_coco(file)]
+    if not files:
+        by_folder = {folder.name: file for folder in find_folders(root) if (file := _only_file(folder))}
+        divided = any(map(role_of, by_folder))  # else they are data sets of their own
+        return _coco_sets("COCO with a file per folder", root, by_folder if divided else {})
     instances = [file for file in files if file.stem.startswith("instances")]
     files = instances or files  # beside them COCO has keypoints and captions of the same images
     what = "COCO"
     if [file.name for file in files] == ["instances_default.json"]:
         return _coco_sets("COCO as CVAT exports it", root, {ALL: files[0]})
     return _coco_sets(what, root, {file.stem.removeprefix("instances_"): file for file in files})
+
+
+def _only_file(folder: Path) -> Path | None:
+    """The one file of COCO instances in a folder; None if there is none, or there are several."""
+    files = json_files(folder)
+    found = [file for file in files if is_coco(file)] if len(files) <= _MOST_FILES else []
+    return found[0] if len(found) == 1 else None
 
 
 def _coco_sets(what: str, root: Path, files: dict[str, Path]) -> Recognized:

@@ -24,6 +24,7 @@ from resdet.data.detection.coco_values import (
     side_of,
     text_of,
 )
+from resdet.data.detection.usable import turns_box
 from resdet.data.text_files import is_unknown, quoted
 from resdet.errors import UserError
 
@@ -43,6 +44,7 @@ class Image(msgspec.Struct, gc=False):
 
     id: Any = None
     file_name: Any = None
+    coco_url: Any = None
     height: Any = None
     width: Any = None
 
@@ -57,6 +59,7 @@ class Object(msgspec.Struct, gc=False):
     area: Any = None
     iscrowd: Any = None
     segmentation: msgspec.Raw = NOTHING
+    attributes: msgspec.Raw = NOTHING  # CVAT's
 
     def outline(self) -> Any:
         """The segmentation: polygons or a run-length code; None where there is none that could give a box."""
@@ -64,6 +67,16 @@ class Object(msgspec.Struct, gc=False):
             return msgspec.json.decode(self.segmentation)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+
+    def is_rotated(self) -> bool:
+        """Whether CVAT says that the object is turned, which its box is not."""
+        if b'"rotation"' not in bytes(self.attributes):
+            return False
+        try:
+            attributes = msgspec.json.decode(self.attributes)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return turns_box(attributes.get("rotation")) if isinstance(attributes, dict) else False
 
 
 class Result(msgspec.Struct, gc=False):
@@ -105,9 +118,19 @@ def image_values(image: Image) -> tuple[Id, str, tuple[int, int]]:
     Raises:
         MalformedError: a value is missing or unusable.
     """
-    name = "" if image.file_name is None else text_of(_stripped(image.file_name, "\r\n"), "file_name")
     height, width = side_of(image.height, "height"), side_of(image.width, "width")
-    return record_id(image.id, "id"), name, (height, width) if height and width else (0, 0)
+    return record_id(image.id, "id"), file_name(image), (height, width) if height and width else (0, 0)
+
+
+def file_name(image: Image) -> str:
+    """The file name of an image; without one its address, by which LVIS names images; "" for neither.
+
+    Raises:
+        MalformedError: it is no text, or cannot be printed.
+    """
+    key = "coco_url" if is_unknown(image.file_name) and not is_unknown(image.coco_url) else "file_name"
+    value = getattr(image, key)
+    return "" if value is None else text_of(_stripped(value, "\r\n"), key)
 
 
 def _stripped(value: Any, letters: str | None = None) -> Any:

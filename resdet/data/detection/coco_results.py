@@ -27,6 +27,7 @@ from resdet.data.detection.coco_values import (
     plain_numbers,
     record_id,
 )
+from resdet.data.detection.usable import refuse_result_corners
 from resdet.data.text_files import quoted
 from resdet.errors import UserError
 from resdet.metrics.coco_ap import CocoDetections
@@ -78,7 +79,8 @@ def read_results(path: str | Path, dataset: COCODataset) -> CocoDetections:
         Detections with float64 scores and boxes; `image` indexes the data set.
 
     Raises:
-        UserError: no such file, not JSON, a malformed record, or one of an unknown image or category.
+        UserError: no such file, not JSON, a malformed record, one of an unknown image or category, or boxes that are
+            corners.
     """
     path = Path(path)
     records = read_result_records(path)
@@ -87,6 +89,7 @@ def read_results(path: str | Path, dataset: COCODataset) -> CocoDetections:
     label = _references(path, records, "category_id", dataset.category_ids, dataset)
     size = box[:, 2:].copy()
     box[:, 2:] += box[:, :2]
+    refuse_result_corners(box, dataset.table.sizes[image], path)
     return CocoDetections(image, label, score, box, size)
 
 

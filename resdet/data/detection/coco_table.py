@@ -8,14 +8,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from resdet.data.detection.annotations import AnnotationTable
 from resdet.data.detection.coco_file import CocoFile
-from resdet.data.image_files import resolve_image
+from resdet.data.image_files import leads_up, resolve_image
 from resdet.data.images import image_size
+from resdet.data.text_files import is_folder
 from resdet.errors import UserError
 
 _PLAIN_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)  # means one file on every system
@@ -84,12 +86,16 @@ def image_paths(root: Path, folder: Path, file: Path, content: CocoFile) -> Iter
     Raises:
         UserError: an image has no file name, or one that leads out of the root.
     """
+
+    @cache
+    def is_there(subfolder: str) -> bool:
+        return is_folder(folder / subfolder)
+
     for number, name in zip(content.image_ids.tolist(), content.names.tolist(), strict=True):
-        yield (
-            f"{folder}/{name}"
-            if _PLAIN_NAME.fullmatch(name)
-            else image_path(root, folder, f"{file}: image {number}", name)
-        )
+        if _PLAIN_NAME.fullmatch(name) and is_there(name.rpartition("/")[0]):
+            yield f"{folder}/{name}"
+        else:
+            yield image_path(root, folder, f"{file}: image {number}", name)
 
 
 def image_path(root: Path, folder: Path, where: str, name: str) -> str:
@@ -100,7 +106,7 @@ def image_path(root: Path, folder: Path, where: str, name: str) -> str:
     """
     if not name:
         raise UserError(f"{where} has no 'file_name'; correct it")
-    if ".." not in re.split(r"[\\/]", name):
+    if not leads_up(name):
         return str(resolve_image(folder, name, where))
     return str(resolve_image(root, os.path.join(os.path.relpath(folder, root), name.replace("\\", "/")), where))
 

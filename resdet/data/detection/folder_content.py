@@ -22,6 +22,11 @@ def has_images(folder: Path) -> bool:
     return has_file(folder, *IMAGE_SUFFIXES)
 
 
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files directly in a folder, sorted, without hidden ones such as macOS's ._labels.json."""
+    return sorted(p for p in folder.glob("*.[jJ][sS][oO][nN]") if not is_hidden(Path(p.name)))
+
+
 def more_xml_than_txt(root: Path) -> bool:
     """Whether below a folder more images have an xml file than a txt file, which is of VOC then and not of YOLO."""
     suffixes = Counter(

@@ -15,7 +15,7 @@ from pathlib import Path
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco_layouts import coco_layout, coco_source, is_coco
 from resdet.data.detection.folder_content import has_images
-from resdet.data.detection.recognized import ALL, TRAIN, Recognized
+from resdet.data.detection.recognized import ALL, Recognized, choose_names
 from resdet.data.detection.unrecognized import EXPECTED, no_images, why_not
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_layouts import voc_beside, voc_devkit, voc_folders
@@ -42,7 +42,7 @@ def open_dataset(path: str | Path, image_set: str | None = None) -> DetectionDat
         UserError: nothing is recognized, there is no such set, or the reader refuses it.
     """
     found = recognize(path)
-    name = image_set or found.named(TRAIN) or next(iter(found.sets))
+    name = image_set or choose_names(found)[0]
     if name not in found.sets:
         hint = did_you_mean(name, found.sets)
         raise UserError(f"{path}: is {found.what} and has no set {name!r}{hint}; it has {', '.join(found.sets)}")

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from resdet.data.detection.coco_json import read_content
+from resdet.data.detection.coco_records import each, file_name
+from resdet.data.detection.folder_content import json_files
 from resdet.data.detection.yolo_folders import label_folders
+from resdet.data.detection.yolo_names import names_file
 from resdet.data.image_files import find_folders, is_hidden, is_image_name
 from resdet.data.text_files import quoted, quoted_path, read_text
 from resdet.errors import UserError
@@ -18,7 +21,13 @@ EXPECTED = (
     "(data.yaml or classes.txt, labels/*.txt)"
 )
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-_NOT_READ = (".csv", ".tfrecord", ".record")
+_NOT_READ = (".csv", ".tfrecord", ".record", ".parquet", ".arrow", ".jsonl", ".ndjson", ".mat")
+_TOOLS = {  # of whose JSON the keys are
+    "LabelMe": ("shapes", "imagePath"),
+    "Supervisely": ("classes", "tags"),  # its meta.json
+    "Datumaro": ("categories", "items"),
+}
+_PLACES = "images/*.jpg and labels/*.txt, also in a folder of each set, or txt files beside the images"
 _LARGEST = 200_000_000  # bytes of a JSON file that is looked at
 _SMALL = 1_000_000  # bytes of a JSON file that may list no image
 _SEVERAL = 20  # images of a file that are looked for
@@ -28,7 +37,7 @@ def why_not(root: Path) -> str | None:
     """What is wrong with a folder in which no data set was recognized; None if nothing there looks like one."""
     files = [path for path in sorted(root.iterdir()) if path.is_file() and not is_hidden(Path(path.name))]
     folders = [root, *find_folders(root)]
-    for file in [file for folder in folders for file in sorted(folder.glob("*.json"))]:
+    for file in [file for folder in folders for file in json_files(folder)]:
         why = _why_not_coco(file)
         if why is not None:
             return why
@@ -37,6 +46,9 @@ def why_not(root: Path) -> str | None:
         return (
             f"{labels} has txt files of YOLO, but no class is named; write a name per line into {root / 'classes.txt'}"
         )
+    settings = names_file(root)
+    if settings is not None:
+        return f"{settings.name} names classes of YOLO, but no images with txt files are found; expected {_PLACES}"
     archive = next((path for path in files if path.suffix.lower() in _ARCHIVES), None)
     if archive is not None:
         return f"unpack {archive.name}, and give the folder that it makes"
@@ -59,19 +71,20 @@ def first_images(file: Path) -> list[str]:
     """The names of some of the images that a file of COCO instances lists; () if it lists none.
 
     Raises:
-        UserError: the file is not valid JSON, or of another content.
+        UserError: the file is not valid JSON, or of another content; a file name is no text.
     """
     if _lists_no_image(file):
         return []
-    images = (read_content(file).images or [])[:_SEVERAL]
-    return [image.file_name.strip() for image in images if isinstance(image.file_name, str)]
+    names = each(file, (read_content(file).images or [])[:_SEVERAL], file_name)
+    return [name.strip() for name in names if name.strip()]
 
 
 def no_images(file: Path) -> str:
     """The message about a file of COCO instances without its images."""
     names = first_images(file)
     if not names:
-        return f"{file}: lists no image"
+        why = "lists no image" if _lists_no_image(file) else "its images have no 'file_name'; write it"
+        return f"{file}: {why}"
     folder = file.parent.parent if file.parent.name == "annotations" else file.parent
     return (
         f"{file}: a file of COCO instances, but its images (first: {quoted(names[0])}) are not found nearby; put them "
@@ -111,8 +124,9 @@ def _tool_of(content: Any) -> str | None:
     first = content[0] if isinstance(content, list) and content else content
     if isinstance(content, dict):
         first = next(iter(content.get("_via_img_metadata", content).values()), None) if content else None
-        if "shapes" in content and "imagePath" in content:
-            return "LabelMe"
+        for tool, keys in _TOOLS.items():
+            if all(key in content for key in keys):
+                return tool
     if not isinstance(first, dict):
         return None
     if isinstance(content, list):

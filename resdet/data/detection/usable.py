@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resdet.data.detection.coco_values import finite
 from resdet.errors import UserError
 
 if TYPE_CHECKING:
     from resdet.data.detection.annotations import AnnotationTable
 
+ROTATED = "are rotated in CVAT, and their boxes are those before the rotation; draw boxes around them"
 _FEWEST = 5  # boxes of which can be told what their numbers mean
 
 
@@ -44,16 +47,59 @@ def refuse_corners(table: AnnotationTable, source: str | Path) -> None:
     Raises:
         UserError: half of the boxes extend beyond their image, and all lie in it if they are read as corners.
     """
-    boxes = table.boxes
-    width, height = np.repeat(table.sizes[:, ::-1], np.diff(table.offsets), axis=0).T
-    beyond = (boxes[:, 2] > width + 1) | (boxes[:, 3] > height + 1)
-    x2, y2 = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]  # what the file has in the places of the sides
-    fit = (x2 > boxes[:, 0]) & (y2 > boxes[:, 1]) & (x2 <= width + 1) & (y2 <= height + 1)
+    sizes = np.repeat(table.sizes, np.diff(table.offsets), axis=0)
+    _refuse_corners(table.boxes, sizes, source, (table.boxes[:, :2], "x, y, width, height"))
+
+
+def refuse_result_corners(boxes: np.ndarray, sizes: np.ndarray, path: Path) -> None:
+    """Refuse detections (x1, y1, x2, y2) in a file of COCO results, which has (x, y, width, height).
+
+    Args:
+        boxes: as they were read, corners, float64 [D, 4].
+        sizes: (height, width) of the image of each, int [D, 2].
+        path: the file, for the message.
+
+    Raises:
+        UserError: see `refuse_corners`.
+    """
+    _refuse_corners(boxes, sizes, path, (boxes[:, :2], "x, y, width, height"))
+
+
+def refuse_yolo_corners(table: AnnotationTable, source: str | Path) -> None:
+    """Refuse lines (class, x1, y1, x2, y2) where YOLO has (class, cx, cy, w, h).
+
+    Args, raises: see `refuse_corners`.
+    """
+    sizes = np.repeat(table.sizes, np.diff(table.offsets), axis=0)
+    _refuse_corners(table.boxes, sizes, source, ((table.boxes[:, :2] + table.boxes[:, 2:]) / 2, "cx, cy, w, h"))
+
+
+def _refuse_corners(boxes: np.ndarray, sizes: np.ndarray, source: str | Path, written: tuple[np.ndarray, str]) -> None:
+    """Refuse boxes that lie in their images only if the numbers of the file are corners.
+
+    Args:
+        boxes: corners, as the format has them, float64 [M, 4].
+        sizes: (height, width) of the image of each, int [M, 2].
+        source: for the message.
+        written: the first two numbers of each box in the file, [M, 2], and what the four should be; the last two are
+            the sides.
+    """
+    first, form = written
+    largest = sizes[:, ::-1] + 1  # width and height
+    beyond = ((boxes[:, :2] < -1) | (boxes[:, 2:] > largest)).any(1)
+    second = boxes[:, 2:] - boxes[:, :2]  # what the file has in the places of the sides
+    fit = ((first >= -1) & (second > first) & (second <= largest)).all(1)
     if len(boxes) >= _FEWEST and beyond.mean() >= 0.5 and fit.all():
         raise UserError(
             f"{source}: {beyond.sum()} of {len(boxes)} boxes extend beyond their image, and all lie in it if they are "
-            "x1, y1, x2, y2; write x, y, width, height"
+            f"x1, y1, x2, y2; write {form}"
         )
+
+
+def turns_box(degrees: object) -> bool:
+    """Whether an object that is turned by this angle, as written in a file, has another box than before."""
+    angle = finite(degrees)
+    return not math.isnan(angle) and angle % 180 != 0
 
 
 def unlearnable(table: AnnotationTable) -> str | None:

@@ -12,6 +12,7 @@ Other tools' layouts of the same files are read as well, see data/detection/voc_
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset, build_table, take_objects
+from resdet.data.detection.usable import ROTATED
 from resdet.data.detection.voc_files import find_voc_files
 from resdet.data.detection.voc_xml import VOCRecord, read_record
 from resdet.data.images import image_size
 from resdet.data.text_files import check_class_names, named_classes, quoted
 from resdet.errors import UserError
+
+logger = logging.getLogger("resdet")
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -37,7 +41,8 @@ class VOCDataset(DetectionDataset):
     Args:
         root: the folder that holds VOC2007, VOC2012, ...
         splits: (year, image set) pairs; the year is what follows "VOC" in the folder's name, or the name of another
-            folder, "" for the root itself. The image set "*" has all images with an xml file and needs no list.
+            folder, "" for the root itself. The image set "*" has all images with an xml file and needs no list,
+            "train/*" those with an xml file in the folder "train" of the annotations.
         classes: names in the order of their labels; None takes the sorted names found in the annotations.
         keep_difficult: False leaves out the objects marked difficult (the authors' training). Keep them for testing,
             where they count neither as hits nor as misses.
@@ -66,6 +71,7 @@ class VOCDataset(DetectionDataset):
         names = named_classes(classes, source)
         records = [r for year, image_set in splits for r in _read_split(root, year, image_set, annotated)]
         _refuse_repeated_ids(records)
+        _tell_rotated(records)
         if names is None:
             names = _infer_classes(records, source)
         table = build_table([record.to_annotation(names) for record in records], source)
@@ -76,8 +82,11 @@ def _read_split(root: Path, year: str, image_set: str, annotated: bool) -> list[
     files = find_voc_files(root, year, image_set)
     records = []
     for image_id in files.ids(image_set):
-        xml, image = files.xml_of(image_id), files.image(image_id, image_set)
-        record = read_record(xml) if annotated else _without_objects(xml, image)
+        image = files.image(image_id, image_set)
+        if annotated:
+            record = read_record(files.annotation(image_id, image_set))
+        else:
+            record = _without_objects(files.xml_of(image_id), image)
         records.append(replace(record, id=image_id, filename=str(image)))
     return records
 
@@ -92,6 +101,12 @@ def _infer_classes(records: Sequence[VOCRecord], source: str) -> tuple[str, ...]
         raise UserError(f"{source}: no annotation has an object that tells the classes; give classes=(...)")
     check_class_names(names, source)
     return names
+
+
+def _tell_rotated(records: Sequence[VOCRecord]) -> None:
+    rotated = [record for record in records if record.rotated]
+    if rotated:
+        logger.warning("%d objects %s (first: %s)", sum(r.rotated for r in rotated), ROTATED, rotated[0].source)
 
 
 def _refuse_repeated_ids(records: list[VOCRecord]) -> None:

@@ -5,7 +5,7 @@
 
 The devkit's layout is ROOT/VOC<year>/{Annotations,JPEGImages,ImageSets/Main}. Tools also write these three folders
 into the root itself (CVAT), photographs beside their xml files (Roboflow), or images/ and annotations/ without a list
-(labelImg's users); there the image set `EVERY` has all xml files.
+(labelImg's users); there the image set `EVERY` has all xml files, and "train/*" those in a folder of the annotations.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class VOCFiles:
 
     def list_of(self, image_set: str) -> Path:
         """The file or folder that says which images belong to an image set."""
-        return self.annotations if image_set == EVERY else self.lists / f"{image_set}.txt"
+        folder = folder_of(image_set)
+        return self.lists / f"{image_set}.txt" if folder is None else self.annotations / folder
 
     def ids(self, image_set: str) -> list[str]:
         """The ids of an image set, in the order of its list.
@@ -69,8 +70,9 @@ class VOCFiles:
         Raises:
             UserError: the list is missing, lists no image, or has a line that is no id.
         """
-        if image_set == EVERY:
-            return self._annotated()
+        folder = folder_of(image_set)
+        if folder is not None:
+            return self._annotated(folder)
         path = self.list_of(image_set)
         image_of = self.image_of
         ids = read_image_set(path, lambda name: name in image_of or is_file(self.xml_of(name)))
@@ -86,7 +88,7 @@ class VOCFiles:
         """
         if image_id not in self.image_of:
             path = quoted_path(self.images / f"{image_id}.jpg")
-            if image_set == EVERY:
+            if folder_of(image_set) is not None:
                 parse_xml(self.xml_of(image_id))  # of another format it is refused with this reason
                 xml = quoted_path(self.xml_of(image_id))
                 raise UserError(f"{path}: no such image, but {xml} is there; restore the image, or remove the xml file")
@@ -96,14 +98,37 @@ class VOCFiles:
             )
         return self.image_of[image_id]
 
-    def _annotated(self) -> list[str]:
-        xmls = [path.relative_to(self.annotations) for path in sorted(self.annotations.rglob("*.[xX][mM][lL]"))]
+    def annotation(self, image_id: str, image_set: str) -> Path:
+        """The xml file of an image.
+
+        Raises:
+            UserError: there is none.
+        """
+        path = self.xml_of(image_id)
+        if is_file(path):
+            return path
+        raise UserError(
+            f"{quoted_path(path)}: no such file, but its image is in {self.list_of(image_set)}; write one (without "
+            "<object> for an image without objects), or take the image from the list"
+        )
+
+    def _annotated(self, folder: str) -> list[str]:
+        """The ids of all xml files in a folder below the annotations, "" for all."""
+        place = self.annotations / folder
+        xmls = [path.relative_to(self.annotations) for path in sorted(place.rglob("*.[xX][mM][lL]"))]
         ids = [path.with_suffix("").as_posix() for path in xmls if not is_hidden(path)]
         if not ids:
-            raise UserError(f"{self.annotations}: no xml file there; put the annotations there")
-        bare = sorted(set(self.image_of) - set(ids))
-        tell_left_out(self.annotations, bare, f"of {len(self.image_of)} images have no xml file")
+            raise UserError(f"{place}: no xml file there; put the annotations there")
+        images = [image_id for image_id in self.image_of if PurePath(image_id).is_relative_to(folder)]
+        tell_left_out(place, sorted(set(images) - set(ids)), f"of {len(images)} images have no xml file")
         return ids
+
+
+def folder_of(image_set: str) -> str | None:
+    """The folder below the annotations whose xml files are an image set, "train" for "train/*"; None for a list."""
+    if image_set == EVERY:
+        return ""
+    return image_set.removesuffix("/*") if image_set.endswith("/*") else None
 
 
 def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
@@ -112,7 +137,7 @@ def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
     Args:
         root: the folder that holds VOC2007, VOC2012, ...
         year: what follows "VOC" in a folder's name, or the name of a folder; "" for the root itself.
-        image_set: `EVERY` also finds folders of other names than the devkit's.
+        image_set: one without a list also finds folders of other names than the devkit's.
 
     Raises:
         UserError: a folder is missing.
@@ -124,7 +149,7 @@ def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
             f"{folders[0]}: no such folder; the root must hold VOC{year}/{{{_ANNOTATIONS},{_IMAGES},ImageSets}}"
         )
     images, annotations = folder / _IMAGES, folder / _ANNOTATIONS
-    if image_set == EVERY:
+    if folder_of(image_set) is not None:
         annotations = _first_folder(folder, (_ANNOTATIONS, *OTHER_ANNOTATIONS))
         beside = annotations == folder
         images = _first_folder(folder, (_IMAGES, *_OTHER_IMAGES, *(() if beside else (_FIFTYONES_IMAGES,))))

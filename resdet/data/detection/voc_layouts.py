@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from resdet.data.detection.folder_content import has_file
-from resdet.data.detection.recognized import ALL, TEST, TRAIN, VAL, Recognized, Source
+from resdet.data.detection.recognized import ALL, Recognized, Source, role_of
 from resdet.data.detection.voc import VOCDataset
-from resdet.data.detection.voc_files import EVERY, OTHER_ANNOTATIONS
+from resdet.data.detection.voc_files import EVERY, OTHER_ANNOTATIONS, folder_of
 from resdet.data.image_files import find_folders, folder_named, is_hidden
 from resdet.data.text_files import is_folder
 
@@ -19,20 +19,20 @@ def voc_devkit(root: Path) -> Recognized | None:
         if folder.name.startswith("VOC") and is_folder(folder / "Annotations"):
             year = folder.name.removeprefix("VOC")
             for image_set in _voc_lists(folder):
-                sets.setdefault(image_set if image_set != EVERY else ALL, []).append((year, image_set))
+                sets.setdefault(_name_of(image_set), []).append((year, image_set))
     return Recognized("PASCAL VOC", root, {name: _voc_source(root, splits) for name, splits in sets.items()})
 
 
 def voc_folders(root: Path) -> Recognized | None:
     """Annotations/ and images in the root itself, with lists as CVAT writes them, or without."""
-    if not is_folder(root / "Annotations"):
-        return None
+    annotations = root / "Annotations"
+    if not is_folder(annotations) or (has_file(annotations, ".json") and not any(annotations.rglob("*.[xX][mM][lL]"))):
+        return None  # the latter is COCO's folder
     lists = _voc_lists(root)
-    images = "JPEGImages" if is_folder(root / "JPEGImages") else "images"
-    what = "VOC as Label Studio exports it" if images == "images" else "VOC in one folder"
-    if lists != [EVERY]:
+    what = "VOC in one folder" if is_folder(root / "JPEGImages") else "VOC as Label Studio exports it"
+    if folder_of(lists[0]) is None:
         what = "VOC as CVAT exports it"
-    names = {ALL if name in (EVERY, "default") else name: name for name in lists}
+    names = {ALL if name == "default" else _name_of(name): name for name in lists}
     return Recognized(what, root, {name: _voc_source(root, [("", split)]) for name, split in names.items()})
 
 
@@ -41,14 +41,16 @@ def voc_beside(root: Path) -> Recognized | None:
     sets = {
         folder.name: _voc_source(root, [(folder.name, EVERY)])
         for folder in find_folders(root)
-        if folder.name.lower() in (*TRAIN, *VAL, *TEST)
-        and any(has_file(f, ".xml") for f in (folder, *_annotation_folders(folder)))
+        if role_of(folder.name) is not None and any(has_file(f, ".xml") for f in (folder, *_annotation_folders(folder)))
     }
     if sets:
         return Recognized("VOC as Roboflow exports it", root, sets)
-    if has_file(root, ".xml") or any(any(f.rglob("*.[xX][mM][lL]")) for f in _annotation_folders(root)):
-        return Recognized("VOC without lists, as labelImg writes it", root, {ALL: _voc_source(root, [("", EVERY)])})
-    return None
+    filled = next((f for f in _annotation_folders(root) if any(f.rglob("*.[xX][mM][lL]"))), None)
+    if filled is None and not has_file(root, ".xml"):
+        return None
+    parts = [EVERY] if filled is None else _parts(filled)
+    sets = {_name_of(part): _voc_source(root, [("", part)]) for part in parts}
+    return Recognized("VOC without lists, as labelImg writes it", root, sets)
 
 
 def _annotation_folders(folder: Path) -> list[Path]:
@@ -60,10 +62,22 @@ def _voc_source(root: Path, splits: list[tuple[str, str]]) -> Source:
 
 
 def _voc_lists(folder: Path) -> list[str]:
-    """The image sets of a VOC folder without the lists of single classes; `EVERY` if there is no list."""
+    """The image sets of a VOC folder without the lists of single classes; if there is no list, see `_parts`."""
     names = sorted(
         path.stem for path in (folder / "ImageSets" / "Main").glob("*.txt") if not is_hidden(Path(path.name))
     )
-    parts = (*names, *TRAIN, *VAL, *TEST)  # VoTT writes cat_train.txt, and no list of all
-    whole = [name for name in names if "_" not in name or name.rpartition("_")[2] not in parts]
-    return whole or [EVERY]
+    ends = {name: name.rpartition("_")[2] for name in names}  # VoTT writes cat_train.txt, and no list of all
+    whole = [name for name, end in ends.items() if "_" not in name or not (end in names or role_of(end))]
+    return whole or _parts(folder / "Annotations")
+
+
+def _parts(annotations: Path) -> list[str]:
+    """The image sets of annotations without lists: their folders, if one is named as a set; else `EVERY`."""
+    folders = [f.name for f in find_folders(annotations) if any(f.rglob("*.[xX][mM][lL]"))]
+    divided = any(map(role_of, folders)) and not has_file(annotations, ".xml")
+    return [f"{name}/*" for name in folders] if divided else [EVERY]
+
+
+def _name_of(image_set: str) -> str:
+    folder = folder_of(image_set)
+    return image_set if folder is None else folder or ALL

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation
+from resdet.data.detection.usable import turns_box
 from resdet.data.text_files import finite_number, flag_of, quoted, read_bytes, shortest
 from resdet.errors import UserError
 
@@ -42,6 +43,7 @@ class VOCRecord:
     names: list[str]  # class names, G
     boxes: np.ndarray  # float64 [G, 4], continuous
     difficult: np.ndarray  # bool [G]
+    rotated: int = 0  # objects that CVAT's attributes say are turned, which their boxes are not
 
     def to_annotation(self, classes: Sequence[str]) -> Annotation:
         """Replace class names by their positions in `classes`; `id` is the record's.
@@ -86,6 +88,7 @@ def read_record(path: Path) -> VOCRecord:
         names=[name for name, _, _ in objects],
         boxes=np.array([box for _, box, _ in objects], np.float64).reshape(-1, 4),
         difficult=np.array([difficult for _, _, difficult in objects], bool),
+        rotated=sum(map(is_rotated, root.findall("object"))),
     )
 
 
@@ -210,6 +213,12 @@ def parse_object(element: ElementTree.Element, where: str) -> tuple[str, np.ndar
     else:
         corners = [finite_number(_text(box, corner, where), where, "correct the annotation") for corner in CORNERS]
     return name, np.array(corners) + TO_CONTINUOUS, _flag(element, "difficult", where)
+
+
+def is_rotated(element: ElementTree.Element) -> bool:
+    """Whether an <object> is turned by CVAT's attribute "rotation"."""
+    found = element.findall("attributes/attribute")
+    return any(turns_box(own.findtext("value")) for own in found if own.findtext("name") == "rotation")
 
 
 def _around_polygon(element: ElementTree.Element, where: str) -> list[float]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation, DetectionDataset, build_table
+from resdet.data.detection.usable import refuse_yolo_corners
 from resdet.data.detection.yolo_files import ListedImage, list_images
 from resdet.data.detection.yolo_names import REMEDY, LineForm, line_form, read_names
 from resdet.data.image_files import require_images
@@ -77,7 +78,7 @@ class YOLODataset(DetectionDataset):
         _warn_of_missing(images)
         _warn_of_repeated(rows, list(images))
         annotations = [_annotation(root / images[i].path, i, own) for i, own in zip(images, rows, strict=True)]
-        super().__init__(names, build_table(annotations, source))
+        super().__init__(names, build_table(annotations, source, refuse_misread=refuse_yolo_corners))
 
 
 def _by_id(images: Sequence[ListedImage]) -> dict[str, ListedImage]:

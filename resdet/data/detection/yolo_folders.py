@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from resdet.data.detection.folder_content import has_images
-from resdet.data.detection.recognized import TEST, TRAIN, VAL
+from resdet.data.detection.recognized import role_of
 from resdet.data.image_files import find_folders, folder_named
 from resdet.data.text_files import is_folder
 
@@ -82,14 +82,14 @@ def sets_with_images(root: Path) -> list[str]:
         images = folder_named(folder, IMAGES)
         if not is_folder(images) or _holds_all_sets(folder):
             continue
-        divided = [] if has_images(images) else [f for f in find_folders(images) if _is_set(f)]
+        divided = [] if has_images(images) else [f for f in find_folders(images) if role_of(f.name)]
         found += [f.relative_to(root).as_posix() for f in divided or [folder]]
     return found
 
 
 def sets_beside_labels(root: Path) -> list[str]:
     """The names of the folders in a root, of sets by their names, in which images and txt files lie side by side."""
-    return [f.name for f in find_folders(root) if _is_set(f) and has_images(f) and has_labels(f)]
+    return [f.name for f in find_folders(root) if role_of(f.name) and has_images(f) and has_labels(f)]
 
 
 def label_folders(root: Path) -> list[Path]:
@@ -108,10 +108,6 @@ def has_labels(folder: Path) -> bool:
 def is_list(path: Path) -> bool:
     """Whether a txt file beside images is no label: a list of names or images, or a README of an export."""
     return path.name in LISTS or path.name.lower().startswith(_NO_LABELS)
-
-
-def _is_set(folder: Path) -> bool:
-    return folder.name.lower() in (*TRAIN, *VAL, *TEST)
 
 
 def _holds_all_sets(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 
 from resdet.data.detection.folder_content import has_images, more_xml_than_txt
-from resdet.data.detection.recognized import ALL, TEST, TRAIN, VAL, Recognized, Source
+from resdet.data.detection.recognized import ALL, Recognized, Source, role_of
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.detection.yolo_files import lists_images
 from resdet.data.detection.yolo_folders import IMAGES, LISTS, sets_beside_labels, sets_with_images
@@ -49,7 +49,7 @@ def _yolo_sets(what: str, root: Path, image_sets: list[str]) -> Recognized:
     named: dict[str, str | list[str]] = dict(_roles(root, image_sets))
     used = {name for value in named.values() for name in ([value] if isinstance(value, str) else value)}
     for name in image_sets:
-        own = ALL if name == "." else PurePath(name.removesuffix(".txt")).name
+        own = ALL if name == "." else _plain(name)
         if name not in used:
             named[own if own not in named else f"{own} (folder)"] = name
     sets = {name: Source(YOLODataset, {"root": str(root), "image_sets": value}) for name, value in named.items()}
@@ -64,12 +64,20 @@ def _roles(root: Path, image_sets: list[str]) -> dict[str, str | list[str]]:
     """
     found: dict[str, list[str]] = {}
     for role, paths in _paths_by_role(root).items():
-        found[role] = [name for path in paths for name in image_sets if name in path.parts]
+        found[role] = [name for path in paths if (name := _set_of(path, image_sets))]
     used = [name for names in found.values() for name in names]
     if len(set(used)) < len(used):
         return {}
-    found = {role: names for role, names in found.items() if names and not _says(role, names)}
+    found = {role: names for role, names in found.items() if names and [role_of(_plain(n)) for n in names] != [role]}
     return {role: names[0] if len(names) == 1 else names for role, names in found.items()}
+
+
+def _set_of(path: PurePath, image_sets: list[str]) -> str | None:
+    """The set of a path in data.yaml: "train" of "../train/images" and "images/train"; None if it is no set."""
+    *_, folder, last = ("", *path.parts)
+    if last.lower() == IMAGES and folder in image_sets:  # a set may be called images, too
+        return folder
+    return next((part for part in reversed(path.parts) if part in image_sets), None)
 
 
 def _lists_named(root: Path) -> list[str]:
@@ -93,7 +101,6 @@ def _paths_by_role(root: Path) -> dict[str, list[PurePath]]:
     return found
 
 
-def _says(role: str, names: list[str]) -> bool:
-    """Whether a set's own name gives it the role that data.yaml does."""
-    own = Recognized("", Path(), {name.removesuffix(".txt"): Source(YOLODataset, {}) for name in names})
-    return len(names) == 1 and own.named({"train": TRAIN, "val": VAL, "test": TEST}[role]) is not None
+def _plain(image_set: str) -> str:
+    """The name of an image set without the folders before it, and without the suffix of a list."""
+    return PurePath(image_set.removesuffix(".txt")).name

@@ -10,6 +10,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,14 @@ def settings_file(root: Path) -> Path | None:
     if found is not None:
         return found
     others = [path for path in sorted(root.glob("*.y*ml")) if is_file(path) and not is_hidden(Path(path.name))]
-    named = [path for path in others if b"names" in path.read_bytes()]
+    named = [path for path in others if _mentions_names(path)]
     return named[0] if len(named) == 1 else None
+
+
+def _mentions_names(path: Path) -> bool:
+    with suppress(OSError):  # it may be another program's, which is none of the data set's business
+        return b"names" in path.read_bytes()
+    return False
 
 
 def read_names(root: Path) -> tuple[str, ...]:

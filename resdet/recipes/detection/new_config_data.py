@@ -16,8 +16,9 @@ import numpy as np
 from resdet.data.detection.annotations import AnnotationTable, DetectionDataset
 from resdet.data.detection.class_counts import count_classes, doubts_of_classes, words_of_counts
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.recognized import TEST, Recognized, Source, choose_sets
+from resdet.data.detection.recognized import Recognized, Source, choose_sets, role_of
 from resdet.data.detection.voc import VOCDataset
+from resdet.data.images import image_size, read_image, wrong_size
 from resdet.errors import UserError
 
 
@@ -64,7 +65,7 @@ class NewData:
         images = f"Set {name}: {self.images[name]} image{'' if self.images[name] == 1 else 's'}"
         if source in (self.train, self.test):
             return f"{images}, {'data.train' if source is self.train else 'data.test, measured while training'}"
-        if self.found.named(TEST) != name:
+        if role_of(name) != "test":
             return f"{images}, not used"
         return f"{images}, not used while training; measure on them at the end: {measuring(source, config)}"
 
@@ -95,8 +96,8 @@ def read_data(path: str | Path, found: Recognized) -> NewData:
         found: what it was taken for.
 
     Raises:
-        UserError: the reader refuses a record of the training or the test set, as it would in a training; the message
-            names the repair.
+        UserError: the reader refuses a record of the training or the test set, or an image is of another size than its
+            annotation says, as it would be refused in a training; the message names the repair.
     """
     train, test = choose_sets(found)
     read: dict[str, DetectionDataset] = {}
@@ -104,6 +105,8 @@ def read_data(path: str | Path, found: Recognized) -> NewData:
     for name, source in found.sets.items():
         try:
             read[name] = source.open(**({"classes": None} if source.kind is VOCDataset else {}))
+            if source in (train, test):
+                _check_sizes(read[name])
         except UserError as error:
             if source in (train, test):
                 raise UserError(
@@ -120,6 +123,18 @@ def read_data(path: str | Path, found: Recognized) -> NewData:
         {name: len(dataset) for name, dataset in read.items()},
         {name: _counts(dataset, classes) for name, dataset in read.items()}, unread,
     )  # fmt: skip
+
+
+def _check_sizes(dataset: DetectionDataset) -> None:
+    """Compare the sizes of annotations with the headers of the images; a training does so image by image."""
+    table = dataset.table
+    for path, (height, width) in zip(table.paths.tolist(), table.sizes.tolist(), strict=True):
+        try:
+            found = image_size(path)
+        except UserError:  # Pillow does not read all that OpenCV does
+            found = read_image(path).shape[:2]
+        if found != (height, width):
+            raise wrong_size(path, found, (height, width))
 
 
 def _relabelled(dataset: DetectionDataset, classes: tuple[str, ...]) -> AnnotationTable:

@@ -56,6 +56,21 @@ def test_results_that_do_not_match_the_annotations_are_named(tmp_path: Path, tex
         read_results(tmp_path / "results.json", dataset)
 
 
+def test_results_written_as_corners_are_refused(tmp_path: Path) -> None:
+    """Scored as they are, they would only look like a bad detector's; images are 40x30."""
+    dataset = COCODataset(write(tmp_path, instances()), ["val"])
+
+    def read(*boxes: list[float]) -> int:
+        records = [{"image_id": 5, "category_id": 7, "bbox": list(box), "score": 0.5} for box in boxes]
+        (tmp_path / "results.json").write_text(json.dumps(records))
+        return len(read_results(tmp_path / "results.json", dataset))
+
+    with pytest.raises(UserError, match=r"results\.json: 5 of 5 boxes extend beyond .* if they are x1, y1, x2, y2"):
+        read(*([20, 15, 38 - i, 29 - i] for i in range(5)))
+    assert read(*([20, 15, 30 + i, 5] for i in range(5))) == 5  # beyond the image either way
+    assert read(*([-9, 3, 20 + i, 20] for i in range(5))) == 5
+
+
 def test_ids_of_results_match_in_every_spelling(tmp_path: Path) -> None:
     dataset = COCODataset(write(tmp_path, instances()), ["val"])
     rows = [

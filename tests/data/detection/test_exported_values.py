@@ -20,6 +20,8 @@ from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.image_files import resolve_image
 from resdet.errors import UserError
+from resdet.inspection.coco import check_coco
+from resdet.inspection.voc import check_voc
 
 POLYGON = [[1.0, 2, 11, 2, 11, 14]]
 
@@ -277,11 +279,19 @@ def test_classes_that_name_none_are_refused_before_anything_is_read(
         "https://example.org/upload/my%20cat.jpg",
         "/data/local-files/?d=photos/my%20cat.jpg",
         "..\\..\\label-studio\\data\\local-files\\?d=my cat.jpg",
+        "..\\..\\label-studio\\media\\upload\\4\\my cat.jpg",
+        "1/my cat.jpg",
     ],
 )
 def test_names_that_are_web_addresses_are_found_below_the_folder(tmp_path: Path, name: str) -> None:
     write_image(tmp_path / "my cat.jpg")
     assert resolve_image(tmp_path, name, "a.json") == tmp_path / "my cat.jpg"
+
+
+def test_an_image_that_is_missing_in_its_folder_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
+    for name in ("a.jpg", "sub/b.jpg"):
+        write_image(tmp_path / name)
+    assert resolve_image(tmp_path, "sub/a.jpg", "a.json") == tmp_path / "sub/a.jpg"
 
 
 def test_a_name_with_a_percent_sign_is_the_file_of_this_name(tmp_path: Path) -> None:
@@ -309,6 +319,67 @@ def test_corners_in_the_place_of_width_and_height_are_refused(tmp_path: Path) ->
     assert len(COCODataset(write(tmp_path, objects(*corners[:4])), ["val"]).table.boxes) == 4  # too few to tell
     sides = [[20, 15, 30 + i, 5] for i in range(5)]  # beyond the image either way
     assert len(COCODataset(write(tmp_path, objects(*sides)), ["val"]).table.boxes) == 5
+
+
+def test_yolos_corners_in_the_place_of_center_and_size_are_refused(tmp_path: Path) -> None:
+    def lines(*rows: str) -> YOLODataset:
+        for i, row in enumerate(rows):
+            write_image(tmp_path / f"images/t/{i}.jpg")
+            (tmp_path / "labels/t").mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"labels/t/{i}.txt").write_text(f"0 {row}\n")
+        return YOLODataset(tmp_path, "t", ["cat"])
+
+    message = "5 of 5 boxes extend beyond their image, and all lie in it if they are x1, y1, x2, y2; write cx, cy, w, h"
+    with pytest.raises(UserError, match=message):
+        lines(*(f".6 .55 .9{i} .95" for i in range(5)))
+    assert len(lines(*["0.9 0.9 0.1 0.3"] * 5).table.boxes) == 5  # beyond the image, and no corners either
+    assert len(lines(*["0.3 0.3 0.5 0.5"] * 5).table.boxes) == 5  # could be corners, and is in the image as it is
+
+
+def rotated_coco(root: Path, **attributes: object) -> Path:
+    content = instances()
+    content["annotations"][0]["attributes"] = {"occluded": False, **attributes}
+    return write(root, content)
+
+
+def rotated_voc(root: Path, **attributes: object) -> Path:
+    own = "".join(f"<attribute><name>{name}</name><value>{v}</value></attribute>" for name, v in attributes.items())
+    write_voc_xml(root, {"a": SIZE_XML + object_xml("cat", (1, 1, 9, 9), f"<attributes>{own}</attributes>")})
+    return root
+
+
+def read_and_check(root: Path, form: str) -> list[str]:
+    """Open a data set, and return what its check finds."""
+    if form == "coco":
+        COCODataset(root, ["val"])
+        return [problem.text for problem in check_coco(root, ["val"])]
+    VOCDataset(root, [("2007", "trainval")], None)
+    return [problem.text for problem in check_voc(root, [("2007", "trainval")], None)]
+
+
+@pytest.mark.parametrize(("form", "write_one"), [("coco", rotated_coco), ("voc", rotated_voc)])
+@pytest.mark.parametrize("angle", ["30.5", 45, 270.0, "-15"])
+def test_boxes_that_cvat_rotates_are_told(
+    tmp_path: Path, form: str, write_one: Callable[..., Path], angle: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", "resdet"):
+        problems = read_and_check(write_one(tmp_path, rotation=angle), form)
+    assert "1 objects are rotated in CVAT, and their boxes are those before the rotation" in caplog.text
+    assert sum("are rotated in CVAT" in problem for problem in problems) == 1
+
+
+@pytest.mark.parametrize(("form", "write_one"), [("coco", rotated_coco), ("voc", rotated_voc)])
+@pytest.mark.parametrize("attributes", [{}, {"rotation": "0.0"}, {"rotation": 180}, {"rotation": "left"}, {"angle": 5}])
+def test_boxes_that_are_not_rotated_are_not_told(
+    tmp_path: Path,
+    form: str,
+    write_one: Callable[..., Path],
+    attributes: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("WARNING", "resdet"):
+        problems = read_and_check(write_one(tmp_path, **attributes), form)
+    assert not any("rotated" in text for text in [caplog.text, *problems])
 
 
 def test_xml_that_is_not_utf_8_and_does_not_say_so_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from helpers.voc import SIZE_XML, object_xml, write_image, write_voc_xml
 from resdet.data.detection import open_dataset
 from resdet.data.detection.recognition import recognize
-from resdet.data.detection.recognized import TEST, TRAIN, VAL, choose_sets
+from resdet.data.detection.recognized import choose_sets
 from resdet.errors import UserError
 
 CAT = SIZE_XML + object_xml("cat", (1, 1, 9, 9))
@@ -199,6 +199,38 @@ def coco_label_studio_elsewhere(root: Path) -> None:
     coco(root / "result.json", "/label-studio/data/media/upload/1/a.jpg")
 
 
+def coco_label_studio_from_its_server(root: Path) -> None:
+    write_image(root / "images/a.jpg")
+    coco(root / "result.json", "..\\..\\label-studio\\label-studio\\media\\upload\\4\\a.jpg")
+
+
+def coco_label_studio_with_its_project(root: Path) -> None:
+    write_image(root / "images/a.jpg")
+    coco(root / "result.json", "images\\1/a.jpg")
+
+
+def coco_in_folders_of_sets(root: Path) -> None:
+    for name in ("train", "val"):
+        write_image(root / name / "images/a.jpg")
+        coco(root / name / "labels.json", "a.jpg")
+
+
+def coco_in_voc_s_folder(root: Path) -> None:
+    for name in ("train", "val"):
+        write_image(root / name / "a.jpg")
+        coco(root / f"Annotations/{name}_annotations.json", "a.jpg")
+
+
+def coco_lvis(root: Path) -> None:
+    """LVIS names images by their addresses alone."""
+    write_image(root / "train2017/a.jpg")
+    coco(root / "lvis_v1_train.json", "a.jpg")
+    content = json.loads((root / "lvis_v1_train.json").read_text())
+    address = "http://images.cocodataset.org/train2017/" + content["images"][0].pop("file_name")
+    content["images"][0]["coco_url"] = address
+    text(root / "lvis_v1_train.json", json.dumps(content))
+
+
 def yolo_labelimg_in_folders(root: Path) -> None:
     labelled(root, "images/a.jpg", "labels/a.txt")
     text(root / "labels/classes.txt", "cat\n")
@@ -309,7 +341,12 @@ def voc_fiftyone(root: Path) -> None:
         (voc_from_windows, ["all"]),
         (voc_vott, ["all"]),
         (voc_in_folders_of_sets, ["train", "val"]),
-        (voc_with_sets_below, ["all"]),
+        (voc_with_sets_below, ["test", "train"]),
+        (coco_in_folders_of_sets, ["train", "val"]),
+        (coco_in_voc_s_folder, ["train_annotations", "val_annotations"]),
+        (coco_lvis, ["lvis_v1_train"]),
+        (coco_label_studio_from_its_server, ["all"]),
+        (coco_label_studio_with_its_project, ["all"]),
         (coco_2017, ["train2017", "val2017"]),
         (coco_label_studio_elsewhere, ["all"]),
         (yolo_labelimg_in_folders, ["all"]),
@@ -352,7 +389,7 @@ def test_coco_is_recognized_in_utf_16(tmp_path: Path) -> None:
 def test_sets_are_named_with_years(tmp_path: Path) -> None:
     coco_2017(tmp_path)
     found = recognize(tmp_path)
-    assert (found.named(TRAIN), found.named(VAL), found.named(TEST)) == ("train2017", "val2017", None)
+    assert (found.named("train"), found.named("val"), found.named("test")) == ("train2017", "val2017", None)
 
 
 def test_a_set_without_images_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -379,6 +416,16 @@ def test_a_set_without_images_is_left_out_and_told(tmp_path: Path, caplog: pytes
         ("a.json", '[{"image": "a.jpg", "annotations": []}]', r"a\.json is of CreateML, which is not read"),
         ("a.json", '[{"data": {"image": "a.jpg"}, "annotations": []}]', r"is of Label Studio, which is not read"),
         ("a.json", '[{"file_name": "a.jpg", "annotations": []}]', r"a\.json is of detectron2, which is not read"),
+        ("meta.json", '{"classes": [{"title": "cat"}], "tags": []}', r"is of Supervisely, which is not read"),
+        ("annotations/a.json", '{"categories": {}, "items": []}', r"a\.json is of Datumaro, which is not read"),
+        (
+            "labels.json",
+            '{"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}',
+            r"labels\.json: its images have no 'file_name'; write it",
+        ),
+        ("data/train.parquet", "PAR1", r"train\.parquet is of a format that is not read"),
+        ("train/metadata.jsonl", "{}", r"metadata\.jsonl is of a format that is not read"),
+        ("train_labels.csv", "filename,width\n", r"train_labels\.csv is of a format that is not read"),
         ("train/_annotations.csv", "filename,width\n", r"_annotations\.csv is of a format that is not read"),
         ("train/_a.createml.json", '[{"image": "a.jpg", "annotations": []}]', r"is of CreateML, which is not read"),
         ("labels/a.txt", LINE, r"no class is named; write a name per line into .*classes\.txt"),
@@ -395,6 +442,27 @@ def test_what_lies_there_instead_is_told(tmp_path: Path, name: str, content: str
     with pytest.raises(UserError, match=message) as caught:
         recognize(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_classes_of_yolo_without_labels_where_they_are_looked_for_are_told(tmp_path: Path) -> None:
+    labelled(tmp_path, "train_images/a.jpg", "train_labels/a.txt")
+    text(tmp_path / "data.yaml", "names: [cat]")
+    message = (
+        r"data\.yaml names classes of YOLO, but no images with txt files are found; expected images/\*\.jpg and labels"
+    )
+    with pytest.raises(UserError, match=message):
+        recognize(tmp_path)
+
+
+def test_files_that_macos_leaves_hide_nothing(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    for name in ("._a.json", "a.json"):
+        text(tmp_path / name, "\0\5" if name[0] == "." else '{"shapes": [], "imagePath": "a.jpg"}')
+    with pytest.raises(UserError, match=r"recognized: a\.json is of LabelMe, which is not read"):
+        recognize(tmp_path)
+    coco(tmp_path / "labels.JSON", "a.jpg")
+    text(tmp_path / "._labels.JSON", "\0\5")
+    assert list(recognize(tmp_path).sets) == ["labels"]
 
 
 def test_annotations_without_their_images_are_told(tmp_path: Path) -> None:

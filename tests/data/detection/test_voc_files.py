@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from helpers.voc import SIZE_XML, object_xml, read_one, write_image, write_voc_x
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_files import read_image_set
 from resdet.errors import UserError
+from resdet.inspection.voc import check_voc
 
 CAT = SIZE_XML + object_xml("cat", (1, 1, 9, 9))
 
@@ -116,6 +118,33 @@ def test_without_a_list_all_xml_files_are_the_set(tmp_path: Path, caplog: pytest
     (tmp_path / "train/a.jpg").unlink()
     with pytest.raises(UserError, match=r"train/a.jpg: no such image"):
         VOCDataset(tmp_path, [("train", "*")])
+
+
+def test_an_image_of_a_list_without_its_xml_is_named_with_the_remedy(tmp_path: Path) -> None:
+    folder = write_voc_xml(tmp_path, {"a": CAT, "b": CAT})
+    (folder / "Annotations/b.xml").unlink()
+    message = r"b\.xml: no such file, but its image is in .*trainval\.txt; write one \(without <object>"
+    with pytest.raises(UserError, match=message):
+        VOCDataset(tmp_path, [("2007", "trainval")])
+    problems = [problem.text for problem in check_voc(tmp_path, [("2007", "trainval")], None)]
+    assert len(problems) == 1
+    assert re.search(message, problems[0])
+
+
+def test_a_folder_of_the_annotations_can_be_an_image_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train/a", "val/a", "val/b"):
+        write_image(tmp_path / f"images/{name}.jpg")
+    for name in ("train/a", "val/a"):
+        (tmp_path / "annotations" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"annotations/{name}.xml").write_text(f"<annotation>{CAT}</annotation>")
+    with caplog.at_level("WARNING", "resdet"):
+        assert VOCDataset(tmp_path, [("", "train/*")]).table.ids.tolist() == ["train/a"]
+        assert not caplog.records  # val/b is none of its images
+        assert VOCDataset(tmp_path, [("", "train/*"), ("", "val/*")]).table.ids.tolist() == ["train/a", "val/a"]
+    assert "1 of 2 images have no xml file and were left out (first: val/b)" in caplog.text
+    assert not list(check_voc(tmp_path, [("", "val/*")], None))
+    with pytest.raises(UserError, match=r"annotations/test: no xml file there"):
+        VOCDataset(tmp_path, [("", "test/*")])
 
 
 def test_without_known_images_the_form_of_a_line_decides(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from resdet.data.classification.cls_loc import read_ilsvrc_ids, read_mapping
+from resdet.data.image_files import listed_stem
 from resdet.data.localization.dataset import LocalizationDataset
 from resdet.data.localization.files import (
     read_excluded,
@@ -24,6 +25,7 @@ from resdet.data.localization.files import (
     write_ilsvrc,
     write_kaggle,
 )
+from resdet.data.text_files import read_lines
 from resdet.errors import UserError
 from resdet.metrics.localization_error import (
     SHARES,
@@ -230,11 +232,8 @@ def _listed(path: Path | None, ground_truth: Path, ids: Sequence[str]) -> list[s
     """The ids in the order of the list at `path`, or sorted; they must be those of the ground truth."""
     if path is None:
         return sorted(ids)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{path}: no readable list of images; give the one of {ground_truth.name}") from None
-    listed = [line.split()[0].rpartition("/")[2] for line in lines if line.strip()]
+    lines = read_lines(path, f"give the list of images of {ground_truth.name}")
+    listed = [listed_stem(line.split()[0], where).rpartition("/")[2] for where, line in lines]
     other = set(listed) ^ set(ids)
     if other or len(listed) != len(ids):
         raise UserError(f"{path} and {ground_truth} have different images: only one has '{min(other, default='')}'")

@@ -18,6 +18,7 @@ from resdet.engine.checkpoint import read_checkpoint, save_checkpoint
 from resdet.engine.config import build
 from resdet.engine.run import Run
 from resdet.recipes.classification.evaluate import evaluate_classifier
+from resdet.recipes.localization.score import score_files
 from resdet.recipes.sections import load_config
 
 SMALL_RCNN = """
@@ -174,6 +175,27 @@ def test_without_a_list_images_are_ordered_by_name(
     call(eval_loc, *files, *form, "--json", tmp_path / "b.json")
     a, b = (json.loads((tmp_path / f"{n}.json").read_text()) for n in "ab")
     assert a["1-crop, true class"]["localization_error"] == b["p.txt"]["localization_error"]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "{0} 1\r\n{1} 2\r\n",
+        "\ufeff{0} 1\n{1} 2\n",
+        "\n{0}\n\n{1}\n",
+        "sub\\{0} 1\nsub/{1} 2\n",
+        "{0}.JPEG 1\n{1}.JPEG 2\n",
+    ],
+)
+def test_a_list_of_images_may_be_written_as_on_windows(tmp_path: Path, listed: str) -> None:
+    ids, header = ["ILSVRC2012_val_00000002", "ILSVRC2012_val_00000001"], "ImageId,PredictionString\n"
+    (tmp_path / "LOC_synset_mapping.txt").write_text("n01440764 tench\nn01443537 goldfish\n")
+    rows = "".join(f"{name},n01440764 0 0 9 9\n" for name in ids)
+    for name in ("LOC_val_solution.csv", "p.csv"):
+        (tmp_path / name).write_text(header + rows)
+    (tmp_path / "val.txt").write_bytes(listed.format(*ids).encode())
+    found = score_files(tmp_path / "p.csv", tmp_path / "LOC_val_solution.csv", image_list=tmp_path / "val.txt")
+    assert list(found.ids) == ids
 
 
 def test_several_localizers_have_a_row_each_and_one_together(

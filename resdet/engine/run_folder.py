@@ -32,7 +32,10 @@ LOCK, RECORD, OLDER, LOG = ".lock", "run.json", "older", "run.log"
 EVENTS = "events.out.tfevents.*"  # TensorBoard's
 RESULTS = (LAST, PREVIOUS, BEST, "scalars.json", EVENTS)  # what shows that there was a run
 STAGES = "[1-9]_*"  # folders of a run's stages
-LEFT = (LOG, "eval.log", "ablate.log", "page.html", "pictures", "eval_pictures", "scalars.partial", ".*.partial")
+LEFT = (
+    LOG, "eval.log", "ablate.log", "page.html", "pictures", "eval_pictures", "lr_range.*", "scalars.partial",
+    ".*.partial",
+)  # fmt: skip
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 

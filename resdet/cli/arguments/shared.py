@@ -75,6 +75,22 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def add_automatic(parser: argparse.ArgumentParser) -> None:
+    """--auto-lr and --auto-images."""
+    parser.add_argument(
+        "--auto-lr",
+        action="store_true",
+        help="find optimizer.lr first, by a range test: 200 steps of a copy of the net with a rising rate; the value "
+        "is a fifth of that at which the loss begins to rise. With --resume the run's value is kept",
+    )
+    parser.add_argument(
+        "--auto-images",
+        action="store_true",
+        help="find data.images first: the largest number whose steps fit into memory (with loop.accumulate per pass); "
+        "rate and schedule follow by their reference_images. With --resume the run's number is kept",
+    )
+
+
 def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
     """--dry-run; `text` says what is run in seconds."""
     parser.add_argument(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from resdet.cli.arguments.numbers import add_number
-from resdet.cli.arguments.shared import add_config, add_run_arguments
+from resdet.cli.arguments.shared import add_automatic, add_config, add_run_arguments
 from resdet.ranges import Count
 
 DEFAULT_CONFIG = "shapes_cls"
@@ -26,3 +26,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "train N times, with seeds from --seed on, and print best, mean and deviation"
     add_number(parser, "--runs", Count, text, default=1, metavar="N")
     add_run_arguments(parser)
+    add_automatic(parser)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from resdet.cli.arguments.shared import add_config, add_run_arguments
+from resdet.cli.arguments.shared import add_automatic, add_config, add_run_arguments
 
 DEFAULT_CONFIG = "shapes_det"
 EXAMPLES = """
@@ -23,3 +23,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of train-det."""
     add_config(parser, DEFAULT_CONFIG)
     add_run_arguments(parser)
+    add_automatic(parser)

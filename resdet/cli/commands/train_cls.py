@@ -6,19 +6,24 @@ import argparse
 from statistics import mean, stdev
 
 from resdet.cli.arguments.train_cls import DEFAULT_CONFIG
+from resdet.cli.common.automatic import automatic_of
 from resdet.cli.common.output import write_json
 from resdet.cli.common.run import config_and_run, end_dry_run, folder_of_run
 from resdet.engine.distributed import is_main_process
+from resdet.errors import UserError
 from resdet.recipes.classification.training import train_classifier
 
 
 def run(args: argparse.Namespace) -> None:
     """Train, test, and write figures, pictures and the page."""
+    automatic = automatic_of(args)
     if args.runs > 1:
+        if automatic.keys:
+            raise UserError(f"--runs {args.runs}: each run would find its own {automatic.keys[0]}; find it in one run")
         _train_several(args)
         return
     cfg, started = config_and_run(args, DEFAULT_CONFIG)
-    figures = train_classifier(cfg, started)
+    figures = train_classifier(cfg, started, automatic)
     write_json(args.json, figures)
     if not is_main_process():
         return

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from resdet.cli.arguments.train_det import DEFAULT_CONFIG
+from resdet.cli.common.automatic import automatic_of
 from resdet.cli.common.output import write_json
 from resdet.cli.common.run import config_and_run, end_dry_run
 from resdet.errors import UserError
@@ -23,8 +24,10 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f"the embedded set's trunk, {TRUNK}, is not there: run 'resdet train-cls' first, about a minute"
         )
+    automatic = automatic_of(args)
     cfg, started = config_and_run(args, DEFAULT_CONFIG)
-    train = train_alternating if cfg.get("alternating") else train_jointly
-    evaluation = train(cfg, started)
+    if cfg.get("alternating") and automatic.keys:
+        raise UserError(f"{automatic.keys[0]} of four trainings cannot be found at once: give values, or train jointly")
+    evaluation = train_alternating(cfg, started) if cfg.get("alternating") else train_jointly(cfg, started, automatic)
     write_json(args.json, evaluation.logged)
     end_dry_run(args, started.work_dir)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from torch import nn
@@ -28,9 +29,12 @@ from resdet.engine.loop import TrainLoop, Validate
 from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.run import Run, same_classes
 from resdet.engine.training import Plan, begin, metadata_of
+from resdet.engine.trial import Trial
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
+from resdet.recipes.automatic import NOTHING, Automatic, settled
 from resdet.recipes.detection.inference import detect_all
+from resdet.recipes.detection.largest_batch import largest_batch
 from resdet.recipes.detection.page import write_detector_page
 from resdet.recipes.detection.score import Evaluation, logged_names, print_evaluation, score
 from resdet.structures import Batch
@@ -41,23 +45,25 @@ from resdet.weights.weights import Weights
 logger = logging.getLogger("resdet")
 
 
-def train_jointly(cfg: Config, run: Run) -> Evaluation:
+def train_jointly(cfg: Config, run: Run, automatic: Automatic = NOTHING) -> Evaluation:
     """Train all parts at once (approximate joint training, Ren et al. 2015, Sect. 3.2), evaluate, write the page.
 
     Args:
         cfg: a detector's config.
         run: folder, device, precision and seed; checkpoints, log and page are written to its folder.
+        automatic: values of the config that are found first.
 
     Returns:
         The last evaluation on the test set.
 
     Raises:
-        UserError: a key is missing, the config does not fit the data, or the checkpoint to resume does not fit.
+        UserError: a key is missing, the config does not fit the data, the checkpoint to resume does not fit, or a value
+            was not found.
     """
     require(cfg, "a detector", "schedule")
     job = DetectorTraining(cfg, run)
-    plan = Plan(job.data.images, cfg.optimizer, build(cfg.schedule), job.settings)
-    trained = job.train(job.new_model(), plan, run, job.load_pretrained, job.validate)
+    job.settle(automatic)
+    trained = job.train(job.new_model(), job.plan(job.cfg), run, job.load_pretrained, job.validate)
     return job.finish(trained, [("Training", run)])
 
 
@@ -84,6 +90,19 @@ class DetectorTraining:
         require_learnable(self.train_set.table, "data.train")
         same_classes(self.train_set.classes, self.data.test.classes, "data.train and data.test")
         self.results: tuple[Evaluation, FlatDetections] | None = None
+
+    def settle(self, automatic: Automatic) -> None:
+        """Find values of the config, before the training begins.
+
+        Raises:
+            UserError: a value was not found.
+        """
+        self.cfg = settled(self.cfg, self.run, automatic, self._trial)
+        self.data = replace(self.data, images=self.cfg.data.images)
+
+    def plan(self, cfg: Config) -> Plan:
+        """How a config with `schedule` trains."""
+        return Plan(cfg.data.images, cfg.optimizer, build(cfg.schedule), self.settings)
 
     def new_model(self) -> FasterRCNN:
         """The config's detector with random weights, on the CPU.
@@ -132,6 +151,15 @@ class DetectorTraining:
         metadata = metadata_of(self.cfg, self.train_set.classes, model.stride_on, self.train_set.table.ids.tolist())
         loop: TrainLoop[FasterRCNN] = begin(model, plan, run, metadata, initialize)
         return loop.train(self.batches(plan.images, loop.passes), validate, model.net, dynamic=True)
+
+    def _trial(self, cfg: Config) -> Trial[FasterRCNN]:
+        def new_model() -> FasterRCNN:
+            model = self.new_model()
+            self.load_pretrained(model)
+            return model
+
+        largest = partial(largest_batch, self.train_set.table, self.data.train_resizers)
+        return Trial(new_model, self.plan(cfg), partial(self.batches, passes=0), largest, len(self.train_set))
 
     def validate(self, model: nn.Module, images: int = 0) -> dict[str, float]:
         """Detect in the test set and compute the AP by the config's rule.

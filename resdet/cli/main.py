@@ -8,7 +8,6 @@ torch, mmengine and OpenCV are imported with the subcommand's code (resdet/cli/c
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import signal
 import sys
@@ -18,6 +17,7 @@ from importlib import import_module
 
 from resdet import __version__
 from resdet.cli.errors import end_process, one_line_errors
+from resdet.cli.help_text import WrappingFormatter, wrapped
 from resdet.cli.interrupts import end_at_once_on_interrupt, raise_on_interrupt
 from resdet.cli.parser import CommandParser
 from resdet.cli.subcommands import GROUPS, SUBCOMMANDS, module_name
@@ -92,17 +92,18 @@ def build_parser(subcommand: str) -> CommandParser:
         prog=f"resdet {subcommand}",
         description=inspect.cleandoc(module.__doc__ or ""),
         epilog=f"examples:{module.EXAMPLES.rstrip()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=WrappingFormatter,
     )
     module.add_arguments(parser)
     return parser
 
 
 def help_text() -> str:
-    """What `resdet --help` prints: every subcommand in one line, in groups."""
+    """What `resdet --help` prints: every subcommand and what it does, in groups."""
     width = max(map(len, SUBCOMMANDS))
-    lines = ["usage: resdet COMMAND [ARGUMENTS]", "", ABOUT]
+    lines = ["usage: resdet COMMAND [ARGUMENTS]", "", wrapped(ABOUT)]
     for title, group in GROUPS.items():
-        lines += ["", f"{title}:", *(f"  {name:{width}}  {summary}" for name, summary in group.items())]
-    lines += ["", "'resdet COMMAND --help' describes a command's arguments; 'resdet --version' prints the version."]
+        lines += ["", f"{title}:", *(wrapped(f"  {name:{width}}  {summary}") for name, summary in group.items())]
+    last = "'resdet COMMAND --help' describes a command's arguments; 'resdet --version' prints the version."
+    lines += ["", wrapped(last)]
     return "\n".join(lines)

@@ -25,6 +25,21 @@ def test_numbers_are_not_cut_in_a_narrow_terminal():
     assert "\x1b" not in text
 
 
+def test_a_terminal_too_narrow_for_the_columns_gets_them_in_parts():
+    target = io.StringIO()
+    table = ap_table(
+        ["a class with a long name", "b"], [0.5, 0.25], {"objects": [12345, 1], "best score": ["0.51", "-"]}
+    )
+    print_table(table, Console(file=target, width=32, force_terminal=True, color_system=None))
+    lines = target.getvalue().splitlines()
+    assert max(map(len, lines)) <= 32
+    assert sum(line.split() == ["class", "AP", "objects"] for line in lines) == 1
+    assert sum(line.split() == ["class", "best", "score"] for line in lines) == 1
+    assert [line.split() for line in lines if line.startswith(" b ")] == [["b", "25.0", "1"], ["b", "-"]]
+    assert any(line.split()[-2:] == ["50.0", "12345"] for line in lines)
+    assert any(line.split() == ["mean", "37.5"] for line in lines)
+
+
 def test_numbers_are_not_cut_in_a_file():
     target = io.StringIO()
     names = [f"a figure with a long name, number {i}" for i in range(8)]

@@ -37,11 +37,11 @@ def ablation_plot(rows: Mapping[str, Mapping[str, Sequence[float]]], title: str 
         axes.barh(at, means, height, xerr=spread, color=colour_of(i), label=TITLES[name])
         ends += zip(means, spread, strict=True)
         for y, mean, deviation in zip(at, means, spread, strict=True):
-            axes.text(mean + deviation + 0.6, y, f"{mean:.1f}", va="center", fontsize=8)
+            axes.text(mean + deviation + 0.6, y, f"{mean:.1f}", va="center", fontsize=9.5)
     axes.set_yticks(place, list(rows))
     axes.invert_yaxis()
     axes.set_xlim(0, max(5.0, 1.15 * max(mean + deviation for mean, deviation in ends)))
     axes.grid(visible=False, axis="y")
     style(axes, title)
-    add_legend(axes, loc="lower right", fontsize=8)
+    add_legend(axes, loc="lower right")
     return figure

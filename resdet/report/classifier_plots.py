@@ -48,7 +48,7 @@ def error_plot(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str = "er
     axes.set_ylim(bottom=0)
     label_iterations(axes)
     style(axes, title)
-    add_legend(axes, loc="upper right", fontsize=8)
+    add_legend(axes, loc="upper right")
     return figure
 
 
@@ -70,5 +70,5 @@ def response_plot(nets: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.set_xlabel(text)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         style(axes, "std of the 3x3 layers' responses" if axes is upper else "")
-    add_legend(upper, loc="upper right", fontsize=8)
+    add_legend(upper, loc="upper right")
     return figure

@@ -93,7 +93,7 @@ def precision_recall_plot(results: Sequence[PrecisionRecallCurve], classes: Sequ
     if len(defined) < len(results):
         handles.append(key_of("none"))
         labels.append(f"{len(results) - len(defined)} undefined")
-    add_legend(axes, handles, labels, title="AP  class", loc="upper left", bbox_to_anchor=(1.01, 1.02), fontsize=7.5)
+    add_legend(axes, handles, labels, title="AP  class", loc="upper left", bbox_to_anchor=(1.01, 1.02))
     return figure
 
 
@@ -116,7 +116,8 @@ def _interpolated(result: PrecisionRecallCurve) -> Series:
 def training_plot(records: Sequence[Mapping[str, Any]], title: str = "training") -> Figure:
     """Losses, validation results and learning rate over iterations, one panel each; panels without data are left out.
 
-    Losses are drawn faint as logged, and bold as a centred moving average over 1/25 of the run.
+    Losses are drawn faint as logged, and bold as a centred moving average over 1/25 of the run. Of losses with a single
+    part only the total is drawn, which is the same. Validation results are in percent.
 
     Args:
         records: of scalars.json: mappings with "iteration" and any of "loss", "loss_...", "lr" and "val/...".
@@ -124,12 +125,13 @@ def training_plot(records: Sequence[Mapping[str, Any]], title: str = "training")
         title: above the first panel.
     """
     losses = {k: s for k in _keys(records, "loss") if len((s := series_of(records, k))[0])}
+    losses = {"loss": losses["loss"]} if "loss" in losses and len(losses) == 2 else losses
     metrics = {k: s for k in _keys(records, "val/")[:MOST_METRICS] if len((s := series_of(records, k))[0])}
     rate = series_of(records, "lr")
     panels: list[tuple[float, Callable[[Any, Mapping[str, Series]], None], Mapping[str, Series]]]
     panels = [(2.5, _draw_losses, losses)] if losses else []
-    panels += [(1.5, _draw_metrics, metrics)] if metrics else []
-    panels += [(0.9, _draw_rate, {"lr": rate})] if len(rate[0]) else []
+    panels += [(1.8, _draw_metrics, metrics)] if metrics else []
+    panels += [(1.2, _draw_rate, {"lr": rate})] if len(rate[0]) else []
     if not panels:
         return empty_plot(title, "nothing has been logged yet")
 
@@ -160,17 +162,17 @@ def _draw_losses(axes: Any, losses: Mapping[str, Series]) -> None:
     axes.set_ylabel("loss")
     if len(ordered) > 1 or ordered != ["loss"]:
         names = ["total" if k == "loss" else short_name(k.removeprefix("loss_")) for k in ordered]
-        add_legend(axes, [key_of(colours[k]) for k in ordered], names, loc="upper right", fontsize=8)
+        add_legend(axes, [key_of(colours[k]) for k in ordered], names, loc="upper right")
 
 
 def _draw_metrics(axes: Any, metrics: Mapping[str, Series]) -> None:
     for i, (x, y) in enumerate(metrics.values()):
-        axes.plot(x, y, color=colour_of(i), linewidth=1.5, marker="o", markersize=3.2)
-    names = [f"{short_name(key.removeprefix('val/'))}  {y[-1]:.3g}" for key, (_, y) in metrics.items()]
+        axes.plot(x, 100 * y, color=colour_of(i), linewidth=1.5, marker="o", markersize=3.2)
+    names = [f"{100 * y[-1]:.1f}  {short_name(key.removeprefix('val/'))}" for key, (_, y) in metrics.items()]
     handles = [key_of(colour_of(i)) for i in range(len(metrics))]
-    axes.set_ylabel("validation")
+    axes.set_ylabel("validation (%)")
     axes.margins(y=0.12)
-    add_legend(axes, handles, names, loc="lower right", title="last value", fontsize=8)
+    add_legend(axes, handles, names, loc="best", title="last value")
 
 
 def _draw_rate(axes: Any, series: Mapping[str, Series]) -> None:

@@ -56,13 +56,14 @@ def draw_detections(
         ValueError: an array has another shape or type than stated, or a label has no class.
     """
     _check(image, boxes, labels, classes)
+    colours = [class_colour(int(k)) for k in labels]
     if scores is None:
-        return _draw(image, boxes, labels, [(classes[k], "") for k in labels], scale)
+        return _draw(image, boxes, colours, [(classes[k], "") for k in labels], scale)
     if len(scores) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes but {len(scores)} scores")
     order = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= threshold]
     captions = [(classes[labels[i]], f" {scores[i]:.2f}") for i in order]
-    return _draw(image, boxes[order], labels[order], captions, scale)
+    return _draw(image, boxes[order], [colours[i] for i in order], captions, scale)
 
 
 def draw_truth(
@@ -95,7 +96,31 @@ def draw_truth(
     _check(image, boxes, labels, classes)
     flags = np.zeros(len(boxes), bool) if ignored is None else ignored
     captions = [(classes[k], " (ignored)" if flag else "") for k, flag in zip(labels, flags, strict=True)]
-    return _draw(image, boxes, labels, captions, scale, dashed=True)
+    return _draw(image, boxes, [class_colour(int(k)) for k in labels], captions, scale, dashed=True)
+
+
+def draw_captions(
+    image: Image,
+    boxes: NDArray[np.floating],
+    captions: Sequence[tuple[str, str]],
+    colours: Sequence[Colour],
+    dashed: bool = False,
+) -> Image:
+    """Draw boxes with captions of one's own, the first on top.
+
+    Of more than MOST_CAPTIONS boxes the first ones are labelled, and the picture says so.
+
+    Args:
+        image: uint8 [H, W, 3], RGB; small ones are enlarged (`legible_scale`).
+        boxes: [D, 4] in pixels of `image`.
+        captions: [D], a name, which is cut where the picture is too narrow, and what follows it.
+        colours: [D], RGB.
+        dashed: as annotated objects are drawn.
+
+    Returns:
+        The picture, uint8 [scale * H, scale * W, 3].
+    """
+    return _draw(image, boxes, colours, captions, None, dashed)
 
 
 def legible_scale(height: int, width: int) -> int:
@@ -119,7 +144,7 @@ def _check(image: Image, boxes: NDArray[Any], labels: NDArray[Any], classes: Seq
 def _draw(
     image: Image,
     boxes: NDArray[Any],
-    labels: NDArray[Any],
+    colours: Sequence[Colour],
     captions: Sequence[tuple[str, str]],
     scale: int | None,
     dashed: bool = False,
@@ -131,7 +156,7 @@ def _draw(
     side = math.sqrt(height * width)
     line = max(2, round(side / (420 if dashed else 330)))
     visible = [(i, _on_canvas(boxes[i] * factor, height, width, line)) for i in range(len(boxes))]
-    drawn = [(i, rect, class_colour(int(labels[i]))) for i, rect in visible if rect is not None]
+    drawn = [(i, rect, colours[i]) for i, rect in visible if rect is not None]
 
     period = max(14, 10 * line) if dashed else 0
     shade = canvas.copy()  # a dark rim, for contrast where the picture has the outline's colour

@@ -1,7 +1,8 @@
 """Pictures of localization: true boxes (dashed), the guess (solid), and their IoU.
 
 picture = draw_guess(image, true_boxes, guess, label, guessed, classes)
-sheets = guess_sheets(dataset, guesses)                      # {"worst": ..., "best": ...}
+for name, pictures in guess_pictures(dataset, guesses).items():          # "worst", "best"
+    save_image(f"{name}.jpg", guess_sheet(pictures))
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from resdet.report.sheets import contact_sheet, titled
 PICTURES, COLUMNS, CELL = 12, 4, 320  # pictures per sheet and per row; width of one in pixels
 
 
-def guess_sheets(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, Image]:
-    """Make two sheets of images: those whose best guess of the right class has the lowest and the highest IoU.
+def guess_pictures(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, list[tuple[str, Image]]]:
+    """Draw the images whose best guess of the right class has the lowest and the highest IoU.
 
     Args:
         dataset: the images; those without boxes are left out.
         guesses: of every image, in the data set's order.
 
     Returns:
-        "worst" and "best"; empty if no image has a box.
+        Captions (IoU and image id) and pictures of the "worst" and "best"; empty if no image has a box.
     """
     truth = dataset.truth()
     overlap = np.where(guesses.labels == truth.labels[:, None], best_overlaps(guesses, truth), -1.0)  # [N, T]
@@ -37,10 +38,15 @@ def guess_sheets(dataset: LocalizationDataset, guesses: Guesses) -> dict[str, Im
     order = known[np.argsort(best[known], kind="stable")]
     names = [first_synonym(name) for name in dataset.names]
     return {
-        name: contact_sheet([_cell(dataset, guesses, i, chosen[i], best[i], names) for i in part], COLUMNS, CELL)
+        name: [_picture(dataset, guesses, i, chosen[i], best[i], names) for i in part]
         for name, part in (("worst", order[:PICTURES]), ("best", order[::-1][:PICTURES]))
         if len(part)
     }
+
+
+def guess_sheet(pictures: Sequence[tuple[str, Image]]) -> Image:
+    """Pictures in a grid, with their captions above them."""
+    return contact_sheet([titled(picture, caption, CELL) for caption, picture in pictures], COLUMNS, CELL)
 
 
 def draw_guess(
@@ -61,14 +67,15 @@ def draw_guess(
     return draw_detections(drawn, guess[None] * scale, np.array([guessed]), None, classes, scale=1)
 
 
-def _cell(
+def _picture(
     dataset: LocalizationDataset, guesses: Guesses, index: int, chosen: int, overlap: float, names: Sequence[str]
-) -> Image:
+) -> tuple[str, Image]:
     item, label, guessed = dataset[index], int(dataset.labels[index]), int(guesses.labels[index, chosen])
     smaller = np.tile(np.array(item.image.shape[1::-1]) / item.size[::-1], 2)  # reduced on reading
     guess = guesses.boxes[index, chosen] * smaller
     if guessed < 0:
-        return titled(draw_truth(item.image, item.boxes, np.full(len(item.boxes), label), names), "no guess", CELL)
+        truth = draw_truth(item.image, item.boxes, np.full(len(item.boxes), label), names)
+        return f"no guess  {dataset.ids[index]}", truth
     drawn = draw_guess(item.image, item.boxes, guess, label, guessed, names)
     says = f"IoU {overlap:.2f}" if overlap >= 0 else "another class"
-    return titled(drawn, f"{says}  {dataset.ids[index]}", CELL)
+    return f"{says}  {dataset.ids[index]}", drawn

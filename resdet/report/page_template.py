@@ -8,12 +8,12 @@ CSS = """
 :root {
   color-scheme: light dark;
   --ink: #1f2933; --muted: #5b6875; --line: #dfe3e8; --card: #ffffff; --back: #f4f6f8; --accent: #0b7fab;
-  --warn: #8a5a00; --warn-back: #fff6df; --warn-line: #f0d48a;
+  --warn: #8a5a00; --warn-back: #fff6df; --warn-line: #f0d48a; --bad: #d9480f;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --ink: #e7ebf0; --muted: #9aa7b4; --line: #2d3742; --card: #1a2129; --back: #11161c; --accent: #58bfe8;
-    --warn: #f2cd7c; --warn-back: #2c2413; --warn-line: #5c4a1c;
+    --warn: #f2cd7c; --warn-back: #2c2413; --warn-line: #5c4a1c; --bad: #f58b5c;
   }
 }
 * { box-sizing: border-box; }
@@ -23,6 +23,7 @@ body {
 }
 main { max-width: 1180px; margin: 0 auto; padding: 36px 24px 48px; }
 header { border-left: 4px solid var(--accent); padding-left: 16px; margin-bottom: 24px; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 h1 { font-size: 28px; line-height: 1.2; margin: 0; letter-spacing: -.01em; overflow-wrap: anywhere; }
 header p { margin: 6px 0 0; color: var(--muted); }
 h2 { font-size: 17px; margin: 36px 0 12px; }
@@ -40,11 +41,13 @@ h2 small { font-weight: 400; font-size: 13px; color: var(--muted); margin-left: 
   margin: 16px 0 0; padding: 12px 16px 12px 34px; border: 1px solid var(--warn-line); border-radius: 10px;
   background: var(--warn-back); color: var(--warn); overflow-wrap: anywhere;
 }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px; }
+.pair {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); gap: 16px; align-items: start;
+}
 .pair > * { min-width: 0; }
-.plots { align-items: start; }
 figure { margin: 0; padding: 14px; break-inside: avoid; }
 figcaption { font-size: 13px; color: var(--muted); overflow-wrap: anywhere; }
+.plot figcaption { font-size: 14px; color: var(--ink); padding: 0 2px 8px; }
 .plot svg { display: block; width: 100%; max-width: 640px; height: auto; margin: 0 auto; }
 .plot svg text { font-family: inherit !important; }
 .classes {
@@ -55,12 +58,37 @@ figcaption { font-size: 13px; color: var(--muted); overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; align-self: start; }
 th { text-align: left; font-weight: 400; font-size: 12.5px; color: var(--muted); padding: 4px 0; }
 td { border-top: 1px solid var(--line); padding: 4px 0; vertical-align: middle; }
+thead td { border-top: 0; }
 .classes td.name { overflow-wrap: anywhere; padding-right: 10px; width: 42%; font-size: 14px; }
 .classes .number { text-align: right; white-space: nowrap; width: 1%; padding-left: 12px; }
 .classes td.objects { color: var(--muted); }
 .bar { background: color-mix(in srgb, var(--line) 45%, transparent); border-radius: 3px; height: 12px; }
-.bar span { display: block; height: 100%; border-radius: 3px; background: var(--accent); }
-.gallery figure { padding: 8px; }
+.bar span { display: block; height: 100%; border-radius: 3px; }
+.scroll { /* a shadow at the right edge while there is more to see */
+  overflow-x: auto; padding: 10px 18px 10px 0; width: fit-content; max-width: 100%;
+  background: linear-gradient(to left, var(--card) 50%, transparent) right / 40px 100% no-repeat local,
+    linear-gradient(to left, color-mix(in srgb, var(--ink) 30%, transparent), transparent) right / 16px 100% no-repeat
+    scroll, var(--card);
+}
+.scroll table { width: auto; }
+.scroll th, .scroll td { padding: 4px 0 4px 20px; text-align: right; white-space: nowrap; }
+.scroll th.word, .scroll td.word { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 7em; }
+.scroll th:first-child, .scroll td:first-child {
+  position: sticky; left: 0; padding-left: 18px; background: var(--card);
+}
+.matrix th, .matrix td { padding: 3px 5px; text-align: center; }
+.matrix td { min-width: 40px; border: 1px solid var(--line); }
+.matrix td.right { background: color-mix(in srgb, var(--accent) calc(var(--share) * .5%), transparent); }
+.matrix td.wrong { background: color-mix(in srgb, var(--bad) calc(var(--share) * .5%), transparent); }
+.matrix tbody th { text-align: right; white-space: normal; color: var(--ink); }
+.matrix tbody th div { width: max-content; max-width: 11em; margin-left: auto; overflow-wrap: anywhere; }
+.matrix thead th { vertical-align: bottom; }
+.matrix thead span {
+  writing-mode: vertical-rl; transform: rotate(180deg); max-height: 11em; overflow: hidden; text-overflow: ellipsis;
+}
+.gallery.small { grid-template-columns: repeat(auto-fill, minmax(min(46%, 170px), 1fr)); gap: 12px; }
+.gallery.small img { width: 100%; }
+.gallery figure { padding: 8px; position: relative; }
 .gallery img { display: block; max-width: 100%; height: auto; margin: 0 auto; border-radius: 4px; background: #fff; }
 .gallery figcaption { padding: 8px 4px 0; }
 .gallery label { display: block; cursor: zoom-in; overflow-x: auto; }
@@ -83,6 +111,8 @@ details pre { border-top: 1px solid var(--line); max-height: 640px; overflow: au
 @media (max-width: 560px) {
   main { padding: 20px 12px 32px; }
   h1 { font-size: 23px; }
+  .matrix td { min-width: 34px; }
+  .matrix tbody th div { max-width: 7em; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 8px; }
   .gallery :checked + label img { max-width: none; }
   .classes table + table thead { visibility: collapse; } /* hidden, its columns keep their widths */
@@ -145,40 +175,72 @@ TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=T
   {% endfor %}
 </ul>
 {% endif %}
-{% call section(run.per_class.title, run.per_class.rows, "in percent") %}
-<div class="classes card{{ " few" if class_tables | length == 1 }}">
-  {% for rows in class_tables %}
+{% for table, parts in bars %}
+{% call section(table.title, table.rows, table.note) %}
+<div class="classes card{{ " few" if parts | length == 1 }}">
+  {% for rows in parts %}
   <table>
-    <thead><tr><th>class</th><th></th><th class="number">{{ run.per_class.measure }}</th>
-      <th class="number">{{ run.per_class.counted }}</th></tr></thead>
+    <thead><tr><th>{{ table.named }}</th><td></td><th class="number">{{ table.measure }}</th>
+      <th class="number">{{ table.counted }}</th></tr></thead>
     <tbody>
     {% for row in rows %}
     <tr><td class="name">{{ row.name }}</td>
-      <td><div class="bar"><span style="width:{{ row.width }}%"></span></div></td>
-      <td class="number">{{ row.ap }}</td><td class="number objects">{{ row.objects }}</td></tr>
+      <td><div class="bar"><span style="width:{{ row.width }}%; background:{{ row.colour }}"></span></div></td>
+      <td class="number">{{ row.share }}</td><td class="number objects">{{ row.count }}</td></tr>
     {% endfor %}
     </tbody>
   </table>
   {% endfor %}
 </div>
 {% endcall %}
-{% call section("Curves", run.curves) %}
-<div class="pair plots">
-  {% for title, svg in run.curves %}
-  <figure class="plot card" aria-label="{{ title }}">{{ svg | safe }}</figure>
+{% endfor %}
+{% for table in tables %}
+{% call section(table.title, table.rows, table.note) %}
+<div class="scroll card" tabindex="0" role="region" aria-label="{{ table.title }}"><table>
+  <thead><tr>{% for name in table.columns %}
+<th{{ ' class="word"' | safe if loop.index <= table.words }}>{{ name }}</th>{% endfor %}</tr></thead>
+  <tbody>
+  {% for row in table.rows %}
+  <tr>{% for cell in row %}
+<td{{ ' class="word"' | safe if loop.index <= table.words }}>{{ cell }}</td>{% endfor %}</tr>
+  {% endfor %}
+  </tbody>
+</table></div>
+{% endcall %}
+{% endfor %}
+{% call section("Confusion matrix", matrix, run.confusion.note if run.confusion) %}
+<div class="scroll card" tabindex="0" role="region" aria-label="confusion matrix"><table class="matrix">
+  <thead><tr><th>true class</th>{% for name, _ in matrix %}
+<th scope="col" title="{{ name }}"><span>{{ name }}</span></th>{% endfor %}</tr></thead>
+  <tbody>
+  {% for name, cells in matrix %}
+  <tr><th scope="row"><div>{{ name }}</div></th>{% for cell in cells %}
+<td class="{{ cell.kind }}" style="--share:{{ cell.share }}">{{ cell.count }}</td>{% endfor %}</tr>
+  {% endfor %}
+  </tbody>
+</table></div>
+{% endcall %}
+{% call section("Curves", curves) %}
+<div class="pair">
+  {% for title, svg in curves %}
+  <figure class="plot card"><figcaption>{{ title }}</figcaption>{{ svg | safe }}</figure>
   {% endfor %}
 </div>
 {% endcall %}
-{% call section("Pictures", pictures, "select one to enlarge it") %}
-<div class="pair gallery">
+{% for gallery, pictures in galleries %}
+{% set number = loop.index %}
+{% call section(gallery.title, pictures, gallery.note ~ ("; " if gallery.note) ~ "select a picture to enlarge it") %}
+<div class="pair gallery{{ " small" if gallery.small }}">
   {% for caption, uri, width, height in pictures %}
-  <figure class="card"><input type="checkbox" id="picture-{{ loop.index }}" aria-label="enlarge">
-    <label for="picture-{{ loop.index }}">
+  <figure class="card">
+    <input type="checkbox" id="picture-{{ number }}-{{ loop.index }}" aria-label="enlarge {{ caption }}">
+    <label for="picture-{{ number }}-{{ loop.index }}">
       <img src="{{ uri }}" width="{{ width }}" height="{{ height }}" alt="{{ caption }}"></label>
     <figcaption>{{ caption }}</figcaption></figure>
   {% endfor %}
 </div>
 {% endcall %}
+{% endfor %}
 {% call section("Command", run.command) %}
 <pre class="command card">{{ run.command }}</pre>
 {% endcall %}

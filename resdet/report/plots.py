@@ -4,7 +4,7 @@
     save_plot(plot, "pr.png")                   # or .svg, .pdf
     html = plot_svg(plot)                       # inline SVG: selectable text, the page's colours
 
-A plot is 5.8 inches wide: half of the page's width, or all of a phone's.
+A plot is 5.4 inches wide: half of the page's width, or all of a phone's, where its smallest text is then 8 pixels high.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from resdet.whole_files import write_whole_file
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#667382", "#dfe3e8", "#fefefe"
 PAGE_COLOURS = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"}  # the page's CSS variables
-WIDTH = 5.8  # inches
+WIDTH = 5.4  # inches
+LEGEND_SIZE = 9.5  # points
 LEGEND: dict[str, Any] = {
     "frameon": False, "handlelength": 1.2, "handletextpad": 0.5, "labelspacing": 0.25, "borderaxespad": 0.3,
-    "alignment": "left",
+    "alignment": "left", "fontsize": LEGEND_SIZE,
 }  # fmt: skip
 
 Series = tuple[NDArray[np.floating], NDArray[np.floating]]  # iterations [n] and values [n]
@@ -58,17 +60,21 @@ def moving_mean(y: NDArray[np.floating], window: int) -> NDArray[np.floating]:
 # ---------------------------------------------------------------------------------------------- files
 
 
-def plot_svg(figure: Figure) -> str:
+def plot_svg(figure: Figure, label: str = "plot") -> str:
     """The plot as an `<svg>` element for HTML.
 
     It has no width (the page sets it), and its text is text. Neutral colours become the CSS variables of
     `PAGE_COLOURS`, with the light theme's as fallback. It refers to no URL.
+
+    Args:
+        figure: the plot.
+        label: what screen readers call it.
     """
     svg = _render(figure, "svg").decode()
     svg = svg[svg.index("<svg") :]
     head, body = svg.split(">", 1)
     view_box = re.search(r'viewBox="[^"]*"', head)
-    head = f'<svg {view_box.group() if view_box else ""} role="img" preserveAspectRatio="xMidYMid meet"'
+    head = f'<svg {view_box.group() if view_box else ""} role="img" aria-label="{escape(label)}"'
     for colour, variable in PAGE_COLOURS.items():
         body = body.replace(colour, f"var({variable}, {colour})")
     return f"{head}>{body}".strip()
@@ -92,8 +98,18 @@ def _render(figure: Figure, kind: str) -> bytes:
     metadata = {"svg": dict.fromkeys(("Creator", "Date", "Format", "Type")), "pdf": {"CreationDate": None}}.get(kind)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resdet"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # class names in any script; a browser has the glyphs
+        _settle_layout(figure)
         figure.savefig(target, format=kind, dpi=200, metadata=metadata, transparent=kind == "svg")
     return target.getvalue()
+
+
+def _settle_layout(figure: Figure) -> None:
+    """Lay the axes out once, on rounded positions: the solver's last digits differ from call to call."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(float(v), 6) for v in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 # ---------------------------------------------------------------------------------------------- style
@@ -103,12 +119,12 @@ def style(axes: Any, title: str) -> None:
     """Light grid, no frame, small grey tick labels, title on the left."""
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", colors=MUTED, labelsize=8, length=0, pad=5)
+    axes.tick_params(which="both", colors=MUTED, labelsize=10, length=0, pad=5)
     for side in axes.spines.values():
         side.set_visible(False)
     for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set(color=MUTED, fontsize=8.5)
-    axes.set_title(title, loc="left", color=INK, fontsize=10, parse_math=False)
+        label.set(color=MUTED, fontsize=10.5)
+    axes.set_title(title, loc="left", color=INK, fontsize=12, parse_math=False)
 
 
 def add_legend(axes: Any, *entries: Any, **options: Any) -> None:
@@ -119,10 +135,10 @@ def add_legend(axes: Any, *entries: Any, **options: Any) -> None:
         entries: handles and labels; none: those of the plots.
         options: of `Axes.legend`.
     """
-    legend = axes.legend(*entries, **LEGEND, **options)
+    legend = axes.legend(*entries, **(LEGEND | options))
     for text in legend.get_texts():
         text.set(color=INK, parse_math=False)
-    legend.get_title().set(color=MUTED, fontsize=7.5)
+    legend.get_title().set(color=MUTED, fontsize=LEGEND_SIZE)
 
 
 def key_of(colour: str, alpha: float = 1.0) -> Line2D:
@@ -157,5 +173,5 @@ def empty_plot(title: str, message: str) -> Figure:
     axes = figure.add_subplot()
     style(axes, title)
     axes.set(xticks=[], yticks=[])
-    axes.text(0.5, 0.5, message, ha="center", va="center", color=MUTED, fontsize=9, transform=axes.transAxes)
+    axes.text(0.5, 0.5, message, ha="center", va="center", color=MUTED, fontsize=11, transform=axes.transAxes)
     return figure

@@ -28,6 +28,9 @@ def test_tables_and_pictures_are_written(
     pictures = sorted((out / "worst").iterdir())
     assert len(pictures) == min(2, len(first["worst_images"]))
     assert all(cv2.imread(str(path)) is not None for path in pictures)
+    page = (out / "errors.html").read_text(encoding="utf-8")
+    assert page.count("mAP that errors cost: ") == 2
+    assert page.count("<img ") == len(pictures)
     header, *rows = csv.reader((out / "confusion.csv").open())
     assert [[int(count) for count in row[1:]] for row in rows] == first["confusion"]["counts"]
     assert header == ["true class", "apple", "pear", "background"]

@@ -38,3 +38,18 @@ def records(count: int = 40) -> list[dict[str, float]]:
     """Scalars of a training with `count` log lines and two validations."""
     steps = [{"iteration": 20 * i, "lr": 0.01, "loss": 3 / i, "loss_box": 1 / i} for i in range(1, count + 1)]
     return [*steps, {"iteration": 400, "val/mAP50": 0.5}, {"iteration": 800, "val/mAP50": 0.6}]
+
+
+@dataclass(frozen=True)
+class ScoredResult(Result):
+    """The same with the score of each detection."""
+
+    score: np.ndarray
+    num_truth: int
+
+
+def scored_results(count: int) -> list[ScoredResult]:
+    """The curves of `results` with scores from 1 to 0; the last class has no objects."""
+    scores = np.linspace(1, 0, 50)
+    curves = [ScoredResult(r.recall, r.precision, r.ap, scores, 30) for r in results(count - 1)]
+    return [*curves, ScoredResult(np.full(50, np.nan), np.zeros(50), float("nan"), scores, 0)]

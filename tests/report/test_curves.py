@@ -63,10 +63,27 @@ def test_class_names_and_titles_are_drawn_literally():
 
 
 def test_training_panels_follow_what_was_logged():
-    assert [a.get_ylabel() for a in training_plot(records()).axes] == ["loss", "validation", "learning rate"]
+    assert [a.get_ylabel() for a in training_plot(records()).axes] == ["loss", "validation (%)", "learning rate"]
     assert [a.get_ylabel() for a in training_plot([{"iteration": 1, "loss": 2.0}]).axes] == ["loss"]
     assert "nothing has been logged" in plot_svg(training_plot([]))
     assert "nothing has been logged" in plot_svg(training_plot([{"iteration": 1, "loss": float("nan")}]))
+
+
+def test_a_validation_is_drawn_in_percent_as_the_tables_are():
+    (_, panel, _) = training_plot(records()).axes
+    assert panel.lines[0].get_ydata().tolist() == [50.0, 60.0]
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["60.0  mAP50"]
+
+
+def test_the_only_part_of_a_loss_does_not_hide_under_its_total():
+    steps = [{"iteration": i, "loss": 2.0, "loss_class": 2.0} for i in range(1, 30)]
+    assert legend_texts_of_losses(steps) == []
+    assert legend_texts_of_losses([{**step, "loss_box": 0.0} for step in steps]) == ["total", "class", "box"]
+
+
+def legend_texts_of_losses(steps) -> list[str]:
+    legend = training_plot(steps).axes[0].get_legend()
+    return [t.get_text() for t in legend.get_texts()] if legend else []
 
 
 def test_loss_that_is_not_finite_or_explodes_does_not_hide_the_rest():

@@ -11,8 +11,17 @@ import pytest
 
 from helpers.report import grey, records, results
 from resdet.report.curves import precision_recall_plot, training_plot
-from resdet.report.page import ClassTable, RunPage, render_page, write_page
-from resdet.report.plots import plot_svg
+from resdet.report.page import (
+    BarTable,
+    ConfusionMatrix,
+    Gallery,
+    NumberTable,
+    RunPage,
+    class_table,
+    confusion_part,
+    render_page,
+    write_page,
+)
 
 
 class Tags(HTMLParser):
@@ -52,10 +61,12 @@ def full_page() -> RunPage:
         command=f"resdet eval-voc {evil}",
         figures=[(evil, evil, evil), ("mAP@.5", "76.4", "")],
         warnings=[evil],
-        per_class=ClassTable([(evil, 0.5, 1200), ("empty", float("nan"), 0)]),
-        curves=[("pr", plot_svg(precision_recall_plot(results(2), [evil, "b"], evil))),
-                ("training", plot_svg(training_plot(records(), evil)))],
-        pictures=[(evil, grey(400, 1900)), ("small", grey(40, 50))],
+        bars=[BarTable([(evil, 0.5, 1200), ("empty", float("nan"), 0)], evil, evil, evil, evil, evil)],
+        tables=[NumberTable(evil, [evil, evil], [[evil, "1"]], evil)],
+        confusion=ConfusionMatrix([evil, "b"], np.array([[2, 1], [0, 4]]), evil),
+        curves=[(evil, precision_recall_plot(results(2), [evil, "b"], evil)),
+                ("training", training_plot(records(), evil))],
+        galleries=[Gallery(evil, [(evil, grey(400, 1900)), ("small", grey(40, 50))], evil)],
         config_text=f"{evil}\nlr = .1",
         environment={evil: evil},
     )  # fmt: skip
@@ -77,29 +88,47 @@ def test_page_escapes_every_text():
     tags = Tags()
     tags.feed(html)
     assert "b" not in tags.seen
-    assert tags.text.count("<b>") >= 12
+    assert tags.text.count("<b>") >= 24
 
 
 def test_pictures_are_reduced_and_the_page_stays_small(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (60, 160, 3), dtype=np.uint8)
     photo = cv2.resize(noise, (1600, 600), interpolation=cv2.INTER_CUBIC)
-    write_page(tmp_path / "report.html", RunPage("t", pictures=[("c", photo)] * 12))
+    write_page(tmp_path / "report.html", RunPage("t", galleries=[Gallery("p", [("c", photo)] * 12)]))
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert html.count('width="900" height="338"') == 12
     assert len(html) < 5_000_000
 
 
 def test_undefined_ap_has_a_dash_and_no_bar():
-    html = render_page(RunPage("t", per_class=ClassTable([("none", float("nan"), 0), ("half", 0.5, 7)])))
-    assert re.findall(r"width:([\d.]+)%\"", html) == ["0", "50.0"]
+    html = render_page(RunPage("t", bars=[BarTable([("none", float("nan"), 0), ("half", 0.5, 7)])]))
+    assert re.findall(r"width:([\d.]+)%;", html) == ["0", "50.0"]
     assert '<td class="number">-</td>' in html
 
 
 @pytest.mark.parametrize(("classes", "tables"), [(1, 1), (20, 2), (80, 3), (200, 3)])
 def test_every_class_has_one_row(classes: int, tables: int):
-    html = render_page(RunPage("t", per_class=ClassTable([(f"class {i}", 0.5, 1) for i in range(classes)])))
+    html = render_page(RunPage("t", bars=[BarTable([(f"class {i}", 0.5, 1) for i in range(classes)])]))
     assert html.count('class="name"') == classes
     assert html.count("<table>") == tables
+
+
+def test_of_many_classes_the_worst_are_in_the_table_and_the_most_frequent_confusions():
+    names = [f"class {i}" for i in range(200)]
+    table = class_table(names, np.linspace(1, 0, 200), np.ones(200, int), "AP", "AP", "objects")
+    assert [name for name, _, _ in table.rows] == [f"class {i}" for i in range(199, 139, -1)]
+    assert table.note == "the 60 worst of 200 classes, in percent"
+    counts = np.diag(np.full(200, 9))
+    counts[3, 7], counts[8, 2] = 4, 5
+    confusions = confusion_part(names, counts)
+    assert isinstance(confusions, NumberTable)
+    assert confusions.rows == [["class 8", "class 2", "5"], ["class 3", "class 7", "4"]]
+    assert isinstance(confusion_part(names[:20], counts[:20, :20]), ConfusionMatrix)
+
+
+def test_a_bar_is_as_long_as_its_share_of_the_longest_one():
+    html = render_page(RunPage("t", bars=[BarTable([("a", 0.05, 1), ("b", 0.02, 1)], longest=0.05)]))
+    assert re.findall(r"width:([\d.]+)%;", html) == ["100.0", "40.0"]
 
 
 def test_empty_page_has_no_empty_sections():

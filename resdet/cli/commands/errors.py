@@ -12,10 +12,13 @@ from resdet.data.detection.annotations import DetectionDataset
 from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import build_call
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import Run, start_run
+from resdet.engine.run import Run, environment, start_run
 from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.error_analysis import analyse_errors, print_reports, write_report
+from resdet.recipes.detection.error_page import error_page
+from resdet.recipes.detection.error_pictures import worst_pictures
 from resdet.recipes.detection.inference import detect_with
+from resdet.report.page import write_page
 from resdet.weights.folder import folder_of
 
 
@@ -34,7 +37,9 @@ def run(args: argparse.Namespace) -> None:
         return
     print_reports(reports)
     folder = args.out or started.work_dir / "errors"
-    write_report(reports[0], dataset, found, folder, args.worst)
+    pictures = worst_pictures(reports[0], dataset, found, args.worst)
+    write_report(reports[0], dataset, pictures, folder)
+    write_page(folder / "errors.html", error_page(reports, pictures, started.command, environment(started)))
     print(f"tables and pictures are in {folder}")
     write_json(args.json, {"detectors": [report.plain(dataset.table.ids.tolist()) for report in reports]})
 

@@ -21,7 +21,7 @@ from resdet.recipes.localization.score import print_evaluation, score_files, ser
 from resdet.recipes.section_types import ClassifierSection
 from resdet.recipes.trained import trained_nets
 from resdet.report.image_files import save_image
-from resdet.report.localization import guess_sheets
+from resdet.report.localization import guess_pictures, guess_sheet
 from resdet.weights.folder import folder_of
 
 
@@ -74,8 +74,8 @@ def _localize_and_score(args: argparse.Namespace) -> None:
         say_what_it_holds(args.write_predictions, found.written, args.words)
     if args.pictures:
         folder = started.work_dir / args.pictures.name if args.pictures == IN_RUN else args.pictures
-        for name, sheet in guess_sheets(data.test, found.chosen).items():
-            save_image(folder / f"{name}.jpg", sheet)
+        for name, pictures in guess_pictures(data.test, found.chosen).items():
+            save_image(folder / f"{name}.jpg", guess_sheet(pictures))
         print(f"pictures: {folder}")
     recording.write({name: row.errors() for name, row in found.rows.items()}, found.ids)
 

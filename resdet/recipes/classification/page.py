@@ -21,11 +21,11 @@ from resdet.report.canvas import Image
 from resdet.report.classifier_plots import error_plot
 from resdet.report.curves import training_plot
 from resdet.report.image_files import save_image
-from resdet.report.page import ClassTable, RunPage, class_table, write_page
-from resdet.report.plots import plot_svg
+from resdet.report.page import BarTable, Gallery, RunPage, class_table, confusion_part, write_page
 from resdet.report.sheets import contact_sheet, titled
+from resdet.report.tables import DASH
 
-PICTURES, COLUMNS, CELL = 16, 4, 160  # pictures per sheet and per row; width of one in pixels
+PICTURES, COLUMNS, CELL = 16, 4, 224  # pictures per sheet and per row; width of one in pixels
 
 
 def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: Answers) -> Path:
@@ -43,38 +43,43 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
     """
     (table,) = answers.scores.values()
     records = read_scalars(run.work_dir / "scalars.json")
-    sheets = draw_sheets(table, answers.labels, data)
-    for name, sheet in sheets:
-        save_image(run.work_dir / "pictures" / f"{name.replace(' ', '_')}.jpg", sheet)
+    pictures = draw_examples(table, answers.labels, data)
+    for name, part in pictures:
+        cells = [titled(picture, caption, CELL) for caption, picture in part]
+        sheet = contact_sheet(cells, COLUMNS, CELL)
+        save_image(run.work_dir / "pictures" / f"{name.lower().replace(' ', '_')}.jpg", sheet)
     speeds = [r["images_per_second"] for r in records if "images_per_second" in r]
     side = next(iter(data.testing(np.arange(1), torch.device("cpu")))).images.shape[-1]
     cost = complexity(net, side)
+    confusion, names = answers.confusion(), [first_synonym(name) for name in data.test.names]
     page = RunPage(
         title=run.work_dir.name,
-        subtitle=f"{len(answers.labels)} test images, {len(answers.classes)} classes",
+        subtitle=f"{len(answers.labels):,} test images, {len(answers.classes):,} classes",
         command=run.command,
         figures=[
             *(
                 (name.removeprefix("test/").replace("_", " "), f"{v:.2f} %", "")
                 for name, v in answers.figures().items()
             ),
-            ("training", f"{np.median(speeds):.0f}" if speeds else "", "images per second"),
+            ("training", f"{np.median(speeds):.0f}" if speeds else DASH, "images per second"),
             ("parameters", f"{cost.parameters / 1e6:.2f} M", ""),
             ("multiply-adds", f"{cost.macs / 1e9:.3f} G", f"at {side} x {side}"),
         ],
-        per_class=accuracy_table(answers.confusion(), data.test.names),
+        bars=[accuracy_table(confusion, data.test.names)],
+        confusion=confusion_part(names, confusion, "images; shaded by the share of the row"),
         curves=[
-            ("Errors", plot_svg(error_plot({run.work_dir.name: records}, "error (%), training dashed"))),
-            ("Training", plot_svg(training_plot(records))),
+            ("Error in percent: training (dashed) and test images", error_plot({run.work_dir.name: records}, "")),
+            ("Training", training_plot(records, "")),
         ],
-        pictures=sheets,
+        galleries=[Gallery(title, part, "true class, predicted class and its probability", small=True)
+                   for title, part in pictures],
         config_text=config_text(cfg),
         environment=environment(run),
-    )
+    )  # fmt: skip
     return write_page(run.work_dir / "page.html", page)
 
 
-def accuracy_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
+def accuracy_table(confusion: np.ndarray, names: Sequence[str]) -> BarTable:
     """Accuracy per class.
 
     Args:
@@ -89,8 +94,8 @@ def accuracy_table(confusion: np.ndarray, names: Sequence[str]) -> ClassTable:
     return class_table([first_synonym(n) for n in names], accuracy, images, "Accuracy by class", "accuracy", "images")
 
 
-def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple[str, Image]]:
-    """Sheets of test images with true class, predicted class and its probability.
+def draw_examples(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple[str, list[tuple[str, Image]]]]:
+    """Test images: evenly spread over the set, and the mistakes with the highest probability.
 
     Args:
         table: class probabilities [N, K].
@@ -98,21 +103,19 @@ def draw_sheets(table: np.ndarray, labels: np.ndarray, data: Data) -> list[tuple
         data: the test set.
 
     Returns:
-        Title and sheet: images evenly spread over the set, and the mistakes with the highest probability.
+        Title, and captions (true class, predicted class and its probability) with centre crops.
     """
     found, certainty = table.argmax(1), table.max(1)
     spread = np.unique(np.linspace(0, len(labels) - 1, PICTURES).round().astype(int))
     wrong = np.flatnonzero(found != labels)
     mistakes = wrong[np.argsort(-certainty[wrong], kind="stable")][:PICTURES]
     names = [first_synonym(name) for name in data.test.names]
-    sheets = []
-    for title, order in (("test images", spread), ("most certain mistakes", mistakes)):
+    examples = []
+    for title, order in (("Test images", spread), ("Most certain mistakes", mistakes)):
         batches = [batch.images for batch in data.testing(order, torch.device("cpu"))]
         if not batches:
             continue
-        cells = []
-        for i, image in zip(order, torch.cat(batches).permute(0, 2, 3, 1).numpy(), strict=True):
-            below = titled(image, f"is {names[labels[i]]}", CELL)
-            cells.append(titled(below, f"{names[found[i]]} {certainty[i]:.2f}"))
-        sheets.append((title, contact_sheet(cells, COLUMNS, CELL)))
-    return sheets
+        images = torch.cat(batches).permute(0, 2, 3, 1).numpy()
+        captions = [f"{names[labels[i]]}, found {names[found[i]]} {certainty[i]:.2f}" for i in order]
+        examples.append((title, list(zip(captions, images, strict=True))))
+    return examples

@@ -2,7 +2,8 @@
 
 report = analyse_errors(detections, dataset, score=0.5)
 print_reports([report])
-write_report(report, dataset, detections, Path("runs/mine/errors"), worst=12)
+pictures = worst_pictures(report, dataset, detections, count=12)         # error_pictures.py
+write_report(report, dataset, pictures, Path("runs/mine/errors"))
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +21,21 @@ import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.metrics.confusion import confusion_matrix
-from resdet.metrics.error_kinds import HIT, IGNORED, KINDS, MISSED, DetectionErrors, find_errors
+from resdet.metrics.error_kinds import KINDS, MISSED, DetectionErrors, find_errors
 from resdet.metrics.flat import Array, FlatDetections, FlatTruth, paired_iou
 from resdet.metrics.precision_recall import ClassResult
 from resdet.metrics.thresholds import suggest_thresholds
 from resdet.metrics.voc_ap import evaluate_voc
 from resdet.recipes.detection.score import truth_of
-from resdet.report.drawing import draw_detections, draw_truth
+from resdet.report.canvas import Image
 from resdet.report.image_files import save_image
-from resdet.report.sheets import side_by_side
 from resdet.report.tables import format_ap, print_table, results_table
 from resdet.whole_files import whole_file
 
 BACKGROUND = "background"
 MOST_CONFUSIONS = 8  # lines printed
-SHOWN = (*KINDS, "right", "ignored")  # captions of detections on the pictures
 COLUMNS = ("ap", "precision", "recall", "f1", "best_score", "best_f1", "objects")
+TITLES = ("AP@.5", "precision", "recall", "F1", "best score", "its F1", "objects")  # of COLUMNS
 
 
 @dataclass
@@ -47,9 +48,10 @@ class ErrorReport:
         score: detections with a lower score are left out of `confusion`, precision, recall and F1.
         errors: the kind of every detection at IoU 0.5, whatever its score.
         confusion: int64 [K + 1, K + 1], rows: true class, columns: detected class; the background last.
-        per_class: by class, the values of COLUMNS; AP is VOC's, by area.
+        curves: [K], precision and recall at IoU 0.5; AP is VOC's, by area.
+        per_class: by class, the values of COLUMNS.
         groups: AP of small, medium, large, crowded and single objects; NaN where there are none.
-        image_costs: float [images], mAP lost by each image.
+        num_images: of the data set.
     """
 
     name: str
@@ -57,9 +59,15 @@ class ErrorReport:
     score: float
     errors: DetectionErrors
     confusion: Array
+    curves: Sequence[ClassResult]
     per_class: dict[str, dict[str, float]]
     groups: dict[str, float]
-    image_costs: Array
+    num_images: int
+
+    @cached_property
+    def image_costs(self) -> Array:
+        """mAP lost by each image, in 0..1: float [images]. Takes a minute and a half for COCO's 5,000 images."""
+        return self.errors.costs_of_images(self.num_images)
 
     def plain(self, ids: Sequence[str]) -> dict[str, Any]:
         """The report as plain data, for JSON; NaN becomes None.
@@ -108,7 +116,7 @@ def analyse_errors(
     errors = find_errors(detections, truth, count)
     confusion = confusion_matrix(detections, truth, count, score)
     return ErrorReport(
-        name, list(dataset.classes), score, errors, confusion, rows, groups, errors.costs_of_images(len(dataset))
+        name, list(dataset.classes), score, errors, confusion, result.classes, rows, groups, len(dataset)
     )
 
 
@@ -123,59 +131,42 @@ def print_reports(reports: Sequence[ErrorReport]) -> None:
     lines.append(["mAP@.5", *(format_ap(report.errors.mean_ap()) for report in reports)])
     print_table(results_table("mAP that errors cost, in percent (their number)", ["error", *names], lines))
     first = reports[0]
-    columns = ["class", "AP@.5", "precision", "recall", "F1", "best score", "its F1", "objects"]
-    rows = [
-        [name, *(format_ap(row[c]) for c in COLUMNS[:4]), _number(row["best_score"]), format_ap(row["best_f1"]),
-         f"{row['objects']:.0f}"]
-        for name, row in first.per_class.items()
-    ]  # fmt: skip
-    print_table(results_table(f"{first.name} at a score of {first.score:g}, in percent", columns, rows))
+    title = f"{first.name} at a score of {first.score:g}, in percent"
+    print_table(results_table(title, ["class", *TITLES], class_rows(first)))
     print("AP@.5 by group: " + ", ".join(f"{name} {format_ap(ap)}" for name, ap in first.groups.items()))
     for count, true, found in _confusions(first)[:MOST_CONFUSIONS]:
         print(f"{count:6,} x {true} detected as {found}")
 
 
+def class_rows(report: ErrorReport) -> list[list[str]]:
+    """A row per class as it is shown: its name, and the values of COLUMNS."""
+    return [
+        [name, *(format_ap(row[c]) for c in COLUMNS[:4]), _number(row["best_score"]), format_ap(row["best_f1"]),
+         f"{row['objects']:,.0f}"]
+        for name, row in report.per_class.items()
+    ]  # fmt: skip
+
+
 def write_report(
-    report: ErrorReport, dataset: DetectionDataset, detections: FlatDetections, folder: Path, worst: int = 12
+    report: ErrorReport, dataset: DetectionDataset, pictures: Sequence[tuple[str, float, Image]], folder: Path
 ) -> None:
-    """Write errors.json, classes.csv, confusion.csv and pictures of the images that cost most.
+    """Write errors.json, classes.csv, confusion.csv, and pictures of the images that cost most.
 
     Args:
-        report: of these detections.
-        dataset: the images and the truth.
-        detections: in the whole data set.
+        report: the errors.
+        dataset: whose image ids are written.
+        pictures: of `worst_pictures`, written as worst/RANK_ID.jpg.
         folder: of the files; created if missing.
-        worst: number of pictures, written as worst/RANK_ID.jpg: ground truth on the left, and on the right the
-            detections above the report's score, coloured and labelled by kind of error.
-
-    Raises:
-        UserError: an image cannot be read.
     """
     (folder / "worst").mkdir(parents=True, exist_ok=True)
-    ids = dataset.table.ids.tolist()
-    _write(folder / "errors.json", json.dumps(report.plain(ids), indent=1))
+    _write(folder / "errors.json", json.dumps(report.plain(dataset.table.ids.tolist()), indent=1))
     _write(folder / "classes.csv", _csv(["class", *COLUMNS], [[n, *r.values()] for n, r in report.per_class.items()]))
     names = [*report.classes, BACKGROUND]
     rows = [[name, *counts] for name, counts in zip(names, report.confusion.tolist(), strict=True)]
     _write(folder / "confusion.csv", _csv(["true class", *names], rows))
-    order = np.argsort(-report.image_costs, kind="stable")[:worst]
-    for rank, index in enumerate((i for i in order if report.image_costs[i] > 0), 1):
-        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(ids[index]))[:80]
-        save_image(folder / "worst" / f"{rank:02}_{name}.jpg", _picture(report, dataset, detections, int(index)))
-
-
-def _picture(report: ErrorReport, dataset: DetectionDataset, detections: FlatDetections, index: int) -> Any:
-    sample, rows = dataset[index], detections.image == index
-    image = sample.image.numpy()
-    ignored = (sample.difficult | sample.crowd).numpy()
-    truth = draw_truth(image, sample.boxes.numpy(), sample.labels.numpy(), report.classes, ignored)
-    kind = report.errors.kind[rows]
-    kind = np.where(kind == HIT, SHOWN.index("right"), np.where(kind == IGNORED, SHOWN.index("ignored"), kind))
-    captions = [f"{report.classes[k]}: {SHOWN[s]}" for k, s in zip(detections.label[rows], kind, strict=True)]
-    names = sorted(set(captions), key=lambda text: SHOWN.index(text.rsplit(": ", 1)[1]))
-    labels = np.array([names.index(caption) for caption in captions], np.int64)
-    found = draw_detections(image, detections.box[rows], labels, detections.score[rows], names, report.score)
-    return side_by_side(truth, found, ("ground truth", f"detections from a score of {report.score:g}"))
+    for rank, (image_id, _, picture) in enumerate(pictures, 1):
+        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in image_id)[:80]
+        save_image(folder / "worst" / f"{rank:02}_{name}.jpg", picture)
 
 
 def _at(curve: ClassResult, score: float) -> dict[str, float]:

@@ -15,17 +15,23 @@ from resdet.engine.config_text import config_text
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.metrics.flat import FlatDetections
+from resdet.recipes.detection.error_analysis import analyse_errors
+from resdet.recipes.detection.error_page import confusion_of, cost_table
 from resdet.recipes.detection.score import Evaluation
 from resdet.report.canvas import Image
 from resdet.report.curves import precision_recall_plot, training_plot
 from resdet.report.drawing import draw_detections, draw_truth
 from resdet.report.image_files import save_image
-from resdet.report.page import ClassTable, RunPage, write_page
-from resdet.report.plots import plot_svg
+from resdet.report.page import Gallery, RunPage, class_table, write_page
+from resdet.report.score_curves import score_plot
 from resdet.report.sheets import contact_sheet, side_by_side
-from resdet.report.tables import format_ap
+from resdet.report.tables import DASH, format_percent
 
 PICTURES = 12
+THRESHOLD = 0.5  # lowest score that is drawn and that counts for the confusion matrix
+_RULES = {
+    "area": "VOC, area under the curve", "11-point": "VOC 2007, 11 points", "coco": "COCO", "ilsvrc": "ImageNet DET",
+}  # fmt: skip
 
 
 def write_detector_page(
@@ -53,30 +59,38 @@ def write_detector_page(
     """
     dataset = data.test
     records = {name: read_scalars(folder / "scalars.json") for name, folder in trainings}
-    pictures = draw_examples(dataset, detections, PICTURES)
+    pictures = draw_examples(dataset, detections, PICTURES, THRESHOLD)
     _save(pictures, run.work_dir / "pictures")
     speeds = [r["images_per_second"] for part in records.values() for r in part if "images_per_second" in r]
     parameters = sum(p.numel() for p in model.parameters())
-    curves = [(name, plot_svg(training_plot(part))) for name, part in records.items()]
-    precision_recall = precision_recall_plot(evaluation.classes, dataset.classes, "IoU .5")
+    report = analyse_errors(detections, dataset, THRESHOLD)
+    classes = evaluation.classes
     page = RunPage(
         title=run.work_dir.name,
-        subtitle=f"{len(dataset)} test images, {len(dataset.classes)} classes",
+        subtitle=f"{len(dataset):,} test images, {len(dataset.classes):,} classes",
         command=run.command,
         figures=[
             *_headlines(evaluation),
-            ("training", f"{np.median(speeds):.1f}" if speeds else "", "images per second"),
+            ("training", f"{np.median(speeds):.1f}" if speeds else DASH, "images per second"),
             ("parameters", f"{parameters / 1e6:.1f} M", ""),
         ],
-        per_class=ClassTable(
-            [(n, c.ap, c.num_truth) for n, c in zip(dataset.classes, evaluation.classes, strict=True)],
-            f"AP@.5 per class, number of classes: {len(dataset.classes)}",
-        ),
-        curves=[*curves, ("Precision and recall", plot_svg(precision_recall))],
-        pictures=pictures,
+        bars=[
+            class_table(
+                dataset.classes, np.array([c.ap for c in classes]), np.array([c.num_truth for c in classes]),
+                "AP@.5 per class", "AP", "objects",
+            ),
+            cost_table(report),
+        ],
+        confusion=confusion_of(report),
+        curves=[
+            *((name, training_plot(part, "")) for name, part in records.items()),
+            ("Precision, recall and F1 by score", score_plot(report.curves, dataset.classes)),
+            ("Precision and recall, IoU 0.5", precision_recall_plot(classes, dataset.classes, "")),
+        ],
+        galleries=[Gallery("Pictures", pictures, f"truth (dashed); detections with a score of {THRESHOLD:g} or more")],
         config_text=config_text(cfg),
         environment=environment(run),
-    )
+    )  # fmt: skip
     return write_page(run.work_dir / "page.html", page)
 
 
@@ -92,9 +106,9 @@ def _headlines(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """mAP at IoU 0.5 and over 0.5:0.95, and AP by the size of the objects: title, value, rule."""
     figures, rule = evaluation.figures, evaluation.rule
     over_sizes, note = ("AP", "mAP@[.5,.95]") if rule == "coco" else ("mAP50", "mAP@.5")
-    sizes = [(f"AP {s}", format_ap(figures[f"{over_sizes}_{s}"]), note) for s in ("small", "medium", "large")]
+    sizes = [(f"{s} objects", format_percent(figures[f"{over_sizes}_{s}"]), note) for s in ("small", "medium", "large")]
     means = [("mAP@.5", "mAP50"), ("mAP@[.5,.95]", "mAP50_95")]
-    return [(title, format_ap(figures[name]), rule) for title, name in means if name in figures] + sizes
+    return [(title, format_percent(figures[name]), _RULES[rule]) for title, name in means if name in figures] + sizes
 
 
 def draw_examples(

@@ -17,9 +17,9 @@ from resdet.metrics.localization_error import Guesses, LocalizationResult, local
 from resdet.recipes.localization.inference import LocalizedBoxes
 from resdet.report.curves import training_plot
 from resdet.report.image_files import save_image
-from resdet.report.localization import guess_sheets
-from resdet.report.page import ClassTable, RunPage, class_table, write_page
-from resdet.report.plots import plot_svg
+from resdet.report.localization import guess_pictures, guess_sheet
+from resdet.report.page import BarTable, Gallery, RunPage, class_table, write_page
+from resdet.report.tables import DASH
 
 
 def write_localizer_page(
@@ -44,32 +44,39 @@ def write_localizer_page(
     guesses = Guesses(truth.labels[:, None], found.boxes[-1])
     result = localization_error(guesses, truth)
     whole = localization_error(found.whole_images(truth.labels[:, None]), truth)
-    sheets = guess_sheets(dataset, guesses)
-    for name, sheet in sheets.items():
-        save_image(run.work_dir / "pictures" / f"{name}.jpg", sheet)
+    pictures = guess_pictures(dataset, guesses)
+    for name, part in pictures.items():
+        save_image(run.work_dir / "pictures" / f"{name}.jpg", guess_sheet(part))
     records = {folder.name: read_scalars(folder / "scalars.json") for folder in stages}
     speeds = [r["images_per_second"] for r in records[stages[0].name] if "images_per_second" in r]
     rescored = [] if refined is None else [("RPN + R-CNN", f"{refined:.2f} %", "box of the true class, rescored")]
     page = RunPage(
         title=run.work_dir.name,
-        subtitle=f"{len(truth)} test images, {len(dataset.classes)} classes",
+        subtitle=f"{len(truth):,} test images, {len(dataset.classes):,} classes",
         command=run.command,
         figures=[
             ("localization error", f"{result.localization:.2f} %", "box of the true class, centre crop"),
             *rescored,
             ("whole-image box", f"{whole.localization:.2f} %", "the error without any training"),
-            ("training", f"{np.median(speeds):.0f}" if speeds else "", "images per second"),
+            ("training", f"{np.median(speeds):.0f}" if speeds else DASH, "images per second"),
         ],
-        per_class=share_table(result, truth.labels, dataset.names),
-        curves=[(name, plot_svg(training_plot(own))) for name, own in records.items()],
-        pictures=list(sheets.items()),
+        bars=[share_table(result, truth.labels, dataset.names)],
+        curves=[(_curve_title(name, len(records)), training_plot(own, "")) for name, own in records.items()],
+        galleries=[
+            Gallery(f"The {name} boxes", part, "by IoU; the true boxes are dashed", small=True)
+            for name, part in pictures.items()
+        ],
         config_text=config_text(cfg),
         environment=environment(run),
     )
     return write_page(run.work_dir / "page.html", page)
 
 
-def share_table(result: LocalizationResult, labels: np.ndarray, names: Sequence[str]) -> ClassTable:
+def _curve_title(folder: str, stages: int) -> str:
+    return f"Training: {folder}" if stages > 1 else "Training"
+
+
+def share_table(result: LocalizationResult, labels: np.ndarray, names: Sequence[str]) -> BarTable:
     """Fraction of correctly localized images by class; NaN for a class without images.
 
     Args:

@@ -9,6 +9,7 @@ this machine, and are deleted from its temporary folder after a day at most.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ HOST, PORT = "127.0.0.1", 7860
 COLUMNS = ("class", "score", "x1", "y1", "x2", "y2")
 _HOUR = 3600  # seconds
 _STYLE = "footer {display: none !important}"  # gradio's own links
+_HINT = "Give a photo: its detections are shown here."
 
 Picture = NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -45,7 +47,7 @@ def make_app(detector: Detector, title: str = "resdet", threshold: float = 0.5) 
     """
     gradio = require_gradio()
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR)) as app:
-        gradio.Markdown(f"# {title}\n{_about(detector.classes)}")
+        gradio.Markdown(f"# {_literal(title)}\n{_about(detector.classes)}")
         found = gradio.State(None)  # of the photo that is shown
         with gradio.Row():
             with gradio.Column():
@@ -57,7 +59,7 @@ def make_app(detector: Detector, title: str = "resdet", threshold: float = 0.5) 
                     label="detections", show_label=False, interactive=False, format="jpeg",
                     buttons=["fullscreen", "download"],
                 )  # fmt: skip
-                sentence = gradio.Markdown()
+                sentence = gradio.Markdown(_HINT)
         table = gradio.Dataframe(headers=list(COLUMNS), label="detections, in pixels of the photo", interactive=False)
         shown = [picture, sentence, table]
 
@@ -79,7 +81,7 @@ def make_app(detector: Detector, title: str = "resdet", threshold: float = 0.5) 
 def show(
     photo: Picture | None, detections: ImageDetections | None, score: float
 ) -> tuple[Picture | None, str, list[list[Any]]]:
-    """What the page shows of a photo: the picture with boxes, a sentence, and the rows of the table.
+    """What the page shows of a photo: the picture with boxes, a sentence in Markdown, and the rows of the table.
 
     Args:
         photo: None: nothing is shown.
@@ -87,7 +89,7 @@ def show(
         score: detections below it are left out.
     """
     if photo is None or detections is None or detections.image_size != photo.shape[:2]:
-        return None, "", []
+        return None, _HINT, []
     kept = detections.above(score)
     boxes, scores, labels = kept.boxes.numpy(), kept.scores.numpy(), kept.labels.numpy()
     picture = draw_detections(photo, boxes, labels, scores, kept.classes, score)
@@ -144,15 +146,21 @@ def require_gradio() -> Any:
 
 def _about(classes: Sequence[str], most: int = 30) -> str:
     more = f" and {len(classes) - most} more" if len(classes) > most else ""
-    return f"Finds: {', '.join(classes[:most])}{more}."
+    return f"Finds: {', '.join(_literal(name) for name in classes[:most])}{more}."
+
+
+def _literal(name: str) -> str:
+    """Markdown that shows a name as it is, whatever signs of Markdown or HTML are in it."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", name)
 
 
 def _sentence(kept: ImageDetections, found: ImageDetections, score: float) -> str:
     """How many there are of each class; of an empty result, what there is below the score."""
     if len(kept):
         names = kept.names
-        counts = [f"{name}: {names.count(name)}" for name in dict.fromkeys(names)]
+        counts = [f"{_literal(name)}: {names.count(name)}" for name in dict.fromkeys(names)]
         return ", ".join(counts)
     if not len(found):
         return "Nothing found, at no score."
-    return f"Nothing with a score of {score:g} or more; the best is {found[0].name} with {found[0].score:.2f}."
+    best = _literal(found[0].name)
+    return f"Nothing with a score of {score:g} or more; the best is {best} with {found[0].score:.2f}."

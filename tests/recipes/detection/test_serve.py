@@ -91,8 +91,9 @@ def test_nothing_is_shown_without_a_photo_or_with_the_detections_of_the_one_befo
     photo, other = np.zeros((40, 60, 3), np.uint8), np.zeros((60, 40, 3), np.uint8)
     found = detector(photo)
     assert isinstance(found, ImageDetections)
-    assert show(None, found, 0.5) == (None, "", [])
-    assert show(other, found, 0.5) == (None, "", [])
+    nothing = (None, "Give a photo: its detections are shown here.", [])
+    assert show(None, found, 0.5) == nothing
+    assert show(other, found, 0.5) == nothing
 
 
 def test_a_port_that_is_taken_is_one_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,6 +114,7 @@ def test_without_gradio_it_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "pip install 'resdet[serve]'" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_page_with_its_code(trained: Path, number: signal.Signals, code: int) -> None:
     pytest.importorskip("gradio", reason="gradio is not installed: pip install 'resdet[serve]'")

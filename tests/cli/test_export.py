@@ -45,3 +45,35 @@ def test_improvements_of_appendix_b_are_refused(
     message = error_line(export, [checkpoint, "--config", config, "--out", tmp_path / "d.onnx"], capsys)
     assert "Appendix B's improvements cannot be exported" in message
     assert "'testing.scales=()'" in message
+
+
+def test_an_int8_file_runs_with_the_same_script(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / "int8.onnx"
+    export([str(checkpoint), "--config", str(det_config), "--out", str(out), "--int8", str(photos)])
+    detector = resdet.load_detector(det_config, checkpoint, device="cpu", precision="fp32")
+    weights = sum(value.numel() for value in detector.inference.detectors[0].parameters())
+    assert out.stat().st_size < 4 * weights  # bytes; the weights alone have as many in fp32
+    command = [sys.executable, "-c", ALONE, out.parent / "run_onnx.py", out, photos / "wide.png", "--threshold", "0"]
+    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, check=True).stdout
+    found = [json.loads(line) for line in answer.splitlines()]
+    assert len(found) > 0
+    assert {one["class"] for one in found} <= set(detector.classes)
+    assert found[0]["score"] == pytest.approx(float(detector(photos / "wide.png").scores[0]), abs=0.02)
+
+
+def test_int8_is_for_detectors_as_onnx_files(
+    det_config: Path, checkpoint: Path, cls_config: Path, photos: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    arguments = [checkpoint, "--config", det_config, "--int8"]
+    message = error_line(export, [*arguments, photos, "--out", tmp_path / "d.safetensors"], capsys)
+    assert "--int8 is for .onnx files alone" in message
+    (tmp_path / "empty").mkdir()
+    message = error_line(export, [*arguments, tmp_path / "empty", "--out", tmp_path / "d.onnx"], capsys)
+    assert "no image there to calibrate int8 on" in message
+    message = error_line(
+        export, ["c.pth", "--config", cls_config, "--out", tmp_path / "c.onnx", "--int8", photos], capsys
+    )
+    assert "--int8 is for detectors, c.pth is a classifier" in message

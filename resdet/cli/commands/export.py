@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from resdet.cli.common.options import parse_options
 from resdet.errors import UserError
 from resdet.recipes.classification.export import export_classifier
 from resdet.recipes.detection.export import export_detector
+from resdet.recipes.detection.quantize import Calibration
 from resdet.recipes.localization.export import export_localizer
 from resdet.recipes.sections import load_config, task_of
 
@@ -22,7 +24,12 @@ def run(args: argparse.Namespace) -> None:
     """Write the file, and for ONNX the script, and print how to use them."""
     out = _target(args)
     options = parse_options(args.cfg_options)
-    export = EXPORTERS[task_of(load_config(args.config or args.checkpoint, options))]
+    task = task_of(load_config(args.config or args.checkpoint, options))
+    export = EXPORTERS[task]
+    if args.int8 is not None:
+        if task != "detector":
+            raise UserError(f"--int8 is for detectors, {args.checkpoint} is a {task}; leave it out for fp32")
+        export = partial(export_detector, int8=Calibration(args.int8, args.int8_images))
     script = export(args.checkpoint, out, args.config, options)
     size = f"{out} ({out.stat().st_size / 2**20:.1f} MiB)"
     if script is not None:

@@ -2,13 +2,16 @@
 
 export_detector("runs/mine/last.pth", "detector.onnx")
 export_detector("runs/mine/last.pth", "detector.safetensors")
+export_detector("runs/mine/last.pth", "int8.onnx", int8=Calibration("photos/"))
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.config_text import config_text
 from resdet.errors import UserError
 from resdet.recipes.detection.load import read_detectors
+from resdet.recipes.detection.quantize import Calibration, ReadImage, calibration_images, quantize, require_onnxruntime
 from resdet.recipes.trained import trained_net
 from resdet.weights.safetensors_file import resdet_metadata, write_safetensors
 
@@ -40,6 +44,7 @@ def export_detector(
     out: str | Path,
     config: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    int8: Calibration | None = None,
 ) -> Path | None:
     """Write a detector in the form that the file's suffix names: .onnx, .pt2, .safetensors.
 
@@ -48,20 +53,22 @@ def export_detector(
         out: the file.
         config: of the detector; None: the one that the checkpoint keeps.
         options: values of the config to change: {"model.head.score_floor": 0.3}.
+        int8: write an .onnx file whose convolutions compute in int8, calibrated on these images; None: in fp32.
 
     Returns:
         The path of the script `run_onnx.py`, which is written beside an ONNX file; None where there is none.
 
     Raises:
         UserError: a file cannot be read, an .onnx or .pt2 file would need an improvement of Appendix B, a package is
-            missing, or the suffix is another one.
+            missing, the suffix is another one, or int8 is not for it, or there are no images to calibrate it on.
     """
     target = Path(out)
     if target.suffix not in WRITERS:
         raise UserError(f"{out}: exported are {', '.join(WRITERS)}; give a name that ends so")
+    write = WRITERS[target.suffix] if int8 is None else _int8_writer(target, int8)
     trained = read_trained(checkpoint, config, options)
     target.parent.mkdir(parents=True, exist_ok=True)
-    return WRITERS[target.suffix](trained, target)
+    return write(trained, target)
 
 
 def read_trained(
@@ -98,6 +105,22 @@ def write_detector_safetensors(trained: TrainedDetector, path: Path) -> None:
 def _write_onnx(trained: TrainedDetector, path: Path) -> Path:
     export_onnx(trained.model, path, _facts(trained))
     return Path(shutil.copyfile(EXAMPLE, path.parent / EXAMPLE.name))
+
+
+def _int8_writer(target: Path, calibration: Calibration) -> Callable[[TrainedDetector, Path], Path]:
+    """What writes an int8 file; images and packages are looked for before weights are read."""
+    if target.suffix != ".onnx":
+        raise UserError(f"{target}: --int8 is for .onnx files alone")
+    require_onnxruntime()
+    return partial(_write_int8, calibration_images(calibration))
+
+
+def _write_int8(images: Sequence[ReadImage], trained: TrainedDetector, path: Path) -> Path:
+    resizer: Resizer = build(trained.cfg.data.resizer)
+    with tempfile.TemporaryDirectory() as folder:
+        example = _write_onnx(trained, Path(folder) / "fp32.onnx")
+        quantize(Path(folder) / "fp32.onnx", path, (resizer(image()) for image in images))
+        return Path(shutil.copyfile(example, path.parent / example.name))
 
 
 def _write_pt2(trained: TrainedDetector, path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -15,6 +16,7 @@ from resdet.engine.config_text import config_text
 from resdet.engine.log import read_scalars
 from resdet.engine.run import Run, environment
 from resdet.metrics.flat import FlatDetections
+from resdet.metrics.precision_recall import ClassResult
 from resdet.recipes.detection.error_analysis import analyse_errors
 from resdet.recipes.detection.error_page import confusion_of, cost_table
 from resdet.recipes.detection.score import Evaluation
@@ -22,7 +24,7 @@ from resdet.report.canvas import Image
 from resdet.report.curves import precision_recall_plot, training_plot
 from resdet.report.drawing import draw_detections, draw_truth
 from resdet.report.image_files import save_image
-from resdet.report.page import Gallery, RunPage, class_table, write_page
+from resdet.report.page import BarTable, Gallery, RunPage, class_table, write_page
 from resdet.report.score_curves import score_plot
 from resdet.report.sheets import contact_sheet, side_by_side
 from resdet.report.tables import DASH, format_percent
@@ -61,26 +63,13 @@ def write_detector_page(
     records = {name: read_scalars(folder / "scalars.json") for name, folder in trainings}
     pictures = draw_examples(dataset, detections, PICTURES, THRESHOLD)
     _save(pictures, run.work_dir / "pictures")
-    speeds = [r["images_per_second"] for part in records.values() for r in part if "images_per_second" in r]
-    parameters = sum(p.numel() for p in model.parameters())
-    report = analyse_errors(detections, dataset, THRESHOLD)
-    classes = evaluation.classes
+    report, classes = analyse_errors(detections, dataset, THRESHOLD), evaluation.classes
     page = RunPage(
         title=run.work_dir.name,
         subtitle=f"{len(dataset):,} test images, {len(dataset.classes):,} classes",
         command=run.command,
-        figures=[
-            *_headlines(evaluation),
-            ("training", f"{np.median(speeds):.1f}" if speeds else DASH, "images per second"),
-            ("parameters", f"{parameters / 1e6:.1f} M", ""),
-        ],
-        bars=[
-            class_table(
-                dataset.classes, np.array([c.ap for c in classes]), np.array([c.num_truth for c in classes]),
-                "AP@.5 per class", "AP", "objects",
-            ),
-            cost_table(report),
-        ],
+        figures=[*_headlines(evaluation), *_facts(model, records.values())],
+        bars=[_ap_table(dataset.classes, classes), cost_table(report)],
         confusion=confusion_of(report),
         curves=[
             *((name, training_plot(part, "")) for name, part in records.items()),
@@ -92,6 +81,20 @@ def write_detector_page(
         environment=environment(run),
     )  # fmt: skip
     return write_page(run.work_dir / "page.html", page)
+
+
+def _ap_table(names: Sequence[str], classes: Sequence[ClassResult]) -> BarTable:
+    aps, objects = np.array([c.ap for c in classes]), np.array([c.num_truth for c in classes])
+    return class_table(names, aps, objects, "AP@.5 per class", "AP", "objects")
+
+
+def _facts(model: nn.Module, trainings: Iterable[list[dict[str, Any]]]) -> list[tuple[str, str, str]]:
+    speeds = [r["images_per_second"] for records in trainings for r in records if "images_per_second" in r]
+    parameters = sum(p.numel() for p in model.parameters())
+    return [
+        ("training", f"{np.median(speeds):.1f}" if speeds else DASH, "images per second"),
+        ("parameters", f"{parameters / 1e6:.1f} M", ""),
+    ]
 
 
 def _save(pictures: Sequence[tuple[str, Image]], folder: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,10 +23,8 @@ from resdet.errors import UserError
 from resdet.ranges import Count
 from resdet.structures import Sample
 
-if TYPE_CHECKING:
-    import albumentations as A
-
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it checks for updates over the network when imported
+import albumentations as A
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,6 @@ class DetectionAugmentation:
     """
 
     def __init__(self, transforms: Sequence[A.BasicTransform], min_visibility: float = 0.1) -> None:
-        import albumentations as A  # takes half a second to import, and only trainings augment
-
         check_visibility(min_visibility)
         boxes = A.BboxParams(
             format="pascal_voc",

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from albumentations import HorizontalFlip
+from albumentations import BasicTransform, HorizontalFlip
 
-from resdet.data.transforms import CenterCrop, Resizer
+from resdet.data.transforms import CenterCrop, DetectionAugmentation, Resizer
 from resdet.detection.rpn import RPNSettings
 from resdet.engine.annotations import parameters
 from resdet.engine.schedule import Cosine, MultiStep, Schedule
@@ -140,4 +140,5 @@ def test_values_of_several_kinds_fit_one_of_them() -> None:
 def test_annotations_of_all_that_configs_name_can_be_evaluated() -> None:
     assert parameters(MultiStep).known["steps"].annotation == Natural
     assert parameters(RPNSettings).known["nms_iou"].annotation == Share
+    assert parameters(DetectionAugmentation).known["transforms"].annotation == Sequence[BasicTransform]
     assert parameters(dict).more or not parameters(dict).known

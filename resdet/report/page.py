@@ -124,7 +124,6 @@ class RunPage:
         subtitle: below the title.
         command: the command line of the run.
         figures: tiles at the top: name, value as it is shown, note.
-        warnings: shown below the tiles.
         bars: tables of bars.
         tables: tables of numbers.
         confusion: the confusion matrix, or the table that `confusion_part` makes of many classes.
@@ -138,7 +137,6 @@ class RunPage:
     subtitle: str = ""
     command: str = ""
     figures: list[tuple[str, str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     bars: list[BarTable] = field(default_factory=list)
     tables: list[NumberTable] = field(default_factory=list)
     confusion: ConfusionMatrix | NumberTable | None = None
@@ -164,9 +162,15 @@ def write_page(path: str | Path, run: RunPage) -> Path:
 
 
 def class_table(
-    names: Sequence[str], shares: np.ndarray, counts: np.ndarray, title: str, measure: str, counted: str
+    names: Sequence[str],
+    shares: np.ndarray,
+    counts: np.ndarray,
+    title: str,
+    measure: str,
+    counted: str,
+    most: int | None = MOST_CLASSES,
 ) -> BarTable:
-    """A row per class in the order of the classes; of more than MOST_CLASSES only the worst ones, the worst first.
+    """A row per class in the order of the classes; of more than `most` only the worst ones, the worst first.
 
     Args:
         names: [K].
@@ -175,25 +179,31 @@ def class_table(
         title: above the table; the number of classes is beside it.
         measure: name of the share.
         counted: name of the count.
+        most: rows; None: all classes.
     """
     order, note = np.arange(len(names)), f"{_classes(len(names))}, in percent"
-    if len(names) > MOST_CLASSES:
-        order = np.argsort(shares, kind="stable")[:MOST_CLASSES]
-        note = f"the {MOST_CLASSES} worst of {len(names)} classes, in percent"
+    if most is not None and len(names) > most:
+        order = np.argsort(shares, kind="stable")[:most]
+        note = f"the {most} worst of {len(names)} classes, in percent"
     rows = [(names[i], float(shares[i]), int(counts[i])) for i in order.tolist()]
     return BarTable(rows, title, note, "class", measure, counted)
 
 
-def confusion_part(names: Sequence[str], counts: np.ndarray, note: str = "") -> ConfusionMatrix | NumberTable:
-    """The confusion matrix of up to MOST_IN_MATRIX classes; of more a table of the most frequent confusions.
+def confusion_part(
+    names: Sequence[str], counts: np.ndarray, note: str, background: bool = False
+) -> ConfusionMatrix | NumberTable:
+    """The confusion matrix of up to MOST_IN_MATRIX classes; of more a table of the most frequent confusions of two.
 
     Args:
-        names: [K], the background last if there is one.
+        names: [K].
         counts: int [K, K], rows: true class, columns: detected class.
         note: beside the title.
+        background: whether the last of `names` is the background, which is no class; the table leaves it out.
     """
-    if len(names) <= MOST_IN_MATRIX + 1:
-        return ConfusionMatrix(names, counts, note)
+    classes = len(names) - background
+    if classes <= MOST_IN_MATRIX:
+        return ConfusionMatrix(names, counts, f"{note}; shaded by the share of the row")
+    names, counts = names[:classes], counts[:classes, :classes]
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]

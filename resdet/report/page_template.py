@@ -8,12 +8,12 @@ CSS = """
 :root {
   color-scheme: light dark;
   --ink: #1f2933; --muted: #5b6875; --line: #dfe3e8; --card: #ffffff; --back: #f4f6f8; --accent: #0b7fab;
-  --warn: #8a5a00; --warn-back: #fff6df; --warn-line: #f0d48a; --bad: #d9480f;
+  --bad: #d9480f;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --ink: #e7ebf0; --muted: #9aa7b4; --line: #2d3742; --card: #1a2129; --back: #11161c; --accent: #58bfe8;
-    --warn: #f2cd7c; --warn-back: #2c2413; --warn-line: #5c4a1c; --bad: #f58b5c;
+    --bad: #f58b5c;
   }
 }
 * { box-sizing: border-box; }
@@ -37,10 +37,6 @@ h2 small { font-weight: 400; font-size: 13px; color: var(--muted); margin-left: 
 .tile .note { color: var(--muted); font-size: 12.5px; }
 .tile:first-child { border-color: var(--accent); }
 .tile:first-child .value { color: var(--accent); }
-.warnings {
-  margin: 16px 0 0; padding: 12px 16px 12px 34px; border: 1px solid var(--warn-line); border-radius: 10px;
-  background: var(--warn-back); color: var(--warn); overflow-wrap: anywhere;
-}
 .pair {
   display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); gap: 16px; align-items: start;
 }
@@ -167,13 +163,6 @@ TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=T
   </div>
   {% endfor %}
 </dl>
-{% endif %}
-{% if run.warnings %}
-<ul class="warnings">
-  {% for warning in run.warnings %}
-  <li>{{ warning }}</li>
-  {% endfor %}
-</ul>
 {% endif %}
 {% for table, parts in bars %}
 {% call section(table.title, table.rows, table.note) %}

@@ -60,7 +60,6 @@ def full_page() -> RunPage:
         subtitle=evil,
         command=f"resdet eval-voc {evil}",
         figures=[(evil, evil, evil), ("mAP@.5", "76.4", "")],
-        warnings=[evil],
         bars=[BarTable([(evil, 0.5, 1200), ("empty", float("nan"), 0)], evil, evil, evil, evil, evil)],
         tables=[NumberTable(evil, [evil, evil], [[evil, "1"]], evil)],
         confusion=ConfusionMatrix([evil, "b"], np.array([[2, 1], [0, 4]]), evil),
@@ -120,10 +119,9 @@ def test_of_many_classes_the_worst_are_in_the_table_and_the_most_frequent_confus
     assert table.note == "the 60 worst of 200 classes, in percent"
     counts = np.diag(np.full(200, 9))
     counts[3, 7], counts[8, 2] = 4, 5
-    confusions = confusion_part(names, counts)
+    confusions = confusion_part(names, counts, "images")
     assert isinstance(confusions, NumberTable)
     assert confusions.rows == [["class 8", "class 2", "5"], ["class 3", "class 7", "4"]]
-    assert isinstance(confusion_part(names[:20], counts[:20, :20]), ConfusionMatrix)
 
 
 def test_a_bar_is_as_long_as_its_share_of_the_longest_one():
@@ -137,3 +135,11 @@ def test_empty_page_has_no_empty_sections():
     assert "section" not in tags.seen
     assert "dl" not in tags.seen
     assert "only a title" in tags.text
+
+
+@pytest.mark.parametrize("classes", [24, 25])
+def test_a_matrix_has_up_to_24_classes_beside_the_background(classes: int) -> None:
+    names, counts = [f"class {i}" for i in range(classes)], np.ones((classes + 1, classes + 1), int)
+    whole = (ConfusionMatrix, NumberTable)[classes > 24]
+    assert isinstance(confusion_part(names, counts[:-1, :-1], "images"), whole)
+    assert isinstance(confusion_part([*names, "background"], counts, "detections", background=True), whole)

@@ -51,7 +51,6 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     page = RunPage(
         "a_run_with_a_long_name_" * 4, "150 test images", "resdet train-det " + "configs/a_long_name.py " * 8,
         figures=[("mAP@.5", "84.5 %", "VOC, area under the curve")] * 7,
-        warnings=["a warning " * 20],
         bars=[class_table(names, shares, np.arange(count), "AP per class", "AP", "objects"),
               BarTable([("missed", 0.02, 1021)], "Errors", longest=0.02, colours=[(220, 45, 45)])],
         tables=[NumberTable("By class", ["class", *"abcdefgh"], cells, "in percent")],

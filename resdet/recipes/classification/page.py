@@ -66,7 +66,7 @@ def write_classifier_page(net: Net, cfg: Config, run: Run, data: Data, answers: 
             ("multiply-adds", f"{cost.macs / 1e9:.3f} G", f"at {side} x {side}"),
         ],
         bars=[accuracy_table(confusion, data.test.names)],
-        confusion=confusion_part(names, confusion, "images; shaded by the share of the row"),
+        confusion=confusion_part(names, confusion, "images"),
         curves=[
             ("Error in percent: training (dashed) and test images", error_plot({run.work_dir.name: records}, "")),
             ("Training", training_plot(records, "")),

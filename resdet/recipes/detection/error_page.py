@@ -14,7 +14,6 @@ from resdet.recipes.detection.error_pictures import KIND_COLOURS
 from resdet.report.canvas import Image
 from resdet.report.curves import precision_recall_plot
 from resdet.report.page import (
-    MOST_IN_MATRIX,
     BarTable,
     ConfusionMatrix,
     Gallery,
@@ -103,6 +102,4 @@ def cost_table(report: ErrorReport, name: str = "") -> BarTable:
 def confusion_of(report: ErrorReport) -> ConfusionMatrix | NumberTable:
     """The confusion matrix at the report's score; of many classes the most frequent confusions of two classes."""
     note = f"detections with a score of {report.score:g} or more, IoU 0.5"
-    if len(report.classes) > MOST_IN_MATRIX:
-        return confusion_part(report.classes, report.confusion[:-1, :-1], note)
-    return confusion_part([*report.classes, BACKGROUND], report.confusion, f"{note}; shaded by the share of the row")
+    return confusion_part([*report.classes, BACKGROUND], report.confusion, note, background=True)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from resdet.data.detection.annotations import DetectionDataset
-from resdet.metrics.error_kinds import HIT, KINDS, MISSED
-from resdet.metrics.flat import Array, FlatDetections, paired_iou
+from resdet.metrics.error_kinds import HIT, KINDS, MISSED, ErrorRules
+from resdet.metrics.flat import Array, FlatDetections, pair_greedily, paired_iou
 from resdet.recipes.detection.error_analysis import ErrorReport
 from resdet.report.canvas import Colour, Image
 from resdet.report.drawing import draw_captions
 from resdet.report.sheets import side_by_side
 from resdet.structures import Sample
 
-FOUND_IOU = 0.5  # as find_errors' hit_iou
 RIGHT, LEFT_OUT = "right", "ignored"
 KIND_COLOURS: dict[str, Colour] = {
     "classification": (240, 140, 20), "localization": (60, 130, 250), "both": (160, 90, 230),
@@ -70,9 +69,11 @@ def _picture(report: ErrorReport, sample: Sample, detections: FlatDetections, in
 
 
 def _states(sample: Sample, label: Array, box: Array, hit: Array) -> list[str]:
-    """Whether each object is RIGHT (one of the hits lies on it), MISSED or LEFT_OUT of the evaluation."""
-    iou = paired_iou(*np.broadcast_arrays(sample.boxes.numpy()[:, None].astype(np.float64), box[hit][None]))
-    found = ((iou >= FOUND_IOU) & (sample.labels.numpy()[:, None] == label[hit])).any(1)
+    """Whether each object is RIGHT (a hit of its own lies on it), MISSED or LEFT_OUT of the evaluation."""
+    objects = sample.boxes.numpy()[None].astype(np.float64)
+    iou = paired_iou(*np.broadcast_arrays(box[hit][:, None], objects))
+    partner = pair_greedily(iou * (label[hit][:, None] == sample.labels.numpy()), ErrorRules().hit_iou)
+    found = np.isin(np.arange(len(sample.boxes)), partner)
     ignored = (sample.difficult | sample.crowd).numpy()
     states: list[str] = np.where(ignored, LEFT_OUT, np.where(found, RIGHT, MISSED)).tolist()
     return states

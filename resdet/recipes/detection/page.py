@@ -85,7 +85,7 @@ def write_detector_page(
 
 def _ap_table(names: Sequence[str], classes: Sequence[ClassResult]) -> BarTable:
     aps, objects = np.array([c.ap for c in classes]), np.array([c.num_truth for c in classes])
-    return class_table(names, aps, objects, "AP@.5 per class", "AP", "objects")
+    return class_table(names, aps, objects, "AP@.5 per class", "AP", "objects", None)
 
 
 def _facts(model: nn.Module, trainings: Iterable[list[dict[str, Any]]]) -> list[tuple[str, str, str]]:

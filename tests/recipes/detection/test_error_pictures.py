@@ -102,3 +102,13 @@ def test_without_detections_the_page_shows_dashes(dataset: VOCDataset) -> None:
     html = render_page(error_page([report], worst_pictures(report, dataset, nothing, 3), "", {}))
     assert '<td class="number">100.0</td><td class="number objects">4</td>' in html  # missed
     assert "nan" not in html.split("</style>")[1].split("<svg")[0]
+
+
+def test_an_object_beside_a_found_one_is_missed_in_the_picture_as_in_the_counts(tmp_path: Path) -> None:
+    write_voc(tmp_path, {"test": {"a": [("apple", 5, 5, 45, 45), ("apple", 12, 5, 52, 45)]}})
+    dataset = VOCDataset(tmp_path, [("tiny", "test")], ["apple", "pear"])
+    found = detections((0, 0, 0.9, (4, 4, 45, 45)))
+    report = analyse_errors(found, dataset, score=0.5, name="mine")
+    assert report.errors.counts()[MISSED] == 1
+    ((_, _, picture),) = worst_pictures(report, dataset, found, count=1)
+    assert kinds_in(picture[:, : picture.shape[1] // 2]) == {"right", MISSED}

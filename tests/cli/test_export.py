@@ -70,6 +70,8 @@ def test_int8_is_for_detectors_as_onnx_files(
     arguments = [checkpoint, "--config", det_config, "--int8"]
     message = error_line(export, [*arguments, photos, "--out", tmp_path / "d.safetensors"], capsys)
     assert "--int8 is for .onnx files alone" in message
+    message = error_line(export, [*arguments[:-1], "--int8-images", "8", "--out", tmp_path / "d.onnx"], capsys)
+    assert "give it too" in message
     (tmp_path / "empty").mkdir()
     message = error_line(export, [*arguments, tmp_path / "empty", "--out", tmp_path / "d.onnx"], capsys)
     assert "no image there to calibrate int8 on" in message

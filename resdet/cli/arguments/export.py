@@ -46,5 +46,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute in int8, calibrated on DATA: a folder of images, or a config or checkpoint, whose training set "
         "is used",
     )
-    add_number(parser, "--int8-images", Count, "images to calibrate on, drawn evenly from DATA", 64)
+    add_number(parser, "--int8-images", Count, "images to calibrate on, drawn evenly from DATA (default: 64)")
     add_config_options(parser)

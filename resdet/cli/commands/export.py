@@ -11,7 +11,7 @@ from resdet.cli.common.options import parse_options
 from resdet.errors import UserError
 from resdet.recipes.classification.export import export_classifier
 from resdet.recipes.detection.export import export_detector
-from resdet.recipes.detection.quantize import Calibration
+from resdet.recipes.detection.quantize import CALIBRATION_IMAGES, Calibration
 from resdet.recipes.localization.export import export_localizer
 from resdet.recipes.sections import load_config, task_of
 
@@ -26,10 +26,12 @@ def run(args: argparse.Namespace) -> None:
     options = parse_options(args.cfg_options)
     task = task_of(load_config(args.config or args.checkpoint, options))
     export = EXPORTERS[task]
+    if args.int8 is None and args.int8_images is not None:
+        raise UserError("--int8-images is the number of images for --int8 DATA: give it too")
     if args.int8 is not None:
         if task != "detector":
             raise UserError(f"--int8 is for detectors, {args.checkpoint} is a {task}; leave it out for fp32")
-        export = partial(export_detector, int8=Calibration(args.int8, args.int8_images))
+        export = partial(export_detector, int8=Calibration(args.int8, args.int8_images or CALIBRATION_IMAGES))
     script = export(args.checkpoint, out, args.config, options)
     size = f"{out} ({out.stat().st_size / 2**20:.1f} MiB)"
     if script is not None:

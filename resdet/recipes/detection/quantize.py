@@ -30,6 +30,8 @@ from resdet.whole_files import whole_file
 QUANTIZED = ("model.net.", "model.rpn.conv.")  # prefixes of the weights' names in the file
 BETWEEN = ("Relu", "MaxPool", "Add")  # operators that go on with the maps of the quantized layers
 
+CALIBRATION_IMAGES = 64  # by default; drawn evenly
+
 ReadImage = Callable[[], np.ndarray]  # -> uint8 [H, W, 3], RGB
 
 
@@ -42,7 +44,7 @@ class Calibration(NamedTuple):
     """
 
     data: str
-    images: int = 64
+    images: int = CALIBRATION_IMAGES
 
 
 def calibration_images(calibration: Calibration) -> list[ReadImage]:
@@ -139,4 +141,6 @@ def _layers(graph: Any) -> list[str]:
         if layer or (node.op_type in BETWEEN and maps.intersection(node.input)):
             names.append(node.name)
             maps.update(node.output)
+    if not names:  # ONNX Runtime would quantize every node, boxes too
+        raise ValueError(f"no layer's weights in the file begin with {' or '.join(QUANTIZED)}")
     return names

@@ -28,7 +28,7 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, count: int | None = None) -> 
     Returns:
         Indices of the kept boxes by descending score, int64 [D].
     """
-    load_operators()
+    load_operators(boxes)
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     if count is None:
         keep: Tensor = torch.ops.torchvision.nms(boxes, scores, iou)

@@ -132,13 +132,20 @@ def _peak(loop: TrialLoop[M], trial: Trial[M], images: int) -> float:
     try:
         for _ in range(steps if images else 0):
             loop.try_step([batch] * passes)
-    except torch.OutOfMemoryError:  # the memory is released below, when this exception's frames are gone
-        exhausted = True
+    except (MemoryError, RuntimeError) as error:
+        if not _is_exhausted(error):
+            raise
+        exhausted = True  # the memory is released below, when this exception's frames are gone
     used = math.inf if exhausted else held_peak_gib(device)
     _release(loop)
     if images:
         logger.info("--auto-images: %s per pass: %s", _number(images), _in_words(used))
     return used
+
+
+def _is_exhausted(error: MemoryError | RuntimeError) -> bool:
+    """Whether memory was short; torch has a class of errors for that of GPUs alone."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _release(loop: TrialLoop[M]) -> None:

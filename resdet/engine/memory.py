@@ -50,12 +50,12 @@ def held_peak_gib(device: torch.device) -> float:
 def room_gib(device: torch.device) -> float:
     """All the memory that this process could hold, in GiB: what it holds, and what is free; on a CPU this needs Linux.
 
-    A container's limit (cgroups) counts as well as the machine's memory.
+    A container's limit (cgroups) and that of the process's addresses (ulimit -v) count as well as the machine's memory.
     """
     if device.type == "cuda":
         return (torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)) / 2**30
     held, free = _entry(STATUS, "VmRSS"), _entry(SYSTEM, "MemAvailable")
-    return (held + min([free, *_free_in_groups()])) / 2**30
+    return (held + min([free, *_free_in_groups(), *_free_addresses()])) / 2**30
 
 
 def can_measure_steps(device: torch.device) -> bool:
@@ -67,6 +67,12 @@ def can_measure_steps(device: torch.device) -> bool:
     except OSError:
         return False
     return SYSTEM.is_file() and STATUS.is_file()
+
+
+def _free_addresses() -> list[int]:
+    """Free bytes below the limit of this process's addresses, as batch systems set it; empty without one."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return [] if limit == resource.RLIM_INFINITY else [max(0, limit - _entry(STATUS, "VmSize"))]
 
 
 def _free_in_groups() -> list[int]:

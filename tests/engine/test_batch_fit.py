@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +119,34 @@ def test_the_room_is_no_more_than_the_machine_has() -> None:
     forget_peak(CPU)
     total = int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line).split()[1])
     assert held_peak_gib(CPU) < room_gib(CPU) <= total / 2**20
+
+
+@needs_proc
+def test_a_limit_of_the_addresses_counts() -> None:
+    """Batch systems set it (ulimit -v); it is set in a process of its own."""
+    script = """
+import resource
+import torch
+from resdet.engine.memory import room_gib
+
+cpu = torch.device("cpu")
+before = room_gib(cpu)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, resource.RLIM_INFINITY))
+assert room_gib(cpu) < before - 0.1, (before, room_gib(cpu))
+resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+assert 0 < room_gib(cpu) < before
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+
+
+@needs_proc
+def test_an_allocation_that_the_system_refuses_is_a_memory_too_small(tmp_path: Path) -> None:
+    class Huge(Classifier):
+        def forward(self, batch: LabelledImages) -> dict[str, torch.Tensor]:
+            return {"loss": torch.empty(2**50).sum()}
+
+    trial = replace(resnet_trial(32), new_model=lambda: Huge(ResNet(18, 5, width=0.25)))
+    with pytest.raises(UserError, match="a step of 2 images takes more than there is"):
+        images_that_fit(trial, run_in(tmp_path), fixed=True)

@@ -19,6 +19,10 @@ from resdet.nets.frozen_bn import FrozenBatchNorm, freeze_batch_norm
 StrideOn = Literal["1x1", "3x3"]
 Shortcut = Literal["A", "B", "C"] | None  # Sect. 3.3; None: a plain net, without shortcuts
 
+# oneDNN's gradient of a strided 1x1 writes beyond its memory where a net has fewer input channels (its issue 6035): the
+# cells that it would read are taken beforehand.
+ONEDNN_BLOCK = 16
+
 # Which cells are padding and kept at zero: bool [N, 1, H, W] of a block's input and of its output; None: no cell.
 Padding = tuple[Tensor, Tensor] | None
 
@@ -42,6 +46,8 @@ class ConvBN(nn.Module):
         """x [N, channels_in, H, W] -> [N, channels_out, H/stride, W/stride]; `stride` overrides the layer's own."""
         conv = self.conv
         strides = conv.stride if stride is None else (stride, stride)
+        if conv.kernel_size == (1, 1) and strides != (1, 1) and conv.in_channels < ONEDNN_BLOCK:
+            x, strides = x[..., :: strides[0], :: strides[1]], (1, 1)
         if isinstance(self.bn, nn.Identity | FrozenBatchNorm):
             return F.conv2d(x, *self.affine(), strides, conv.padding, conv.dilation)
         y: Tensor = self.bn(F.conv2d(x, conv.weight, None, strides, conv.padding, conv.dilation))

@@ -29,6 +29,7 @@ from resdet.data.detection.coco_records import (
 )
 from resdet.data.detection.coco_table import image_path
 from resdet.data.detection.coco_values import Id, IdIndex, MalformedError, same_id
+from resdet.data.detection.shared_files import Named, is_shared, shared_in_words
 from resdet.data.detection.usable import ROTATED
 from resdet.data.text_files import is_folder, quoted
 from resdet.errors import UserError
@@ -96,20 +97,31 @@ def _check_content(root: Path, folder: Path, file: Path, content: Content) -> It
     yield from problems
     paths: list[Path] = []
     known = []  # what the file says of each of the paths
+    names = []
     for row, (number, name, size) in images:
         where = f"{file}: {record_name((content.images or [])[row], row)}"
         try:
             paths.append(Path(image_path(root, folder, where, name)))
             known.append((where, size, own[same_id(number)]))
+            names.append((folder, name))
         except UserError as error:
             yield Problem(str(error), True)
-    first: dict[Path, str] = {}
-    for path, (where, _, _) in zip(paths, known, strict=True):
-        before = first.setdefault(path, where)
-        if before != where:
-            yield Problem(f"{where} is of {path.name}, as {before.rpartition(': ')[2]} is; keep one record", False)
+    yield from _check_shared(paths, [where for where, _, _ in known], names)
     for (path, decoded), (where, size, boxes) in zip(decoded_sizes(paths), known, strict=True):
         yield from _check_image(path, decoded, where, size, boxes)
+
+
+def _check_shared(paths: Sequence[Path], wheres: Sequence[str], names: Sequence[Named]) -> Iterator[Problem]:
+    """Find files of several records; of records with other names they are refused."""
+    first: dict[Path, tuple[str, Named]] = {}
+    for path, where, name in zip(paths, wheres, names, strict=True):
+        before, other = first.setdefault(path, (where, name))
+        if before == where:
+            continue
+        if is_shared(path, other, name):
+            yield Problem(f"{where}: {shared_in_words(path, other, name)}", True)
+        else:
+            yield Problem(f"{where} is of {path.name}, as {before.rpartition(': ')[2]} is; keep one record", False)
 
 
 def _values(file: Path, records: Sequence[R], values: Callable[[R], T], problems: list[Problem]) -> list[tuple[int, T]]:

@@ -29,6 +29,7 @@ from resdet.data.detection.coco_records import (
 )
 from resdet.data.detection.coco_table import image_path
 from resdet.data.detection.coco_values import Id, IdIndex, MalformedError, record_id, same_id
+from resdet.data.detection.shared_files import is_shared, shared_in_words
 from resdet.data.images import read_image
 from resdet.data.text_files import is_unknown, quoted, read_text
 from resdet.errors import UserError
@@ -69,6 +70,7 @@ def fix_coco(fixes: Fixes, splits: Sequence[str | tuple[str, str]]) -> None:
 def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items: list[Any]) -> tuple[Sizes, list[Any]]:
     files = _files_of_ids(fixes.root, folder, content.images or [])
     sizes: Sizes = {}
+    names: dict[str, str] = {}  # of each file the first
     kept = []
     for row, (record, item) in enumerate(zip(content.images or [], items, strict=True)):
         where = f"{file}: {record_name(record, row)}"
@@ -81,13 +83,17 @@ def _mend_images(fixes: Fixes, folder: Path, file: Path, content: Content, items
             continue
         try:
             number, name, size = image_values(record)
-            height, width = read_image(image_path(fixes.root, folder, where, name)).shape[:2]
+            path = image_path(fixes.root, folder, where, name)
+            height, width = read_image(path).shape[:2]
         except (UserError, MalformedError) as error:
             fixes.note(where, f"removed with its objects, because {str(error).removeprefix(f'{where}: ')}")
             continue
         if same_id(number) in sizes:
             fixes.note(where, "removed, it repeats another of the same file")
             continue
+        other = names.setdefault(path, name)
+        if is_shared(path, (folder, other), (folder, name)):
+            fixes.leave(where, shared_in_words(path, (folder, other), (folder, name)))
         if size == (0, 0):
             item = {**item, "width": width, "height": height}
             fixes.note(where, f"the image's size, {width}x{height}, was added")

@@ -28,6 +28,7 @@ from resdet.data.detection.coco_table import (
     tell_crowds,
 )
 from resdet.data.detection.coco_values import IdIndex, id_array
+from resdet.data.detection.shared_files import refuse_shared
 from resdet.data.detection.splitting import take_images
 from resdet.data.detection.usable import refuse_corners, refuse_fractions
 from resdet.data.image_files import require_images
@@ -77,7 +78,7 @@ class COCODataset(DetectionDataset):
 
     Raises:
         UserError: a missing or malformed file, sets with different categories, an image twice, an unknown class; an
-            image that is missing or named outside of the root; boxes that are fractions.
+            image that is missing, named outside of the root, or found under two names; boxes that are fractions.
     """
 
     def __init__(
@@ -108,8 +109,10 @@ class COCODataset(DetectionDataset):
         tell_crowds(self.files[0], self.truth.crowd)
         paths = [""] * len(self.image_numbers)
         if with_images:
-            files = zip(pairs, contents, strict=True)
+            files = list(zip(pairs, contents, strict=True))
             paths = [path for (folder, file), content in files for path in image_paths(root, folder, file, content)]
+            named = ((folder, name) for (folder, _), content in files for name in content.names.tolist())
+            refuse_shared(named, paths, self.files[-1])
         table = table_of(self.truth, paths, np.concatenate([content.sizes for content in contents]))
         if not empty_images:
             chosen = np.flatnonzero(np.diff(table.offsets))

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from resdet.data.detection.shared_files import refuse_shared
 from resdet.data.detection.yolo_folders import Places, image_folders, is_list
 from resdet.data.detection.yolo_names import REMEDY
 from resdet.data.image_files import find_images, is_hidden, resolve_image, suffixes_in_words
@@ -37,8 +38,8 @@ def list_images(root: Path, image_set: str) -> list[ListedImage]:
     """The images of one set (see YOLODataset).
 
     Raises:
-        UserError: there is no such set, it has no image, a listed path leads out of the root, or there is no folder of
-            labels.
+        UserError: there is no such set, it has no image, a listed path leads out of the root, two lead to one image, or
+            there is no folder of labels.
     """
     source, images = _find_images(root, image_set)
     if not images:
@@ -96,7 +97,10 @@ def _find_images(root: Path, image_set: str) -> tuple[Path, list[PurePath]]:
     """The list or folder of a set, and its images."""
     if image_set.endswith(".txt"):
         source = root / image_set
-        return source, [_listed(root, line, where) for where, line in read_lines(source, REMEDY)]
+        lines = list(read_lines(source, REMEDY))
+        listed = [_listed(root, line, where) for where, line in lines]
+        refuse_shared(((root, line) for _, line in lines), (str(root / path) for path in listed), source)
+        return source, listed
     folder = _folder_of(root, image_set)
     return folder, [path.relative_to(root) for path in find_images(folder)]
 

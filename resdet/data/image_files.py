@@ -131,7 +131,7 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
         raise UserError(f"{where}: {quoted(name)} cannot be the name of an image; correct it")
     if name != name.strip() and not os.path.exists(folder / name):
         name = name.strip()
-    if leads_up(name, uploaded=True) and not os.path.exists(folder / name):
+    if leads_up(name) and is_uploaded(name) and not os.path.exists(folder / name):
         name = _UPLOADED.sub("", name)
     if not name.isascii() and not os.path.exists(folder / name):  # macOS decomposes accents in names, and its zips do
         forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
@@ -155,9 +155,14 @@ def resolve_image(folder: Path, name: str, where: str) -> Path:
     return path
 
 
-def leads_up(name: str, uploaded: bool = False) -> bool:
-    """Whether the path of an image leads through a folder above, and is (not) one of Label Studio's server."""
-    return ".." in re.split(r"[\\/]", name) and uploaded == bool(_UPLOADED.match(name))
+def leads_up(name: str) -> bool:
+    """Whether the path of an image, as any system writes it, leads through a folder above."""
+    return ".." in re.split(r"[\\/]", name)
+
+
+def is_uploaded(name: str) -> bool:
+    """Whether the path of an image is one of Label Studio's server, where images are uploaded to a project."""
+    return _UPLOADED.match(name) is not None
 
 
 def listed_stem(name: str, where: str) -> str:

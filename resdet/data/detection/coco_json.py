@@ -36,11 +36,11 @@ class _Images(msgspec.Struct):
 
 _CONTENT, _IMAGES = msgspec.json.Decoder(Content), msgspec.json.Decoder(_Images)
 _RESULTS = msgspec.json.Decoder(list[Result])
-# Fields of the records of each list that nothing nested in them has: not "segmentation", whose text is long, and not
-# "attributes", the last ones.
+_NESTED = ("segmentation", "attributes")  # not decoded; keys in them may have the names of fields
+# Fields of the records of each list that are decoded.
 _LISTS = {
     "images": Image.__struct_fields__,
-    "annotations": Object.__struct_fields__[:-2],
+    "annotations": tuple(name for name in Object.__struct_fields__ if name not in _NESTED),
     "categories": Category.__struct_fields__,
 }
 _FIELDS = [*_LISTS, *Object.__struct_fields__, *Image.__struct_fields__, "name", "score"]
@@ -146,7 +146,7 @@ def _record(path: Path, kind: type[T], item: Any, row: int, key: str) -> T:
     if not isinstance(item, dict):
         raise UserError(f"{path}: {key}[{row}] is {quoted(item)}, not an object of JSON; correct the file")
     fields = {name: item[name] for name in kind.__struct_fields__ if name in item}  # type: ignore[attr-defined]
-    for name in fields.keys() & {"segmentation", "attributes"}:
+    for name in fields.keys() & set(_NESTED):
         fields[name] = _raw(fields[name])
     return kind(**fields)
 

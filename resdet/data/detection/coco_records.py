@@ -24,7 +24,7 @@ from resdet.data.detection.coco_values import (
     side_of,
     text_of,
 )
-from resdet.data.detection.usable import turns_box
+from resdet.data.detection.usable import rotation_changes_box
 from resdet.data.text_files import is_unknown, quoted
 from resdet.errors import UserError
 
@@ -76,7 +76,7 @@ class Object(msgspec.Struct, gc=False):
             attributes = msgspec.json.decode(self.attributes)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
-        return turns_box(attributes.get("rotation")) if isinstance(attributes, dict) else False
+        return isinstance(attributes, dict) and rotation_changes_box(attributes.get("rotation"))
 
 
 class Result(msgspec.Struct, gc=False):

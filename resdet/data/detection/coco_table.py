@@ -15,7 +15,7 @@ import numpy as np
 
 from resdet.data.detection.annotations import AnnotationTable
 from resdet.data.detection.coco_file import CocoFile
-from resdet.data.image_files import leads_up, resolve_image
+from resdet.data.image_files import is_uploaded, leads_up, resolve_image
 from resdet.data.images import image_size
 from resdet.data.text_files import is_folder
 from resdet.errors import UserError
@@ -106,7 +106,7 @@ def image_path(root: Path, folder: Path, where: str, name: str) -> str:
     """
     if not name:
         raise UserError(f"{where} has no 'file_name'; correct it")
-    if not leads_up(name):
+    if not leads_up(name) or is_uploaded(name):
         return str(resolve_image(folder, name, where))
     return str(resolve_image(root, os.path.join(os.path.relpath(folder, root), name.replace("\\", "/")), where))
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ROTATED = "are rotated in CVAT, and their boxes are those before the rotation; draw boxes around them"
 _FEWEST = 5  # boxes of which can be told what their numbers mean
+_FAR = 0.1  # of the image's side: boxes around large objects, and those of a detector, reach less beyond it
 
 
 def refuse_fractions(table: AnnotationTable, source: str | Path) -> None:
@@ -45,7 +46,8 @@ def refuse_corners(table: AnnotationTable, source: str | Path) -> None:
         source: what lists the images, for the message.
 
     Raises:
-        UserError: half of the boxes extend beyond their image, and all lie in it if they are read as corners.
+        UserError: half of the boxes extend beyond their image, a quarter far, and all lie in it if they are read as
+            corners.
     """
     sizes = np.repeat(table.sizes, np.diff(table.offsets), axis=0)
     _refuse_corners(table.boxes, sizes, source, (table.boxes[:, :2], "x, y, width, height"))
@@ -68,7 +70,13 @@ def refuse_result_corners(boxes: np.ndarray, sizes: np.ndarray, path: Path) -> N
 def refuse_yolo_corners(table: AnnotationTable, source: str | Path) -> None:
     """Refuse lines (class, x1, y1, x2, y2) where YOLO has (class, cx, cy, w, h).
 
-    Args, raises: see `refuse_corners`.
+    Args:
+        table: of the whole data set, not clipped yet.
+        source: what lists the images, for the message.
+
+    Raises:
+        UserError: half of the boxes extend beyond their image, a quarter far, and all lie in it if they are read as
+            corners.
     """
     sizes = np.repeat(table.sizes, np.diff(table.offsets), axis=0)
     _refuse_corners(table.boxes, sizes, source, ((table.boxes[:, :2] + table.boxes[:, 2:]) / 2, "cx, cy, w, h"))
@@ -85,19 +93,21 @@ def _refuse_corners(boxes: np.ndarray, sizes: np.ndarray, source: str | Path, wr
             the sides.
     """
     first, form = written
-    largest = sizes[:, ::-1] + 1  # width and height
-    beyond = ((boxes[:, :2] < -1) | (boxes[:, 2:] > largest)).any(1)
+    sides = sizes[:, ::-1]  # width and height
+    largest = sides + 1
+    reach = np.maximum(-boxes[:, :2], boxes[:, 2:] - sides)
+    beyond, far = (reach > 1).any(1), (reach > _FAR * sides).any(1)
     second = boxes[:, 2:] - boxes[:, :2]  # what the file has in the places of the sides
     fit = ((first >= -1) & (second > first) & (second <= largest)).all(1)
-    if len(boxes) >= _FEWEST and beyond.mean() >= 0.5 and fit.all():
+    if len(boxes) >= _FEWEST and beyond.mean() >= 0.5 and far.mean() >= 0.25 and fit.all():
         raise UserError(
             f"{source}: {beyond.sum()} of {len(boxes)} boxes extend beyond their image, and all lie in it if they are "
             f"x1, y1, x2, y2; write {form}"
         )
 
 
-def turns_box(degrees: object) -> bool:
-    """Whether an object that is turned by this angle, as written in a file, has another box than before."""
+def rotation_changes_box(degrees: object) -> bool:
+    """Whether an object has another box after a rotation by this angle, as written in a file; False for no number."""
     angle = finite(degrees)
     return not math.isnan(angle) and angle % 180 != 0
 

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation
-from resdet.data.detection.usable import turns_box
+from resdet.data.detection.usable import rotation_changes_box
 from resdet.data.text_files import finite_number, flag_of, quoted, read_bytes, shortest
 from resdet.errors import UserError
 
@@ -218,7 +218,7 @@ def parse_object(element: ElementTree.Element, where: str) -> tuple[str, np.ndar
 def is_rotated(element: ElementTree.Element) -> bool:
     """Whether an <object> is turned by CVAT's attribute "rotation"."""
     found = element.findall("attributes/attribute")
-    return any(turns_box(own.findtext("value")) for own in found if own.findtext("name") == "rotation")
+    return any(rotation_changes_box(own.findtext("value")) for own in found if own.findtext("name") == "rotation")
 
 
 def _around_polygon(element: ElementTree.Element, where: str) -> list[float]:

@@ -69,6 +69,7 @@ def test_results_written_as_corners_are_refused(tmp_path: Path) -> None:
         read(*([20, 15, 38 - i, 29 - i] for i in range(5)))
     assert read(*([20, 15, 30 + i, 5] for i in range(5))) == 5  # beyond the image either way
     assert read(*([-9, 3, 20 + i, 20] for i in range(5))) == 5
+    assert read(*([2.5, 1.5 + i / 5, 39, 29.5] for i in range(5))) == 5  # not clipped, as detectors may leave them
 
 
 def test_ids_of_results_match_in_every_spelling(tmp_path: Path) -> None:

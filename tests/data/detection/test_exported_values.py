@@ -319,6 +319,8 @@ def test_corners_in_the_place_of_width_and_height_are_refused(tmp_path: Path) ->
     assert len(COCODataset(write(tmp_path, objects(*corners[:4])), ["val"]).table.boxes) == 4  # too few to tell
     sides = [[20, 15, 30 + i, 5] for i in range(5)]  # beyond the image either way
     assert len(COCODataset(write(tmp_path, objects(*sides)), ["val"]).table.boxes) == 5
+    large = [[2, 1 + i / 5, 40, 30] for i in range(5)]  # drawn carelessly around objects that fill the image
+    assert len(COCODataset(write(tmp_path, objects(*large)), ["val"]).table.boxes) == 5
 
 
 def test_yolos_corners_in_the_place_of_center_and_size_are_refused(tmp_path: Path) -> None:
@@ -331,8 +333,9 @@ def test_yolos_corners_in_the_place_of_center_and_size_are_refused(tmp_path: Pat
 
     message = "5 of 5 boxes extend beyond their image, and all lie in it if they are x1, y1, x2, y2; write cx, cy, w, h"
     with pytest.raises(UserError, match=message):
-        lines(*(f".6 .55 .9{i} .95" for i in range(5)))
+        lines(*(f".7 .65 .9{i} .95" for i in range(5)))
     assert len(lines(*["0.9 0.9 0.1 0.3"] * 5).table.boxes) == 5  # beyond the image, and no corners either
+    assert len(lines(*["0.46 0.49 0.99 0.98"] * 5).table.boxes) == 5  # drawn carelessly around large objects
     assert len(lines(*["0.3 0.3 0.5 0.5"] * 5).table.boxes) == 5  # could be corners, and is in the image as it is
 
 

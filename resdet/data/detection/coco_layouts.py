@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.folder_content import json_files
-from resdet.data.detection.recognized import ALL, Recognized, Source, role_of
+from resdet.data.detection.recognized import ALL, Recognized, Source, divided_folders
 from resdet.data.detection.unrecognized import first_images, no_images
 from resdet.data.image_files import find_folders, folder_named, resolve_image
 from resdet.data.text_files import is_file, is_folder
@@ -31,9 +31,9 @@ def coco_layout(root: Path) -> Recognized | None:
     annotations = folder_named(root, "annotations")
     files = [file for folder in (root, annotations) for file in json_files(folder) if is_coco(file)]
     if not files:
-        by_folder = {folder.name: file for folder in find_folders(root) if (file := _only_file(folder))}
-        divided = any(map(role_of, by_folder))  # else they are data sets of their own
-        return _coco_sets("COCO with a file per folder", root, by_folder if divided else {})
+        by_folder = {folder: file for folder in find_folders(root) if (file := _only_file(folder))}
+        divided = {folder.name: by_folder[folder] for folder in divided_folders(list(by_folder))}
+        return _coco_sets("COCO with a file per folder", root, divided)
     instances = [file for file in files if file.stem.startswith("instances")]
     files = instances or files  # beside them COCO has keypoints and captions of the same images
     what = "COCO"

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from resdet.data.image_files import IMAGE_SUFFIXES, is_hidden
+from resdet.data.image_files import IMAGE_SUFFIXES, is_hidden, is_image_name
 from resdet.data.text_files import is_folder
 
 
@@ -20,6 +20,18 @@ def has_file(folder: Path, *suffixes: str) -> bool:
 def has_images(folder: Path) -> bool:
     """Whether an image lies directly in a folder."""
     return has_file(folder, *IMAGE_SUFFIXES)
+
+
+def has_images_below(folder: Path) -> bool:
+    """Whether an image lies in a folder or its subfolders."""
+    return any(is_image_name(Path(name)) for _, _, names in os.walk(folder) for name in names)
+
+
+def has_annotated_image(folder: Path, suffix: str) -> bool:
+    """Whether an image and a file of its name with this suffix, in lower case, lie directly in a folder."""
+    names = [path for path in folder.iterdir() if not is_hidden(Path(path.name))]
+    images = {path.stem for path in names if is_image_name(Path(path.name))}
+    return any(path.suffix.lower() == suffix and path.stem in images for path in names)
 
 
 def json_files(folder: Path) -> list[Path]:

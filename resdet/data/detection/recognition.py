@@ -15,7 +15,7 @@ from pathlib import Path
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco_layouts import coco_layout, coco_source, is_coco
 from resdet.data.detection.folder_content import has_images
-from resdet.data.detection.recognized import ALL, Recognized, choose_names
+from resdet.data.detection.recognized import ALL, Recognized, choose_names, unclear_sets
 from resdet.data.detection.unrecognized import EXPECTED, no_images, why_not
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_layouts import voc_beside, voc_devkit, voc_folders
@@ -46,6 +46,9 @@ def open_dataset(path: str | Path, image_set: str | None = None) -> DetectionDat
     if name not in found.sets:
         hint = did_you_mean(name, found.sets)
         raise UserError(f"{path}: is {found.what} and has no set {name!r}{hint}; it has {', '.join(found.sets)}")
+    unclear = None if image_set else unclear_sets(found)
+    if unclear is not None:
+        logger.warning("%s: %s", path, unclear)
     dataset = found.sets[name].open(**({"classes": None} if found.sets[name].kind is VOCDataset else {}))
     logger.info(
         "%s: %s, set %s of %s: %d images, classes %s",

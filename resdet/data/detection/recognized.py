@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from resdet.data.detection.annotations import DetectionDataset
+from resdet.errors import UserError
 
 Role = Literal["train", "val", "test"]  # what a set is for
 ALL = "all"  # the name of a set that is not divided
@@ -46,17 +48,34 @@ class Recognized:
 
 
 def role_of(name: str) -> Role | None:
-    """What a set is for by a word of its name: "train2017", "Valid", "birds_test"; None if its name does not tell."""
+    """What a set is for by a word of its name.
+
+    Args:
+        name: "train2017", "Valid", "birds_test".
+
+    Returns:
+        The role; None if no word of the name is one of `_WORDS`, or several are of different roles.
+    """
     roles = {role for word in _words_of(name) for role, words in _WORDS.items() if word in words}
     if roles == {"train", "val"}:  # "train_val", VOC's trainval
         return "train"
+    if roles == {"val", "test"}:  # "test-dev2017"
+        return "test"
     return roles.pop() if len(roles) == 1 else None
 
 
 def choose_names(found: Recognized) -> tuple[str, str | None]:
-    """The set to train on, and the one to test on while training; None where a part of the first must do.
+    """Choose the sets of a training by their names.
 
-    Validation is before test. A set whose name says nothing is trained on where another is for validation or test.
+    Validation is before test. A set whose name says nothing is trained on where another is for validation or test; of
+    several such sets it is the first, which `unclear_sets` tells.
+
+    Args:
+        found: with one set or more.
+
+    Returns:
+        The name of the set to train on, and of the one to test on while training; None for the latter where a part of
+        the first must be used.
     """
     train, val, test = found.named("train"), found.named("val"), found.named("test")
     if train is not None:
@@ -69,10 +88,50 @@ def choose_names(found: Recognized) -> tuple[str, str | None]:
 
 
 def choose_sets(found: Recognized) -> tuple[Source, Source | None]:
-    """The sets of `choose_names`."""
+    """Choose the sets of a training by their names.
+
+    Args:
+        found: see `choose_names`.
+
+    Returns:
+        The sets that `choose_names` names.
+    """
     train, test = choose_names(found)
     return found.sets[train], None if test is None else found.sets[test]
 
 
+def unclear_sets(found: Recognized) -> str | None:
+    """Which sets could be the training set as well as the one of `choose_names`, for messages; None if it is clear."""
+    names = [name for name in found.sets if role_of(name) is None]
+    if found.named("train") is not None or len(names) < 2:
+        return None
+    return (
+        f"no name says which of the sets {', '.join(names)} is for training: {names[0]} is taken, the others are not "
+        "used; rename them (train, val, test), or name all of them in data.train"
+    )
+
+
+def divided_folders(folders: Sequence[Path], annotated_beside: bool = False) -> list[Path]:
+    """The folders that are the sets of one data set.
+
+    Args:
+        folders: with annotated images, of one parent.
+        annotated_beside: whether annotated images lie directly in their parent, too.
+
+    Returns:
+        All of them, if the name of one says what it is for; else none: they are data sets of their own, or one set.
+
+    Raises:
+        UserError: they are sets, and images lie beside them, which are of no set.
+    """
+    named = next((folder for folder in folders if role_of(folder.name)), None)
+    if named is None:
+        return []
+    if annotated_beside:
+        raise UserError(f"{named.parent}: has annotated images beside the set {named.name}; move them into a folder")
+    return list(folders)
+
+
 def _words_of(name: str) -> list[str]:
-    return [word.removesuffix("set") or word for word in re.findall("[a-z]+", name.lower())]
+    words = re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)  # "trainA" has two
+    return [word.lower().removesuffix("set") or "set" for word in words]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePath
 
 from resdet.data.detection.voc_xml import REMEDY, parse_xml
@@ -29,6 +30,7 @@ from resdet.errors import UserError
 
 EVERY = "*"  # the image set of all xml files
 
+_FIRST = 100  # lines of a list that are looked at
 _FLAGS = ("-1", "0", "1")
 _ABSENT = "-1"  # second column of the per-class image sets: the class is not in the image
 _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
@@ -112,6 +114,13 @@ class VOCFiles:
             "<object> for an image without objects), or take the image from the list"
         )
 
+    def classes_of(self, image_id: str) -> set[str]:
+        """The names of an image's objects; none if its xml file is missing or cannot be read."""
+        try:
+            return {name.text.strip() for name in parse_xml(self.xml_of(image_id)).findall("object/name") if name.text}
+        except UserError:
+            return set()
+
     def _annotated(self, folder: str) -> list[str]:
         """The ids of all xml files in a folder below the annotations, "" for all."""
         place = self.annotations / folder
@@ -177,6 +186,18 @@ def read_image_set(path: str | Path, is_known: Callable[[str], bool] | None = No
     if not ids:
         raise UserError(f"{path}: no image in this image set; list one id per line, without suffix")
     return ids
+
+
+def first_without_flag(path: Path) -> str | None:
+    """The id on the first line without a flag, "" of an empty list; None if all lines have the flags of one class.
+
+    Raises:
+        UserError: the list cannot be read.
+    """
+    lines = [line for _, line in islice(read_lines(path, REMEDY), _FIRST)]
+    ids = (line for line in lines if len(line.split()) == 1 or line.split()[-1] not in _FLAGS)
+    first = next(ids, None if lines else "")
+    return first and list(_spellings(first))[-1]
 
 
 def _ids_of(line: str, where: str, is_known: Callable[[str], bool] | None, flagged: bool) -> list[str]:

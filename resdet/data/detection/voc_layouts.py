@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from resdet.data.detection.folder_content import has_file
-from resdet.data.detection.recognized import ALL, Recognized, Source, role_of
+from resdet.data.detection.folder_content import has_annotated_image, has_file, has_images_below
+from resdet.data.detection.recognized import ALL, Recognized, Source, divided_folders, role_of
 from resdet.data.detection.voc import VOCDataset
-from resdet.data.detection.voc_files import EVERY, OTHER_ANNOTATIONS, folder_of
+from resdet.data.detection.voc_files import (
+    EVERY,
+    OTHER_ANNOTATIONS,
+    VOCFiles,
+    first_without_flag,
+    folder_of,
+)
 from resdet.data.image_files import find_folders, folder_named, is_hidden
 from resdet.data.text_files import is_folder
 
@@ -38,12 +45,11 @@ def voc_folders(root: Path) -> Recognized | None:
 
 def voc_beside(root: Path) -> Recognized | None:
     """Xml files beside their images, or in a folder next to them: Roboflow, labelImg."""
-    sets = {
-        folder.name: _voc_source(root, [(folder.name, EVERY)])
-        for folder in find_folders(root)
-        if role_of(folder.name) is not None and any(has_file(f, ".xml") for f in (folder, *_annotation_folders(folder)))
-    }
-    if sets:
+    folders = find_folders(root)
+    annotated = [f for f in folders if any(has_file(own, ".xml") for own in (f, *_annotation_folders(f)))]
+    if divided_folders(annotated, has_annotated_image(root, ".xml")):
+        deeper = [f for f in folders if has_images_below(f) and any(f.rglob("*.[xX][mM][lL]"))]
+        sets = {f.name: _voc_source(root, [(f.name, EVERY)]) for f in folders if f in (*annotated, *deeper)}
         return Recognized("VOC as Roboflow exports it", root, sets)
     filled = next((f for f in _annotation_folders(root) if any(f.rglob("*.[xX][mM][lL]"))), None)
     if filled is None and not has_file(root, ".xml"):
@@ -66,16 +72,32 @@ def _voc_lists(folder: Path) -> list[str]:
     names = sorted(
         path.stem for path in (folder / "ImageSets" / "Main").glob("*.txt") if not is_hidden(Path(path.name))
     )
-    ends = {name: name.rpartition("_")[2] for name in names}  # VoTT writes cat_train.txt, and no list of all
-    whole = [name for name, end in ends.items() if "_" not in name or not (end in names or role_of(end))]
+    whole = [name for name in names if not _is_of_one_class(folder, name, names)]
     return whole or _parts(folder / "Annotations")
+
+
+def _is_of_one_class(folder: Path, image_set: str, names: Sequence[str]) -> bool:
+    """Whether a list such as cat_train.txt, of which VoTT writes no other, has the images of a class.
+
+    Its lines have flags; or there are lists of the same part for other classes (`names`: of all lists), and the list is
+    empty or its first image has an object of the class.
+    """
+    prefix, _, end = image_set.rpartition("_")
+    if not prefix or not (end in names or role_of(end)):
+        return False
+    files = VOCFiles(folder / "JPEGImages", folder / "Annotations", folder / "ImageSets" / "Main")
+    first = first_without_flag(files.list_of(image_set))
+    if first is None:
+        return True
+    others = [name for name in names if name != image_set and name.rpartition("_")[2] == end]
+    return bool(others) and (not first or prefix in files.classes_of(first))
 
 
 def _parts(annotations: Path) -> list[str]:
     """The image sets of annotations without lists: their folders, if one is named as a set; else `EVERY`."""
-    folders = [f.name for f in find_folders(annotations) if any(f.rglob("*.[xX][mM][lL]"))]
-    divided = any(map(role_of, folders)) and not has_file(annotations, ".xml")
-    return [f"{name}/*" for name in folders] if divided else [EVERY]
+    folders = [f for f in find_folders(annotations) if any(f.rglob("*.[xX][mM][lL]"))]
+    divided = [] if has_file(annotations, ".xml") else divided_folders(folders)
+    return [f"{folder.name}/*" for folder in divided] or [EVERY]
 
 
 def _name_of(image_set: str) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from resdet.data.detection.folder_content import has_images
-from resdet.data.detection.recognized import role_of
+from resdet.data.detection.folder_content import has_annotated_image, has_images, has_images_below
+from resdet.data.detection.recognized import divided_folders
 from resdet.data.image_files import find_folders, folder_named
 from resdet.data.text_files import is_folder
 
@@ -82,14 +82,21 @@ def sets_with_images(root: Path) -> list[str]:
         images = folder_named(folder, IMAGES)
         if not is_folder(images) or _holds_all_sets(folder):
             continue
-        divided = [] if has_images(images) else [f for f in find_folders(images) if role_of(f.name)]
+        divided = [] if has_images(images) else divided_folders(find_folders(images))
         found += [f.relative_to(root).as_posix() for f in divided or [folder]]
     return found
 
 
 def sets_beside_labels(root: Path) -> list[str]:
-    """The names of the folders in a root, of sets by their names, in which images and txt files lie side by side."""
-    return [f.name for f in find_folders(root) if role_of(f.name) and has_images(f) and has_labels(f)]
+    """The names of the sets in a root whose images and txt files lie side by side; [] if it is not divided.
+
+    Raises:
+        UserError: images lie beside the sets.
+    """
+    folders = [f for f in find_folders(root) if has_images_below(f)]
+    side_by_side = [f for f in folders if has_images(f) and has_labels(f)]
+    divided = divided_folders(side_by_side, has_annotated_image(root, ".txt"))
+    return [f.name for f in folders] if divided else []
 
 
 def label_folders(root: Path) -> list[Path]:

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from resdet.data.detection.annotations import AnnotationTable, DetectionDataset
 from resdet.data.detection.class_counts import count_classes, doubts_of_classes, words_of_counts
 from resdet.data.detection.coco import COCODataset
-from resdet.data.detection.recognized import Recognized, Source, choose_sets, role_of
+from resdet.data.detection.recognized import Recognized, Source, choose_sets, role_of, unclear_sets
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.images import image_size, read_image, wrong_size
 from resdet.errors import UserError
+from resdet.report.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class NewData:
         table: the annotations of `train`, with the labels of `classes`.
         images, counts: images and objects by class (`count_classes`) of each set that could be read, by its name.
         unread: why the others could not be read; they are not used.
+        unreadable: why images could not be read, by the names of the training and the test set.
     """
 
     found: Recognized
@@ -44,6 +47,7 @@ class NewData:
     images: dict[str, int]
     counts: dict[str, dict[str, int]]
     unread: dict[str, str]
+    unreadable: dict[str, list[str]]
 
     def notes(self, config: str) -> list[str]:
         """Lines for people: what each set is used for, the classes with their objects, what looks like a mistake.
@@ -54,9 +58,19 @@ class NewData:
         sources = self.found.sets
         train = next(name for name, source in sources.items() if source is self.train)
         lines = [self._use_of(name, config) for name in sources] if len(sources) > 1 else []
+        unclear = unclear_sets(self.found)
+        lines += [] if unclear is None else [f"Check the sets: {unclear}"]
+        lines += [self._unreadable_in(name) for name, errors in self.unreadable.items() if errors]
         lines.append(f"Objects by class: {words_of_counts(self.counts[train])}")
         others = {name: counts for name, counts in self.counts.items() if name != train}
         return [*lines, *(f"Check the classes: {text}" for text in doubts_of_classes(self.counts[train], others))]
+
+    def _unreadable_in(self, name: str) -> str:
+        errors = self.unreadable[name]
+        return (
+            f"Check the images of set {name}: {len(errors)} of {self.images[name]} cannot be read, first: {errors[0]}; "
+            "with data.skip_unreadable=True a training leaves them out, a test does not"
+        )
 
     def _use_of(self, name: str, config: str) -> str:
         source = self.found.sets[name]
@@ -102,11 +116,12 @@ def read_data(path: str | Path, found: Recognized) -> NewData:
     train, test = choose_sets(found)
     read: dict[str, DetectionDataset] = {}
     unread: dict[str, str] = {}
+    unreadable: dict[str, list[str]] = {}
     for name, source in found.sets.items():
         try:
             read[name] = source.open(**({"classes": None} if source.kind is VOCDataset else {}))
             if source in (train, test):
-                _check_sizes(read[name])
+                unreadable[name] = _check_sizes(read[name], name)
         except UserError as error:
             if source in (train, test):
                 raise UserError(
@@ -121,20 +136,36 @@ def read_data(path: str | Path, found: Recognized) -> NewData:
     return NewData(
         found, train, test, classes, _relabelled(learned, classes),
         {name: len(dataset) for name, dataset in read.items()},
-        {name: _counts(dataset, classes) for name, dataset in read.items()}, unread,
+        {name: _counts(dataset, classes) for name, dataset in read.items()}, unread, unreadable,
     )  # fmt: skip
 
 
-def _check_sizes(dataset: DetectionDataset) -> None:
-    """Compare the sizes of annotations with the headers of the images; a training does so image by image."""
-    table = dataset.table
-    for path, (height, width) in zip(table.paths.tolist(), table.sizes.tolist(), strict=True):
-        try:
-            found = image_size(path)
-        except UserError:  # Pillow does not read all that OpenCV does
-            found = read_image(path).shape[:2]
-        if found != (height, width):
-            raise wrong_size(path, found, (height, width))
+def _check_sizes(dataset: DetectionDataset, name: str) -> list[str]:
+    """Compare the sizes of annotations with the headers of the images; a training does so image by image.
+
+    Returns:
+        Why images cannot be read, which a training may skip.
+    """
+    paths, unreadable = dataset.table.paths.tolist(), []
+    with progress_bar(paths, f"{name}: reading image headers", console=Console(stderr=True)) as shown:
+        for path, written in zip(shown, map(tuple, dataset.table.sizes.tolist()), strict=True):
+            try:
+                found = _size_of(path)
+            except UserError as error:
+                unreadable.append(str(error))
+                continue
+            if found != written:
+                raise wrong_size(path, found, written)
+    return unreadable
+
+
+def _size_of(path: str) -> tuple[int, int]:
+    """(height, width) of an image."""
+    try:
+        return image_size(path)
+    except UserError:  # Pillow does not read all that OpenCV does
+        height, width = read_image(path).shape[:2]
+        return height, width
 
 
 def _relabelled(dataset: DetectionDataset, classes: tuple[str, ...]) -> AnnotationTable:

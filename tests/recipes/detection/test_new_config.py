@@ -208,6 +208,16 @@ def test_an_image_of_another_size_is_refused_as_a_training_would(tmp_path: Path)
         new_config(root, "mine.py", Trunk())
 
 
+def test_images_that_cannot_be_read_are_told_with_the_option_that_leaves_them_out(tmp_path: Path) -> None:
+    root = write_photos(tmp_path)
+    (root / "images/photo 3.jpg").write_bytes(b"no image")
+    said = [line for line in new_config(root, "mine.py", Trunk()).choices if line.startswith("Check the images")]
+    assert len(said) == 1
+    assert "set all: 1 of 10 cannot be read, first: " in said[0]
+    assert "photo 3.jpg" in said[0]
+    assert "with data.skip_unreadable=True a training leaves them out" in said[0]
+
+
 def test_sets_that_are_not_used_are_told(tmp_path: Path) -> None:
     good = [("apple", 5, 5, 50, 60)]
     write_voc(tmp_path, {"train": {"a": good}, "val": {"b": good}, "night": {"c": good}})

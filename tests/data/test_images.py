@@ -110,4 +110,6 @@ def _png(width: int, height: int) -> bytes:
 
 def _jpeg(width: int, height: int) -> bytes:
     frame = b"\xff\xc0\x00\x11\x08" + height.to_bytes(2, "big") + width.to_bytes(2, "big")
-    return b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(9) + frame + b"\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"
+    frame += b"\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"
+    scan = b"\xff\xda\x00\x0c\x03\x01\x00\x02\x11\x03\x11\x00\x3f\x00"  # without one Pillow 12.3 reads no header
+    return b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(9) + frame + scan

@@ -94,14 +94,15 @@ def print_table(table: Table, console: Console | None = None) -> None:
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, console.measure(table, options=console.options.update(width=WIDEST)).maximum)
-    for part in _parts(table, console.width):
+    for part in _parts(table, console.width) if console.is_terminal else [table]:
         console.print(part)
 
 
 def _parts(table: Table, width: int) -> list[Table]:
     """The table, or if it is wider than `width` characters, parts that are not."""
     cells = [[column.header, *column.cells] for column in table.columns]
-    widths = [max(cell_len(str(cell)) for cell in column) + COLUMN_GAP for column in cells]
+    lines = [[line for cell in column for line in str(cell).split("\n")] for column in cells]
+    widths = [max(map(cell_len, column)) + COLUMN_GAP for column in lines]
     first = min(widths[0], FIRST_COLUMN + COLUMN_GAP)
     if first + sum(widths[1:]) <= width:
         return [table]

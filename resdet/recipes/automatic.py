@@ -1,6 +1,8 @@
 """Values of a config that a training finds by itself before its first step: `--auto-lr`, `--auto-images`.
 
-cfg = settled(cfg, run, Automatic(lr=True), trial_of)        # the config with the values found: that of the run
+found = find_values(cfg, run, Automatic(lr=True), trial_of)
+loop = begin(...)                                            # with found.cfg, the config of the run
+found.write(run)
 
 A run that goes on keeps what it found. Everything else is as if the values had been given by --cfg-options.
 """
@@ -21,7 +23,7 @@ from resdet.engine.distributed import is_main_process
 from resdet.engine.kept_config import kept_config
 from resdet.engine.range_test import HIGHEST, LOWEST, STEPS, RangeTest, range_test
 from resdet.engine.run import Run
-from resdet.engine.run_folder import claim, on_main
+from resdet.engine.run_folder import on_main
 from resdet.engine.trial import Trial
 from resdet.errors import UserError
 from resdet.recipes.sections import resolve
@@ -56,9 +58,34 @@ class Automatic:
 NOTHING = Automatic()
 
 
-def settled(
+@dataclass(frozen=True)
+class FoundValues:
+    """The config of a training with the values that it has found, and how the rate was found.
+
+    Args:
+        cfg: the config.
+        test: the range test; None: there was none.
+        lr: `optimizer.lr` before.
+    """
+
+    cfg: Config
+    test: RangeTest | None = None
+    lr: float = 0.0
+
+    def write(self, run: Run) -> None:
+        """Write the range test to the folder of the run, which has begun: an older run's files are set aside."""
+        if self.test is None or not is_main_process():
+            return
+        test, found = self.test, float(self.cfg.optimizer.lr)
+        curve = {"lr": test.lrs, "loss": test.losses, "smoothed": test.smoothed.tolist()}
+        content = {"suggestion": found, "config": self.lr, "images": self.cfg.data.images, **curve}
+        write_whole_file(run.work_dir / JSON, json.dumps(content, indent=1).encode())
+        save_plot(range_plot(test.lrs, test.losses, test.smoothed, found, self.lr), run.work_dir / PLOT)
+
+
+def find_values(
     cfg: Config, run: Run, wanted: Automatic, trial_of: Callable[[Config], Trial[Any]], fixed: bool = False
-) -> Config:
+) -> FoundValues:
     """Find the values that are wanted; first the number of images, then the rate for it.
 
     Args:
@@ -69,20 +96,23 @@ def settled(
         fixed: whether all training batches have the same few sizes.
 
     Returns:
-        The config with these values; `cfg` itself if nothing is wanted.
+        The config with these values; `cfg` itself if nothing is wanted. Nothing is written, so that an older run in the
+        folder keeps its place until the training begins.
 
     Raises:
-        UserError: no value was found. An older run in the folder is untouched then.
+        UserError: no value was found, or --auto-images is to measure a compiled net.
     """
     if not wanted.keys:
-        return cfg
+        return FoundValues(cfg)
     kept = on_main(lambda: _kept(cfg, run, wanted))
     if kept is not None:
         logger.info("found when the run began: %s", ", ".join(f"{key}={value}" for key, value in kept.items()))
-        return resolve(cfg, kept)
+        return FoundValues(resolve(cfg, kept))
+    if wanted.images and run.compile is not None:
+        raise UserError("--auto-images measures the net as it is, and --compile changes its memory: give data.images")
     if wanted.images:
         cfg = _with_images(cfg, run, trial_of(cfg), fixed)
-    return _with_lr(cfg, run, trial_of(cfg)) if wanted.lr else cfg
+    return _with_lr(cfg, run, trial_of(cfg)) if wanted.lr else FoundValues(cfg)
 
 
 def _kept(cfg: Config, run: Run, wanted: Automatic) -> dict[str, Any] | None:
@@ -111,7 +141,7 @@ def _with_images(cfg: Config, run: Run, trial: Trial[Any], fixed: bool) -> Confi
     return resolve(cfg, {IMAGES: images})
 
 
-def _with_lr(cfg: Config, run: Run, trial: Trial[Any]) -> Config:
+def _with_lr(cfg: Config, run: Run, trial: Trial[Any]) -> FoundValues:
     test, before = range_test(trial, run), float(cfg.optimizer.lr)
     found = test.suggestion
     if found is None:
@@ -122,17 +152,7 @@ def _with_lr(cfg: Config, run: Run, trial: Trial[Any]) -> Config:
     logger.info(
         "--auto-lr: %s=%g (the config: %g), a fifth of where the loss begins to rise; see %s", LR, found, before, PLOT
     )
-    claim(run.identity, run.work_dir, run.resume, None, run.command)  # an older run's files go first
-    if is_main_process():
-        _write(run.work_dir, test, found, before, trial.plan.images)
-    return resolve(cfg, {LR: found})
-
-
-def _write(folder: Path, test: RangeTest, found: float, before: float, images: int) -> None:
-    curve = {"lr": test.lrs, "loss": test.losses, "smoothed": test.smoothed.tolist()}
-    content = {"suggestion": found, "config": before, "images": images, **curve}
-    write_whole_file(folder / JSON, json.dumps(content, indent=1).encode())
-    save_plot(range_plot(test.lrs, test.losses, test.smoothed, found, before), folder / PLOT)
+    return FoundValues(resolve(cfg, {LR: found}), test, before)
 
 
 def _value(cfg: Config, key: str) -> Any:

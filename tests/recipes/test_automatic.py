@@ -112,6 +112,17 @@ def test_two_processes_find_one_rate(cls_config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short")
+def test_an_older_run_keeps_its_place_until_the_training_begins(cls_config: Path, tmp_path: Path) -> None:
+    """Its weights can be those to start from."""
+    words = [cls_config, "--work-dir", tmp_path / "run", *ON_CPU, "--cfg-options", "schedule.steps=1"]
+    call(train_cls, *words)
+    call(train_cls, *words, "--init-from", tmp_path / "run" / "last.pth", "--auto-lr")
+    (older,) = (tmp_path / "run" / "older").iterdir()
+    assert (older / "last.pth").is_file()
+    assert (tmp_path / "run" / "lr_range.json").is_file()
+
+
+@pytest.mark.usefixtures("short")
 def test_no_rate_at_which_the_loss_falls_is_an_error_that_costs_no_older_run(
     cls_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +146,8 @@ def test_what_cannot_be_is_refused(
         assert "--auto-images finds data.images, which --cfg-options gives" in error
     error = error_line(train_cls, [cls_config, *folder, "--auto-lr", "--runs", "2"], capsys)
     assert "each run would find its own optimizer.lr" in error
+    error = error_line(train_cls, [cls_config, *folder, "--auto-images", "--compile"], capsys)
+    assert "--compile changes its memory: give data.images" in error
     error = error_line(train_det, [det_config, *folder, "--auto-images", "--dry-run"], capsys)
     assert "--auto-images would measure the small net of the dry run" in error
     error = error_line(train_det, ["fruit_r18_alternating", *folder, "--auto-lr"], capsys)

@@ -34,7 +34,7 @@ from resdet.engine.training import Plan, begin, metadata_of
 from resdet.engine.trial import Trial
 from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
-from resdet.recipes.automatic import NOTHING, Automatic, settled
+from resdet.recipes.automatic import NOTHING, Automatic, find_values
 from resdet.recipes.classification.build import build_data, build_net
 from resdet.recipes.classification.evaluate import TEST, Answers, figure_names, test_classifier
 from resdet.recipes.classification.page import write_classifier_page
@@ -66,9 +66,11 @@ def train_classifier(cfg: Config, run: Run, automatic: Automatic = NOTHING) -> d
     _check_sets(data)
     settings, statistics = build_call(LoopSettings, cfg.loop), build_call(PreciseBN, cfg.get("precise_bn", {}))
     settings.check_best(list(figure_names(TEST, len(data.test.classes))))
-    cfg = settled(cfg, run, automatic, partial(_trial, data=data, settings=settings, run=run), fixed=True)
+    found = find_values(cfg, run, automatic, partial(_trial, data=data, settings=settings, run=run), fixed=True)
+    cfg = found.cfg
     data = replace(data, images=cfg.data.images)
     loop = _begin(cfg, data, settings, run)
+    found.write(run)
     results: list[Answers] = []
 
     def validate(model: nn.Module, images: int = 0) -> dict[str, float]:

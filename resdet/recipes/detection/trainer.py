@@ -32,7 +32,7 @@ from resdet.engine.training import Plan, begin, metadata_of
 from resdet.engine.trial import Trial
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
-from resdet.recipes.automatic import NOTHING, Automatic, settled
+from resdet.recipes.automatic import NOTHING, Automatic, FoundValues, find_values
 from resdet.recipes.detection.inference import detect_all
 from resdet.recipes.detection.largest_batch import largest_batch
 from resdet.recipes.detection.page import write_detector_page
@@ -62,7 +62,7 @@ def train_jointly(cfg: Config, run: Run, automatic: Automatic = NOTHING) -> Eval
     """
     require(cfg, "a detector", "schedule")
     job = DetectorTraining(cfg, run)
-    job.settle(automatic)
+    job.find_values(automatic)
     trained = job.train(job.new_model(), job.plan(job.cfg), run, job.load_pretrained, job.validate)
     return job.finish(trained, [("Training", run)])
 
@@ -81,7 +81,7 @@ class DetectorTraining:
 
     def __init__(self, cfg: Config, run: Run) -> None:
         require(cfg, "a detector", "model", "data.train", "data.test", "optimizer", "loop")
-        self.cfg, self.run = cfg, run
+        self.cfg, self.run, self.found = cfg, run, FoundValues(cfg)
         self.data = build_call(DetectionData, cfg.data)
         self.settings = build_call(LoopSettings, cfg.loop)
         self.settings.check_best(logged_names(self.data.method))
@@ -91,13 +91,14 @@ class DetectorTraining:
         same_classes(self.train_set.classes, self.data.test.classes, "data.train and data.test")
         self.results: tuple[Evaluation, FlatDetections] | None = None
 
-    def settle(self, automatic: Automatic) -> None:
+    def find_values(self, automatic: Automatic) -> None:
         """Find values of the config, before the training begins.
 
         Raises:
             UserError: a value was not found.
         """
-        self.cfg = settled(self.cfg, self.run, automatic, self._trial)
+        self.found = find_values(self.cfg, self.run, automatic, self._trial)
+        self.cfg = self.found.cfg
         self.data = replace(self.data, images=self.cfg.data.images)
 
     def plan(self, cfg: Config) -> Plan:
@@ -150,6 +151,7 @@ class DetectorTraining:
         """
         metadata = metadata_of(self.cfg, self.train_set.classes, model.stride_on, self.train_set.table.ids.tolist())
         loop: TrainLoop[FasterRCNN] = begin(model, plan, run, metadata, initialize)
+        self.found.write(run)
         return loop.train(self.batches(plan.images, loop.passes), validate, model.net, dynamic=True)
 
     def _trial(self, cfg: Config) -> Trial[FasterRCNN]:

@@ -33,7 +33,8 @@ def export_pt2(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> Non
     example = torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8)
     # torch warns of weights in channels_last that their file may not hold all of a tensor.
     detector = ExportedDetector(copy.deepcopy(model)).eval().to(memory_format=torch.contiguous_format)
-    program = torch.export.export(detector, (example,), dynamic_shapes=(size,))
+    with torch.no_grad():
+        program = torch.export.export(detector, (example,), dynamic_shapes=(size,))
     with whole_file(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file, extra_files={FACTS: json.dumps(facts._asdict())})
 

@@ -46,7 +46,8 @@ class ConvBN(nn.Module):
         """x [N, channels_in, H, W] -> [N, channels_out, H/stride, W/stride]; `stride` overrides the layer's own."""
         conv = self.conv
         strides = conv.stride if stride is None else (stride, stride)
-        if conv.kernel_size == (1, 1) and strides != (1, 1) and conv.in_channels < ONEDNN_BLOCK:
+        narrow = conv.kernel_size == (1, 1) and conv.in_channels < ONEDNN_BLOCK
+        if narrow and strides != (1, 1) and torch.is_grad_enabled():
             x, strides = x[..., :: strides[0], :: strides[1]], (1, 1)
         if isinstance(self.bn, nn.Identity | FrozenBatchNorm):
             return F.conv2d(x, *self.affine(), strides, conv.padding, conv.dilation)

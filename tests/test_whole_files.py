@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers.disks import small_disk
 from resdet.cli.common.output import write_json
 from resdet.data.detection.comp4 import comp4_path, write_comp4, write_comp4_archive
 from resdet.errors import UserError
@@ -20,17 +19,6 @@ from resdet.metrics.flat import FlatDetections
 from resdet.whole_files import whole_file, write_whole_file
 
 CLASSES, COUNT = ("apple", "pear"), 2000
-
-
-@contextmanager
-def small_disk(size: int = 10_000) -> Iterator[None]:
-    """No file can become larger than `size` bytes, as if the disk were full then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def detections() -> FlatDetections:

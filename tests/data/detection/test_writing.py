@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from helpers.disks import small_disk
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.voc import VOCDataset
@@ -46,19 +45,6 @@ def read(form: str, folder: Path) -> DetectionDataset:
     return YOLODataset(folder, ".")
 
 
-@contextmanager
-def limited_files(size: int) -> Iterator[None]:
-    """Let files grow to this many bytes alone, as on a disk that gets full."""
-    import resource  # not on Windows
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_picture_that_cannot_be_copied_leaves_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object, **__: object) -> None:
         raise OSError("this file system has no links")
@@ -70,7 +56,7 @@ def test_a_picture_that_cannot_be_copied_leaves_no_part_of_it(tmp_path: Path, mo
     large = tmp_path / "photos/b.jpg"
     large.write_bytes(bytes(100_000))
     failing = AnnotatedImage(large, "b.jpg", (30, 40), [], [])
-    with limited_files(50_000), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+    with small_disk(50_000), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
         write_annotations("yolo", [failing], CLASSES, tmp_path / "yolo")
     assert sorted(path.name for path in (tmp_path / "yolo/images").iterdir()) == ["a.jpg"]
 

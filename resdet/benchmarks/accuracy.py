@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from resdet.benchmarks.contender_result import ContenderResult
 from resdet.benchmarks.parts import Contender
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.settings import Rule
@@ -56,29 +57,6 @@ class Trained:
     detections: list[FlatDetections]
 
 
-@dataclass
-class Row:
-    """One contender's results, and its difference to the first contender. Every list has a value in 0..1 per seed.
-
-    Attributes:
-        name: of the contender.
-        map50: mAP at IoU 0.5.
-        map50_95: mAP averaged over IoU 0.5:0.05:0.95.
-        per_class: AP at IoU 0.5, by name of the class.
-        lead: difference of mAP at IoU 0.5; None for the first contender.
-    """
-
-    name: str
-    map50: list[float]
-    map50_95: list[float]
-    per_class: dict[str, list[float]]
-    lead: Difference | None
-
-    def plain(self) -> dict[str, Any]:
-        """The row as plain data, for JSON."""
-        return {**vars(self), "lead": None if self.lead is None else vars(self.lead)}
-
-
 def train_contenders(cfg: Config, contenders: Sequence[Contender], seeds: Sequence[int], run: Run) -> list[Trained]:
     """Train every contender with every seed, or read the results of an earlier call in `run.work_dir`.
 
@@ -103,7 +81,9 @@ def train_contenders(cfg: Config, contenders: Sequence[Contender], seeds: Sequen
     return [Trained(contender, found[contender.name]) for contender in contenders]
 
 
-def summarize(trained: Sequence[Trained], dataset: DetectionDataset, rule: Rule, resamples: int = 1000) -> list[Row]:
+def summarize(
+    trained: Sequence[Trained], dataset: DetectionDataset, rule: Rule, resamples: int = 1000
+) -> list[ContenderResult]:
     """Compute the AP of every training, and differences to the first contender with 95 % intervals.
 
     Args:
@@ -115,7 +95,7 @@ def summarize(trained: Sequence[Trained], dataset: DetectionDataset, rule: Rule,
     return [_row(one, trained[0], dataset, rule, resamples) for one in trained]
 
 
-def print_rows(rows: Sequence[Row], seeds: Sequence[int]) -> None:
+def print_rows(rows: Sequence[ContenderResult], seeds: Sequence[int]) -> None:
     """Print mAP of every seed, means, AP per class and the differences to the first contender, in percent."""
     lines = []
     for row in rows:
@@ -136,7 +116,7 @@ def _interval(lead: Difference | None) -> str:
     return "" if lead is None else f"{100 * lead.mean:+.1f} ({100 * lead.low:+.1f} .. {100 * lead.high:+.1f})"
 
 
-def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, resamples: int) -> Row:
+def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, resamples: int) -> ContenderResult:
     evaluations = [score(found, dataset, rule) for found in one.detections]
     method: Method = "11-point" if rule == "11-point" else "area"
     lead = None
@@ -145,7 +125,7 @@ def _row(one: Trained, first: Trained, dataset: DetectionDataset, rule: Rule, re
             one.detections, first.detections, truth_of(dataset), len(dataset), len(dataset.classes), method,
             settings=BootstrapSettings(resamples, over_trainings=True),
         )  # fmt: skip
-    return Row(
+    return ContenderResult(
         one.contender.name,
         [e.figures["mAP50"] for e in evaluations],
         [e.figures["mAP50_95"] for e in evaluations],

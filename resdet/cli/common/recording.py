@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from resdet.benchmarks.accuracy import Row as Contended
+from resdet.benchmarks.contender_result import ContenderResult
 from resdet.engine.checkpoint import LAST, read_checkpoint
 from resdet.engine.config import Config
 from resdet.engine.config_text import config_text
+from resdet.engine.onnx_facts import is_onnx
 from resdet.engine.run import Run, environment
 from resdet.errors import UserError
 from resdet.ledger.measurement import Figure, Origin, Row, read_measurement
@@ -54,6 +55,8 @@ class Recording:
             if args.row is not None:
                 raise UserError("--row names the results in the file of --record: give that too")
             return
+        if any(map(is_onnx, checkpoints)):  # of which neither the training nor the precision is known
+            refuse_record(args, "figures of exported files")
         self.args, self.run, self.nets = args, run, len(checkpoints)
         self.name = args.row or name_of(cfg)
         if self.nets > 1:
@@ -83,7 +86,7 @@ class Recording:
         ]
         record(self.path, results, digest(*ids), self._data(ids))
 
-    def write_contenders(self, rows: Sequence[Contended], ids: Sequence[str]) -> None:
+    def write_contenders(self, rows: Sequence[ContenderResult], ids: Sequence[str]) -> None:
         """Record trainings side by side, and the differences to the first contender.
 
         Args:
@@ -99,7 +102,7 @@ class Recording:
             last = at == len(self.args.seeds) - 1
             record(self.path, results, digest(*ids), self._data(ids), self._differences(rows) if last else ())
 
-    def _differences(self, rows: Sequence[Contended]) -> list[Row]:
+    def _differences(self, rows: Sequence[ContenderResult]) -> list[Row]:
         """Of the seeds of this call; its interval is of these alone."""
         found = []
         for row in rows[1:]:

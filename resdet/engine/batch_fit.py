@@ -19,12 +19,12 @@ import torch
 
 from resdet.engine.convolutions import timed_convolutions
 from resdet.engine.distributed import get_world_size
-from resdet.engine.memory import can_measure_steps, forget_peak, held_peak_gib, room_gib
+from resdet.engine.memory import can_measure_steps, forget_peak, held_peak_gib, usable_gib
 from resdet.engine.precision import float32_products
 from resdet.engine.run import Run
 from resdet.engine.schedule import MultiStep
 from resdet.engine.train_state import M
-from resdet.engine.trial import Trial, TrialLoop, without_trace
+from resdet.engine.trial import Trial, TrialLoop, state_restored
 from resdet.errors import UserError
 
 SHARE = 0.8  # of the memory that the process may hold; the rest is for fragments, loader processes and the test
@@ -68,9 +68,9 @@ def images_that_fit(trial: Trial[M], run: Run, fixed: bool) -> Fit:
         )
     if not can_measure_steps(run.device):
         raise UserError("--auto-images on a CPU needs Linux, whose /proc tells the memory of a step: set data.images")
-    with without_trace(run.device), float32_products(run.precision), timed_convolutions(run.device, fixed):
+    with state_restored(run.device), float32_products(run.precision), timed_convolutions(run.device, fixed):
         loop = TrialLoop(trial, run, 0.0, MultiStep(1))
-        limit = SHARE * room_gib(run.device)
+        limit = SHARE * usable_gib(run.device)
         most = max(trial.least, trial.length // trial.plan.loop.accumulate)
         fit = largest_fit(lambda images: _peak(loop, trial, images), limit, most, trial.least)
     if not fit.images:

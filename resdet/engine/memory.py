@@ -1,7 +1,7 @@
 """Memory of this process: the peak of what it uses, and how much it could have.
 
 forget_peak(device); work(); print(peak_gib(device))
-held_peak_gib(device) <= room_gib(device)
+held_peak_gib(device) <= usable_gib(device)
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def held_peak_gib(device: torch.device) -> float:
     return torch.cuda.max_memory_reserved(device) / 2**30 if device.type == "cuda" else peak_gib(device)
 
 
-def room_gib(device: torch.device) -> float:
+def usable_gib(device: torch.device) -> float:
     """All the memory that this process could hold, in GiB: what it holds, and what is free; on a CPU this needs Linux.
 
     A container's limit (cgroups) and that of the process's addresses (ulimit -v) count as well as the machine's memory.

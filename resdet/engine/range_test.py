@@ -28,7 +28,7 @@ from resdet.engine.precision import float32_products
 from resdet.engine.run import Run
 from resdet.engine.schedule import Schedule
 from resdet.engine.train_state import M
-from resdet.engine.trial import Trial, TrialLoop, without_trace
+from resdet.engine.trial import Trial, TrialLoop, state_restored
 from resdet.errors import UserError
 
 STEPS = 200  # 40 in each decade of rates
@@ -113,7 +113,7 @@ def range_test(trial: Trial[M], run: Run) -> RangeTest:
         UserError: as when the training begins.
         LostProcessError: another process has died.
     """
-    with without_trace(run.device), explain_lost_process(), float32_products(run.precision):
+    with state_restored(run.device), explain_lost_process(), float32_products(run.precision):
         return _measure(trial, run)
 
 

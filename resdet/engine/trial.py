@@ -1,7 +1,7 @@
 """Steps of a training that are tried before it begins, on a model of their own, and leave no trace in it.
 
 trial = Trial(new_model, plan, batches, largest, length)
-with without_trace(run.device):
+with state_restored(run.device):
     loop = TrialLoop(trial, run, lr=1.0, schedule=MultiStep(100))
     loop.try_step(batches)
 
@@ -73,7 +73,7 @@ class TrialLoop(TrainLoop[M]):
 
 
 @contextmanager
-def without_trace(device: torch.device) -> Iterator[None]:
+def state_restored(device: torch.device) -> Iterator[None]:
     """Afterwards the generators of Python, NumPy and torch are as before, and a GPU's memory is free again."""
     python, numpy = random.getstate(), np.random.get_state()
     gpus = [device] if device.type == "cuda" else []

@@ -55,7 +55,7 @@ class Automatic:
         return [IMAGES] * self.images + [LR] * self.lr
 
 
-NOTHING = Automatic()
+AS_CONFIGURED = Automatic()
 
 
 @dataclass(frozen=True)

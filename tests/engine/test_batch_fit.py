@@ -17,7 +17,7 @@ from resdet.classification.classifier import Classifier
 from resdet.engine import batch_fit
 from resdet.engine.batch_fit import SHARE, images_that_fit, largest_fit
 from resdet.engine.loop_settings import LoopSettings
-from resdet.engine.memory import can_measure_steps, forget_peak, held_peak_gib, room_gib
+from resdet.engine.memory import can_measure_steps, forget_peak, held_peak_gib, usable_gib
 from resdet.engine.schedule import MultiStep
 from resdet.engine.training import Plan
 from resdet.engine.trial import Trial, TrialLoop
@@ -90,7 +90,7 @@ def test_what_it_finds_fits_and_twice_as_many_do_not(tmp_path: Path, monkeypatch
     loop.try_step([trial.largest(2)])
     forget_peak(CPU)
     room = held_peak_gib(CPU) + 0.06
-    monkeypatch.setattr(batch_fit, "room_gib", lambda device: room / SHARE)
+    monkeypatch.setattr(batch_fit, "usable_gib", lambda device: room / SHARE)
     fit = images_that_fit(trial, run, fixed=True)
     assert 4 < fit.images < 400
     assert fit.gib <= fit.limit == pytest.approx(room)
@@ -109,7 +109,7 @@ def test_with_room_for_all_a_pass_has_its_part_of_the_set_and_no_draw_is_made(tm
 
 @needs_proc
 def test_a_memory_too_small_for_one_image_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_fit, "room_gib", lambda device: 0.01)
+    monkeypatch.setattr(batch_fit, "usable_gib", lambda device: 0.01)
     with pytest.raises(UserError, match=r"a step of 2 images takes .* GiB, and 0.0 GiB may be used"):
         images_that_fit(resnet_trial(32), run_in(tmp_path), fixed=True)
 
@@ -118,7 +118,7 @@ def test_a_memory_too_small_for_one_image_is_a_clear_error(tmp_path: Path, monke
 def test_the_room_is_no_more_than_the_machine_has() -> None:
     forget_peak(CPU)
     total = int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line).split()[1])
-    assert held_peak_gib(CPU) < room_gib(CPU) <= total / 2**20
+    assert held_peak_gib(CPU) < usable_gib(CPU) <= total / 2**20
 
 
 @needs_proc
@@ -127,15 +127,15 @@ def test_a_limit_of_the_addresses_counts() -> None:
     script = """
 import resource
 import torch
-from resdet.engine.memory import room_gib
+from resdet.engine.memory import usable_gib
 
 cpu = torch.device("cpu")
-before = room_gib(cpu)
+before = usable_gib(cpu)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, resource.RLIM_INFINITY))
-assert room_gib(cpu) < before - 0.1, (before, room_gib(cpu))
+assert usable_gib(cpu) < before - 0.1, (before, usable_gib(cpu))
 resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
-assert 0 < room_gib(cpu) < before
+assert 0 < usable_gib(cpu) < before
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr

@@ -17,7 +17,7 @@ from resdet.engine.loop_settings import LoopSettings
 from resdet.engine.range_test import STEPS, RangeTest, range_test
 from resdet.engine.schedule import MultiStep
 from resdet.engine.training import Plan
-from resdet.engine.trial import Trial, without_trace
+from resdet.engine.trial import Trial, state_restored
 from resdet.structures import LabelledImages
 
 
@@ -104,7 +104,7 @@ def test_afterwards_all_generators_are_as_before() -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.set_rng_state(states[2])
-    with without_trace(CPU):
+    with state_restored(CPU):
         assert draw() == expected
         draw()
     assert draw() == expected

@@ -34,7 +34,7 @@ from resdet.engine.training import Plan, begin, metadata_of
 from resdet.engine.trial import Trial
 from resdet.errors import UserError
 from resdet.nets.precise_bn import PreciseBN
-from resdet.recipes.automatic import NOTHING, Automatic, find_values
+from resdet.recipes.automatic import AS_CONFIGURED, Automatic, find_values
 from resdet.recipes.classification.build import build_data, build_net
 from resdet.recipes.classification.evaluate import TEST, Answers, figure_names, test_classifier
 from resdet.recipes.classification.page import write_classifier_page
@@ -46,7 +46,7 @@ from resdet.weights.read import read_weights
 logger = logging.getLogger("resdet")
 
 
-def train_classifier(cfg: Config, run: Run, automatic: Automatic = NOTHING) -> dict[str, float]:
+def train_classifier(cfg: Config, run: Run, automatic: Automatic = AS_CONFIGURED) -> dict[str, float]:
     """Train, compute BN statistics if the config asks for them, test, write the page.
 
     Args:

@@ -32,7 +32,7 @@ from resdet.engine.training import Plan, begin, metadata_of
 from resdet.engine.trial import Trial
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
-from resdet.recipes.automatic import NOTHING, Automatic, FoundValues, find_values
+from resdet.recipes.automatic import AS_CONFIGURED, Automatic, FoundValues, find_values
 from resdet.recipes.detection.inference import detect_all
 from resdet.recipes.detection.largest_batch import largest_batch
 from resdet.recipes.detection.page import write_detector_page
@@ -45,7 +45,7 @@ from resdet.weights.weights import Weights
 logger = logging.getLogger("resdet")
 
 
-def train_jointly(cfg: Config, run: Run, automatic: Automatic = NOTHING) -> Evaluation:
+def train_jointly(cfg: Config, run: Run, automatic: Automatic = AS_CONFIGURED) -> Evaluation:
     """Train all parts at once (approximate joint training, Ren et al. 2015, Sect. 3.2), evaluate, write the page.
 
     Args:

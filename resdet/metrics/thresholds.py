@@ -1,6 +1,7 @@
-"""Score thresholds for showing detections: for each class the one with the highest F1 on a validation set.
+"""Precision, recall and F1 at score thresholds, and for each class the threshold with the highest F1.
 
     result = evaluate_voc(detections, truth, num_classes=20)
+    precision, recall, f1 = at_scores(result.classes[0], [0.5])
     for suggestion in suggest_thresholds(result.classes):
         suggestion.score, suggestion.precision, suggestion.recall, suggestion.f1
 
@@ -14,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from resdet.metrics.flat import Array
 from resdet.metrics.precision_recall import ClassResult
 
 
@@ -26,6 +29,21 @@ class Suggestion:
     precision: float
     recall: float
     f1: float  # 2 * precision * recall / (precision + recall)
+
+
+def at_scores(result: ClassResult, scores: ArrayLike) -> Array:
+    """Precision, recall and F1 of the detections with at least each of S scores.
+
+    Args:
+        result: the curve of a class with objects.
+        scores: [S].
+
+    Returns:
+        float64 [3, S], in 0..1; without a detection of that score precision is NaN, recall and F1 are 0.
+    """
+    kept = np.searchsorted(-np.asarray(result.score, float), -np.asarray(scores, float), side="right")
+    precision, recall = np.append(np.nan, result.precision)[kept], np.append(0.0, result.recall)[kept]
+    return np.stack([precision, recall, _f1(np.nan_to_num(precision), recall)])
 
 
 def suggest_thresholds(classes: Sequence[ClassResult]) -> list[Suggestion]:
@@ -47,9 +65,14 @@ def _suggest(result: ClassResult) -> Suggestion:
         return Suggestion(*[float("nan")] * 4)
     last = np.append(result.score[1:] != result.score[:-1], True)  # the last point with each score
     score, precision, recall = result.score[last], result.precision[last], result.recall[last]
-    total = precision + recall
-    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    f1 = _f1(precision, recall)
     if not f1.any():
         return Suggestion(*[float("nan")] * 4)
     best = int(f1.round(12).argmax())  # rounded, so that equal F1 compare equal; argmax takes the first
     return Suggestion(*(float(values[best]) for values in (score, precision, recall, f1)))
+
+
+def _f1(precision: Array, recall: Array) -> Array:
+    total = precision + recall
+    f1: Array = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return f1

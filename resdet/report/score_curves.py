@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from resdet.metrics.precision_recall import ClassResult
+from resdet.metrics.thresholds import at_scores
 from resdet.report.plots import INK, MUTED, WIDTH, add_legend, colour_of, empty_plot, key_of, short_name, style
 
 MOST_LABELLED = 10  # with more classes all are grey, and only their mean is named
@@ -20,20 +21,7 @@ THRESHOLDS = np.arange(101) / 100
 PANELS = ("precision", "recall", "F1")
 
 
-class ScoredCurve(Protocol):
-    """Recall and precision [n] of one class by descending score [n], and the number of its objects."""
-
-    @property
-    def recall(self) -> NDArray[np.floating]: ...  # noqa: D102
-    @property
-    def precision(self) -> NDArray[np.floating]: ...  # noqa: D102
-    @property
-    def score(self) -> NDArray[np.floating]: ...  # noqa: D102
-    @property
-    def num_truth(self) -> int: ...  # noqa: D102
-
-
-def score_plot(results: Sequence[ScoredCurve], classes: Sequence[str], title: str = "") -> Figure:
+def score_plot(results: Sequence[ClassResult], classes: Sequence[str], title: str = "") -> Figure:
     """Three panels over the lowest score that is kept: precision, recall and F1, in 0..1.
 
     Classes without objects have no curve. The bold line is the mean over the others; the legend names the threshold
@@ -47,7 +35,7 @@ def score_plot(results: Sequence[ScoredCurve], classes: Sequence[str], title: st
     shown = [i for i in range(len(results)) if results[i].num_truth]
     if not shown:
         return empty_plot(title, "no class has objects")
-    curves = np.stack([at_thresholds(results[i]) for i in shown])  # [K, 3, 101]
+    curves = np.stack([at_scores(results[i], THRESHOLDS) for i in shown])  # [K, 3, 101]
     mean = mean_curves(curves)
     few = len(shown) <= MOST_LABELLED
     figure = Figure(figsize=(WIDTH, 7.0), layout="constrained")
@@ -68,20 +56,6 @@ def score_plot(results: Sequence[ScoredCurve], classes: Sequence[str], title: st
         handles, labels = [*handles, key_of(MUTED, 0.4)], [*labels, f"{len(shown)} classes"]
     add_legend(rows[0], handles, labels, title="highest F1", loc="upper left", bbox_to_anchor=(1.01, 1.02))
     return figure
-
-
-def at_thresholds(result: ScoredCurve) -> NDArray[np.floating]:
-    """Precision (NaN where nothing is kept), recall and F1 of the detections kept by each of THRESHOLDS: [3, 101].
-
-    Args:
-        result: of a class with objects.
-    """
-    kept = np.searchsorted(-np.asarray(result.score, float), -THRESHOLDS, side="right")  # detections with this score
-    precision = np.append(math.nan, result.precision)[kept]
-    recall = np.append(0.0, result.recall)[kept]
-    total = np.nan_to_num(precision) + recall
-    product = 2 * np.nan_to_num(precision) * recall
-    return np.stack([precision, recall, np.divide(product, total, out=np.zeros_like(total), where=total > 0)])
 
 
 def mean_curves(curves: NDArray[np.floating]) -> NDArray[np.floating]:

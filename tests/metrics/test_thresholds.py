@@ -7,7 +7,7 @@ import pytest
 
 from resdet.metrics.flat import FlatDetections, FlatTruth
 from resdet.metrics.precision_recall import ClassResult
-from resdet.metrics.thresholds import Suggestion, suggest_thresholds
+from resdet.metrics.thresholds import Suggestion, at_scores, suggest_thresholds
 from resdet.metrics.voc_ap import evaluate_voc
 
 
@@ -19,6 +19,17 @@ def curve(hits: list[int], scores: list[float], num_truth: int) -> ClassResult:
 
 def suggest(hits: list[int], scores: list[float], num_truth: int) -> Suggestion:
     return suggest_thresholds([curve(hits, scores, num_truth)])[0]
+
+
+def test_a_threshold_keeps_the_detections_with_at_least_its_score() -> None:
+    hit_error_hit_hit = curve([1, 0, 1, 1], [0.9, 0.8, 0.8, 0.35], num_truth=5)
+    precision, recall, f1 = at_scores(hit_error_hit_hit, [0.91, 0.9, 0.8, 0.3])
+    assert np.isnan(precision[0])
+    assert precision[1:].tolist() == [1, 2 / 3, 0.75]  # both with a score of .8
+    assert recall.tolist() == [0, 0.2, 0.4, 0.6]
+    assert f1.tolist() == pytest.approx([0, 2 * 0.2 / 1.2, 2 * (2 / 3) * 0.4 / (2 / 3 + 0.4), 2 * 0.75 * 0.6 / 1.35])
+    best = suggest_thresholds([hit_error_hit_hit])[0]
+    assert at_scores(hit_error_hit_hit, np.arange(101) / 100)[2].max() == pytest.approx(best.f1)
 
 
 def test_the_best_threshold_equals_the_one_found_by_hand() -> None:

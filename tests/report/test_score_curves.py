@@ -6,29 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.report import ScoredResult, scored_results
-from resdet.metrics.precision_recall import ClassResult
-from resdet.metrics.thresholds import suggest_thresholds
 from resdet.report.plots import plot_svg
-from resdet.report.score_curves import THRESHOLDS, at_thresholds, mean_curves, score_plot
-
-
-def one_class() -> ClassResult:
-    """Hit, error, hit, hit of five objects."""
-    hits, found = np.array([1, 1, 2, 3]), np.arange(1, 5)
-    return ClassResult(0.5, hits / 5, hits / found, np.array([0.9, 0.8, 0.8, 0.35]), 5)
-
-
-def test_a_threshold_keeps_the_detections_with_at_least_its_score():
-    precision, recall, f1 = at_thresholds(one_class())
-    at = {round(float(t), 2): i for i, t in enumerate(THRESHOLDS)}
-    assert np.isnan(precision[at[0.91]])
-    assert (recall[at[0.91]], f1[at[0.91]]) == (0, 0)
-    assert (precision[at[0.9]], recall[at[0.9]]) == (1, 0.2)
-    assert (precision[at[0.8]], recall[at[0.8]]) == (2 / 3, 0.4)  # both with this score
-    assert (precision[at[0.3]], recall[at[0.3]]) == (0.75, 0.6)
-    assert f1[at[0.3]] == pytest.approx(2 * 0.75 * 0.6 / 1.35)
-    (best,) = suggest_thresholds([one_class()])
-    assert f1.max() == pytest.approx(best.f1)
+from resdet.report.score_curves import mean_curves, score_plot
 
 
 def test_a_mean_is_over_the_classes_that_have_a_value():

@@ -24,7 +24,7 @@ from resdet.metrics.confusion import confusion_matrix
 from resdet.metrics.error_kinds import KINDS, MISSED, DetectionErrors, find_errors
 from resdet.metrics.flat import Array, FlatDetections, FlatTruth, paired_iou
 from resdet.metrics.precision_recall import ClassResult
-from resdet.metrics.thresholds import suggest_thresholds
+from resdet.metrics.thresholds import at_scores, suggest_thresholds
 from resdet.metrics.voc_ap import evaluate_voc
 from resdet.recipes.detection.score import truth_of
 from resdet.report.canvas import Image
@@ -105,8 +105,7 @@ def analyse_errors(
     best = suggest_thresholds(result.classes)
     rows = {}
     for label, (curve, suggestion) in enumerate(zip(result.classes, best, strict=True)):
-        row = {"ap": curve.ap, **_at(curve, score), "best_score": suggestion.score}
-        row["best_f1"] = np.nan if np.isnan(suggestion.score) else _at(curve, suggestion.score)["f1"]
+        row = {"ap": curve.ap, **_at(curve, score), "best_score": suggestion.score, "best_f1": suggestion.f1}
         rows[dataset.classes[label]] = row | {"objects": float(curve.num_truth)}
     crowded = _crowded(truth)
     groups = dict(result.by_size)
@@ -171,16 +170,8 @@ def write_report(
 
 def _at(curve: ClassResult, score: float) -> dict[str, float]:
     """Precision, recall and F1 of the detections with at least this score; NaN without objects."""
-    if not curve.num_truth:
-        return dict.fromkeys(("precision", "recall", "f1"), float("nan"))
-    last = int((curve.score >= score).sum()) - 1
-    if last < 0:
-        return {"precision": float("nan"), "recall": 0.0, "f1": 0.0}
-    precision, recall = float(curve.precision[last]), float(curve.recall[last])
-    return {
-        "precision": precision, "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-    }  # fmt: skip
+    values = at_scores(curve, [score])[:, 0].tolist() if curve.num_truth else [np.nan] * 3
+    return dict(zip(("precision", "recall", "f1"), values, strict=True))
 
 
 def _crowded(truth: FlatTruth) -> Array:

@@ -79,7 +79,10 @@ def test_torchvision_gives_the_same_results_before_it_is_timed(
     assert "torchvision fp32" in capsys.readouterr().out
     figures = json.loads(json_file.read_text())
     assert set(figures["differences"]) == {"map", "logits", "deltas", "proposals", "scores", "boxes"}
-    assert max(figures["differences"].values()) < 1e-3
+    differences = figures["differences"]
+    in_pixels = differences.pop("proposals"), differences.pop("boxes")
+    assert max(differences.values()) < 1e-3
+    assert max(in_pixels) < 1e-2  # fp32 rounds deltas by up to 4e-6 (without AVX-512), of anchors of 512 pixels
     assert list(figures["seconds"]) == ["resdet fp32", "torchvision fp32"]
 
 

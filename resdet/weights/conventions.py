@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,10 @@ from resdet.weights.weights import (
 )
 
 Origin = Literal["torchvision", "caffe"]  # whose preprocessing a net has where its names do not tell
+
+# The first normalization layer under the names of the projects whose files have a BN's statistics.
+_NORMS = {"torchvision": "bn1", "cifar": "bn1", "detectron2": "stem.conv1.norm"}
+_GROUP_NORM = re.compile(r"(^|[._])gn\d*[._]")  # mmdetection's gn1.weight, Detectron's conv1_gn_s
 
 logger = logging.getLogger("resdet")
 
@@ -55,8 +60,10 @@ def conventions_of(
         origin: what the user says; None: told from the content.
 
     Raises:
-        UserError: the preprocessing cannot be told, or is in the file and `origin` is given.
+        UserError: the preprocessing cannot be told, or is in the file and `origin` is given; or the net's layers are
+            not normalized by BN.
     """
+    _refuse_other_norms(found, tensors, source)
     known = _recorded(found, tensors, content)
     if origin is not None:
         if known is not None and known.origin != "detectron2":
@@ -69,6 +76,20 @@ def conventions_of(
     if found.layout == "cifar":
         return Conventions("cifar", TORCHVISION_PREPROCESSING)
     return _of_resnet(tensors, source)
+
+
+def _refuse_other_norms(found: FoundNet, tensors: State, source: str) -> None:
+    """Refuse a ResNet with GroupNorm: its tensors may have the names of a BN's, but there are no statistics."""
+    remedy = "resdet's nets have BN and cannot use such weights; take a ResNet with BN"
+    if any(_GROUP_NORM.search(name) for name in tensors):
+        raise UserError(f"{source}: a ResNet with GroupNorm; {remedy}")
+    first = _NORMS.get(found.layout)
+    has_norm = first is not None and any(name.endswith(f"{first}.weight") for name in tensors)
+    if has_norm and not any(name.endswith("running_var") for name in tensors):
+        raise UserError(
+            f"{source}: its normalization layers have no running mean and variance, as GroupNorm has none (or only the "
+            f"parameters were saved); {remedy}, saved with its statistics"
+        )
 
 
 def _recorded(found: FoundNet, tensors: State, content: Content) -> Conventions | None:

@@ -15,6 +15,8 @@ from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.class_counts import count_classes, doubts_of_classes
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.imagenet_det import ImageNetDETDataset
+from resdet.data.detection.recognized import role_of
+from resdet.data.detection.shared_files import doubt_of_shared
 from resdet.data.detection.usable import unlearnable
 from resdet.data.detection.voc import VOC_CLASSES, VOCDataset
 from resdet.data.detection.yolo import YOLODataset
@@ -53,6 +55,7 @@ def inspect_data(sets: Sets, out: Path) -> list[Problem]:
     problems: list[Problem] = []
     refused: dict[str, bool] = {}  # by the names of the sets that have the same files: whether their reader may stop
     counts: dict[str, dict[str, int]] = {}
+    paths: dict[str, list[str]] = {}
     for name, node in sets.items():
         files = _unwrapped(node)
         whole = " and ".join(other for other in sets if _unwrapped(sets[other]) == files)  # both parts of a split
@@ -70,11 +73,11 @@ def inspect_data(sets: Sets, out: Path) -> list[Problem]:
             else:
                 problems.append(_tell(name, Problem(str(error), True)))
             continue
-        counts[name] = count_classes(dataset)
+        counts[name], paths[name] = count_classes(dataset), dataset.table.paths.tolist()
         why = unlearnable(dataset.table) if name == next(iter(sets)) else None
         if why is not None:
             problems.append(_tell(name, Problem(f"data.{name}: {why}", True)))
-    return [*problems, *_doubts(counts, next(iter(sets)))]
+    return [*problems, *_doubts(counts, next(iter(sets))), *_shared(paths, next(iter(sets)))]
 
 
 def sets_of_config(cfg: Config) -> Sets:
@@ -104,6 +107,13 @@ def _doubts(counts: dict[str, dict[str, int]], train: str) -> list[Problem]:
         return []
     others = {name: own for name, own in counts.items() if name != train}
     return [_tell(train, Problem(text, False)) for text in doubts_of_classes(counts[train], others)]
+
+
+def _shared(paths: dict[str, list[str]], train: str) -> list[Problem]:
+    """Print and return which sets to test on have images that are trained on."""
+    others = [name for name in paths if name != train and role_of(name) != "train"]
+    doubts = [(name, doubt_of_shared(paths.get(train, []), paths[name], name)) for name in others]
+    return [_tell(name, Problem(text, False)) for name, text in doubts if text is not None]
 
 
 def _tell(name: str, problem: Problem) -> Problem:

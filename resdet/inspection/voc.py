@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.usable import ROTATED
+from resdet.data.detection.voc import id_twice
 from resdet.data.detection.voc_files import VOCFiles, find_voc_files
 from resdet.data.detection.voc_xml import TO_CONTINUOUS, is_rotated, parse_object, parse_size, parse_xml, unknown_class
 from resdet.errors import UserError
@@ -29,7 +30,7 @@ def check_voc(
     Yields:
         A problem per defect.
     """
-    seen: dict[str, str] = {}
+    seen: dict[str, Path] = {}
     for year, image_set in splits:
         try:
             files = find_voc_files(Path(root), year, image_set)
@@ -37,11 +38,10 @@ def check_voc(
         except UserError as error:
             yield Problem(str(error), True)
             continue
-        where = str(files.list_of(image_set))
         for image_id in ids:
             if image_id in seen:
-                yield Problem(f"{files.xml_of(image_id)}: in {where} and in {seen[image_id]}; keep one", True)
-            seen.setdefault(image_id, where)
+                yield Problem(id_twice(image_id, files.xml_of(image_id), seen[image_id]), True)
+            seen.setdefault(image_id, files.xml_of(image_id))
         yield from _check_images(files, ids, image_set, classes, annotated)
 
 

@@ -27,12 +27,12 @@ from resdet.data.detection.coco_table import (
     table_of,
     tell_crowds,
 )
-from resdet.data.detection.coco_values import IdIndex, id_array
+from resdet.data.detection.coco_values import IdIndex, id_array, same_id
 from resdet.data.detection.shared_files import refuse_shared
 from resdet.data.detection.splitting import take_images
 from resdet.data.detection.usable import refuse_corners, refuse_fractions
 from resdet.data.image_files import require_images
-from resdet.data.text_files import is_folder, named_classes, quoted
+from resdet.data.text_files import is_folder, named_classes, quoted, quoted_path
 from resdet.errors import UserError
 from resdet.metrics.coco_ap import Instances
 
@@ -104,7 +104,7 @@ class COCODataset(DetectionDataset):
             _tell_similar_ids(file, content)
         found = find_classes(list(zip(self.files, contents, strict=True)), classes)
         self.category_ids, self.absent = id_array(found.ids), found.absent
-        self.image_numbers = _image_numbers(self.files, contents)
+        self.image_numbers = _image_numbers(pairs, contents)
         self.truth = join_truth(contents, found.labels, self.image_numbers)
         tell_crowds(self.files[0], self.truth.crowd)
         paths = [""] * len(self.image_numbers)
@@ -167,10 +167,23 @@ def _tell_similar_ids(file: Path, content: CocoFile) -> None:
             logger.warning("%s: %s", file, similar_ids(what, *similar[0]))
 
 
-def _image_numbers(files: Sequence[Path], contents: Sequence[CocoFile]) -> np.ndarray:
-    """The ids of all images; refuses an image that two files have."""
+def _image_numbers(pairs: Sequence[tuple[Path, Path]], contents: Sequence[CocoFile]) -> np.ndarray:
+    """The ids of all images; refuses an id that two files have, for one image or for two."""
     numbers = [number for content in contents for number in content.image_ids.tolist()]
     repeated = IdIndex(numbers).repeated if len(contents) > 1 else []
-    if repeated:
-        raise UserError(f"{files[-1]}: image {quoted(repeated[0])} is in the chosen sets twice; keep one")
-    return id_array(numbers)
+    if not repeated:
+        return id_array(numbers)
+    key = same_id(repeated[0])
+    named = [
+        (file, folder / name)
+        for (folder, file), content in zip(pairs, contents, strict=True)
+        for number, name in zip(content.image_ids.tolist(), content.names.tolist(), strict=True)
+        if same_id(number) == key
+    ]
+    (first, path), (second, other) = named[:2]
+    if path == other:
+        raise UserError(f"{second}: image {quoted(repeated[0])} is in the chosen sets twice; keep one")
+    raise UserError(
+        f"{second}: image {quoted(repeated[0])} is {quoted_path(other)}, but {quoted_path(path)} in {first}, and "
+        "results tell images by their ids; renumber the images of one file"
+    )

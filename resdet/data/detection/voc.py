@@ -98,8 +98,10 @@ def _without_objects(xml: Path, image: Path) -> VOCRecord:
 def _infer_classes(records: Sequence[VOCRecord], source: str) -> tuple[str, ...]:
     names = tuple(sorted({name for record in records for name in record.names}))
     if not names:
-        raise UserError(f"{source}: no annotation has an object that tells the classes; give classes=(...)")
-    check_class_names(names, source)
+        raise UserError(f"{source}: no annotation has an object that tells the classes; annotate some, or give classes")
+    xml_of = {name: record.source for record in reversed(records) for name in record.names}
+    for name in names:
+        check_class_names([name], xml_of[name])
     return names
 
 
@@ -114,7 +116,14 @@ def _refuse_repeated_ids(records: list[VOCRecord]) -> None:
     for record in records:
         first = seen.setdefault(record.id, record.source)
         if first is not record.source:
-            raise UserError(
-                f"{record.source}: image {quoted(record.id)} is in the chosen image sets twice (first {first}); "
-                "choose image sets that do not overlap"
-            )
+            raise UserError(id_twice(record.id, record.source, first))
+
+
+def id_twice(image_id: str, xml: Path, first: Path) -> str:
+    """What is wrong with an id that two annotations have, or one that is in two image sets, for messages."""
+    if xml == first:
+        return f"{xml}: image {quoted(image_id)} is in the chosen image sets twice; keep one, or choose other sets"
+    return (
+        f"{xml}: another image has the id {quoted(image_id)} ({first}), and results tell images by their ids; rename "
+        "the image and its xml file"
+    )

@@ -18,6 +18,7 @@ from resdet.data.detection.annotations import AnnotationTable, DetectionDataset
 from resdet.data.detection.class_counts import count_classes, doubts_of_classes, words_of_counts
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.recognized import Recognized, Source, choose_sets, role_of, unclear_sets
+from resdet.data.detection.shared_files import doubt_of_shared
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.images import image_size, read_image, wrong_size
 from resdet.errors import UserError
@@ -37,6 +38,7 @@ class NewData:
         images, counts: images and objects by class (`count_classes`) of each set that could be read, by its name.
         unread: why the others could not be read; they are not used.
         unreadable: why images could not be read, by the names of the training and the test set.
+        shared: what is doubtful about a test set that has images of the training set; None if it has none.
     """
 
     found: Recognized
@@ -48,6 +50,7 @@ class NewData:
     counts: dict[str, dict[str, int]]
     unread: dict[str, str]
     unreadable: dict[str, list[str]]
+    shared: str | None
 
     def notes(self, config: str) -> list[str]:
         """Lines for people: what each set is used for, the classes with their objects, what looks like a mistake.
@@ -59,7 +62,7 @@ class NewData:
         train = next(name for name, source in sources.items() if source is self.train)
         lines = [self._use_of(name, config) for name in sources] if len(sources) > 1 else []
         unclear = unclear_sets(self.found)
-        lines += [] if unclear is None else [f"Check the sets: {unclear}"]
+        lines += [f"Check the sets: {doubt}" for doubt in (unclear, self.shared) if doubt is not None]
         lines += [self._unreadable_in(name) for name, errors in self.unreadable.items() if errors]
         lines.append(f"Objects by class: {words_of_counts(self.counts[train])}")
         others = {name: counts for name, counts in self.counts.items() if name != train}
@@ -133,10 +136,14 @@ def read_data(path: str | Path, found: Recognized) -> NewData:
     classes = learned.classes
     if train.kind is VOCDataset:
         classes = tuple(sorted({name for dataset in read.values() for name in dataset.classes}))
+    tested = next((name for name, source in found.sets.items() if source is test), None)
+    shared = None
+    if tested is not None:
+        shared = doubt_of_shared(learned.table.paths.tolist(), read[tested].table.paths.tolist(), tested)
     return NewData(
         found, train, test, classes, _relabelled(learned, classes),
         {name: len(dataset) for name, dataset in read.items()},
-        {name: _counts(dataset, classes) for name, dataset in read.items()}, unread, unreadable,
+        {name: _counts(dataset, classes) for name, dataset in read.items()}, unread, unreadable, shared,
     )  # fmt: skip
 
 

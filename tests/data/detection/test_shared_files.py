@@ -1,27 +1,37 @@
-"""Two names of a data set that lead to one file are refused: its photograph would get the boxes of both."""
+"""Names that lead to one file: within a set they are refused, and told where one set is trained on, one tested on."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import call, inspect_data
-from helpers.voc import write_image
+from helpers.voc import SIZE_XML, object_xml, write_image
 from resdet.data.detection.coco import COCODataset
+from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.yolo import YOLODataset
 from resdet.errors import UserError
 from resdet.inspection.coco import check_coco
+from resdet.inspection.voc import check_voc
+from resdet.recipes.detection.new_config import Trunk, new_config
+
+CAT = f"<annotation>{SIZE_XML}{object_xml('cat', (1, 1, 9, 9))}</annotation>"
 
 
 def coco(root: Path, *names: str) -> Path:
     write_image(root / "images/0001.jpg")
+    write_coco(root / "labels.json", *names)
+    return root
+
+
+def write_coco(path: Path, *names: str) -> None:
     images = [{"id": i, "file_name": name, "width": 60, "height": 40} for i, name in enumerate(names)]
     objects = [{"id": i, "image_id": i, "category_id": 1, "bbox": [i, 1, 9, 9], "area": 81} for i in range(len(names))]
     content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "cat"}]}
-    (root / "labels.json").write_text(json.dumps(content))
-    return root
+    path.write_text(json.dumps(content))
 
 
 PAIRS = [
@@ -75,3 +85,79 @@ def test_lines_of_yolos_lists_must_not_lead_to_one_file(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("cam1/0001.jpg\ncam2/0001.jpg\n")
     with pytest.raises(UserError, match=r"train\.txt: 'cam1/0001.jpg' and 'cam2/0001.jpg' are both found as"):
         YOLODataset(tmp_path, "train.txt", ["cat"])
+
+
+def cameras(form: str, root: Path) -> Path:
+    """A set train of cam1/0001.jpg and a set val of cam2/0001.jpg, and in each an image of its own."""
+    for name, folder in (("train", "cam1"), ("val", "cam2")):
+        place = root / (f"images/{name}" if form == "yolo" else "JPEGImages" if form == "voc" else "images")
+        files = [f"{folder}/0001", f"{folder}/{name}"]
+        for file in files:
+            write_image(place / f"{file}.jpg")
+            if form != "coco":
+                label = f"Annotations/{file}.xml" if form == "voc" else f"labels/{name}/{file}.txt"
+                (root / label).parent.mkdir(parents=True, exist_ok=True)
+                (root / label).write_text(CAT if form == "voc" else "0 .5 .5 .5 .5\n")
+        if form == "coco":
+            write_coco(root / f"{name}.json", *(f"{file}.jpg" for file in files))
+        if form == "voc":
+            (root / "ImageSets/Main").mkdir(parents=True, exist_ok=True)
+            (root / f"ImageSets/Main/{name}.txt").write_text("\n".join(files))
+    (root / "classes.txt").write_text("cat\n")
+    return root
+
+
+def doubts(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """What new-config and inspect-data say of images that two sets have."""
+    choices = "\n".join(line for line in new_config(root, "mine.py", Trunk()).choices if "trained on as well" in line)
+    capsys.readouterr()
+    with suppress(SystemExit):
+        call(inspect_data, root, "--out", root.parent / "sheets")
+    printed = capsys.readouterr().out.splitlines()
+    return choices, "\n".join(line for line in printed if "trained on as well" in line)
+
+
+FORMS = ["coco", "voc", "yolo"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_files_of_one_name_in_two_folders_are_two_images(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doubts(cameras(form, tmp_path / "data"), capsys) == ("", "")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_two_sets_have_by_two_names_is_told(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = cameras(form, tmp_path / "data")
+    first, again = (next(root.rglob(f"cam{i}/0001.jpg")) for i in (1, 2))
+    again.unlink()
+    again.symlink_to(first)
+    for said in doubts(root, capsys):
+        assert "1 of the 2 images of val are trained on as well (first: " in said
+        assert f"{again}, which is {first})" in said
+
+
+def test_a_file_that_two_files_of_coco_have_without_their_folders_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "data/images/0001.jpg")
+    for name, folder in (("train", "cam1"), ("val", "cam2")):
+        write_coco(tmp_path / f"data/{name}.json", f"{folder}/0001.jpg")
+    for said in doubts(tmp_path / "data", capsys):
+        assert "1 of the 1 images of val are trained on as well (first: " in said
+
+
+def test_an_id_that_is_of_two_images_is_told_as_such(tmp_path: Path) -> None:
+    for name in ("cam1", "cam2"):
+        write_image(tmp_path / f"{name}/0001.jpg")
+        write_coco(tmp_path / f"{name}.json", "0001.jpg")
+        (tmp_path / f"{name}/0001.xml").write_text(CAT)
+    with pytest.raises(UserError, match=r"cam2\.json: image 0 is .*cam2/0001\.jpg, but .*cam1/0001\.jpg in .*renumber"):
+        COCODataset(tmp_path, [("cam1", "cam1.json"), ("cam2", "cam2.json")])
+    with pytest.raises(UserError, match=r"cam2/0001\.xml: another image has the id '0001' \(.*cam1/0001\.xml\)"):
+        VOCDataset(tmp_path, [("cam1", "*"), ("cam2", "*")], None)
+    problems = list(check_voc(tmp_path, [("cam1", "*"), ("cam2", "*")], None))
+    assert [problem.refused for problem in problems if "another image has the id" in problem.text] == [True]

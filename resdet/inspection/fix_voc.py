@@ -13,7 +13,7 @@ from resdet.data.detection.voc_files import VOCFiles, find_voc_files, folder_of
 from resdet.data.detection.voc_xml import CORNERS, TO_CONTINUOUS, parse_object, parse_size, parse_xml
 from resdet.data.images import read_image
 from resdet.data.text_files import shortest
-from resdet.errors import UserError
+from resdet.errors import UndecidedError, UserError
 from resdet.inspection.fixes import Fixes, mend_box
 
 
@@ -63,6 +63,9 @@ def _mend(fixes: Fixes, files: VOCFiles, image_id: str, root: ElementTree.Elemen
         where = f"{xml}, object {number}"
         try:
             name, box, _ = parse_object(element, where)
+        except UndecidedError as error:
+            fixes.leave(where, str(error).removeprefix(f"{where}: "))
+            continue
         except UserError as error:
             root.remove(element)
             fixes.note(where, f"removed, because {str(error).removeprefix(f'{where}: ')}")

@@ -42,6 +42,9 @@ def doubts_of_classes(train: Mapping[str, int], others: Mapping[str, Mapping[str
     similar = [f"{first} ({train[first]}) and {second} ({train[second]})" for first, second in _similar_names(train)]
     if similar:
         lines.append(f"similar names, maybe of one class: {_listed(similar)}")
+    empty = [name for name, counts in others.items() if not any(counts.values())]
+    if empty and any(train.values()):
+        lines.append(f"no object to measure on in {_listed(empty)}: annotate images there, or test on others")
     return lines
 
 

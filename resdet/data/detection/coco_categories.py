@@ -103,7 +103,9 @@ def _rows_by_name(path: Path, file: CocoFile, classes: Sequence[str] | None) -> 
         found[name] = used[0] if used else rows[-1]
         for row in rows:
             if row != found[name]:
-                _tell_left_out(path, file, row, f"category {quoted(file.category_ids[found[name]])} has its name")
+                _tell_left_out(
+                    path, file, row, f"category {quoted(file.category_ids.tolist()[found[name]])} has its name"
+                )
     return found
 
 

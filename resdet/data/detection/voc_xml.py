@@ -21,7 +21,7 @@ import numpy as np
 from resdet.data.detection.annotations import Annotation
 from resdet.data.detection.usable import rotation_changes_box
 from resdet.data.text_files import finite_number, flag_of, quoted, read_bytes, shortest
-from resdet.errors import UserError
+from resdet.errors import UndecidedError, UserError
 
 TO_CONTINUOUS = np.array([-1.0, -1.0, 0.0, 0.0])  # added to VOC's xmin, ymin, xmax, ymax
 REMEDY = "check the root, the year and the image set"  # for a missing file
@@ -204,8 +204,12 @@ def parse_object(element: ElementTree.Element, where: str) -> tuple[str, np.ndar
         Class name, box as float64 [4], continuous, and whether it is difficult.
 
     Raises:
-        UserError: a part is missing or malformed.
+        UserError: a part is missing or malformed; an UndecidedError if there are two names or boxes.
     """
+    for part in ("name", "bndbox"):
+        count = len(element.findall(part))
+        if count > 1:
+            raise UndecidedError(f"{where}: has {count} <{part}>, of which one is meant; write an <object> for each")
     name, box = _text(element, "name", where), element.find("bndbox")
     # a direct child: VOC's <part>s have a <bndbox> of their own
     if box is None:

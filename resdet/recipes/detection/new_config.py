@@ -24,6 +24,7 @@ from resdet.nets.resnet import BLOCKS
 from resdet.recipes.detection.new_config_data import evaluation_of, read_data
 from resdet.recipes.detection.new_config_template import TEMPLATE
 from resdet.weights.hub import hub_file, local_file
+from resdet.weights.other_files import refuse_graph
 from resdet.weights.read import read_weights, split_origin
 from resdet.weights.weights import resnet_depth
 from resdet.weights.zoo import check_present, find
@@ -107,7 +108,7 @@ def new_config(path: str | Path, name: str, trunk: Trunk) -> NewConfig:
     difficult, crowds = int(table.difficult.sum()), int(table.crowd.sum())
     table = take_objects(table, ~table.difficult & ~table.crowd)
     if not len(table.labels):
-        raise UserError(f"{path}: no object of the training set is learned, {_why_none(difficult)}")
+        raise UserError(f"{path}: no object of the training set is learned, {_why_none(difficult, crowds)}")
     sides, ratios = _sides(table), _ratios(table)
     short, long, factors = _input_size(table, sides)
     scales = anchor_scales(sides * factors)
@@ -173,6 +174,7 @@ def _look_at(weights: str) -> Trunk:
     origin, name = split_origin(weights)
     if hub_file(name) is None and find(name) is None:
         check_present(Path(name))
+        refuse_graph(Path(name))
     kept = kept_config(local_file(name))
     if kept is not None:
         net = kept.get("net") or kept.get("model", {}).get("net") or {}
@@ -212,10 +214,12 @@ def _fraction(path: str | Path, table: AnnotationTable) -> float:
     raise UserError(f"{path}: {len(table)} image cannot be divided for training and test; annotate more")
 
 
-def _why_none(difficult: int) -> str:
+def _why_none(difficult: int, crowds: int) -> str:
     if difficult:
         return f"{difficult} are marked difficult; clear the flag <difficult> of those that can be learned"
-    return "none is annotated, or all are crowds; annotate some, or correct 'iscrowd'"
+    if crowds:
+        return f"{crowds} are crowds; correct 'iscrowd' of those that are single objects"
+    return "none is annotated, or none has an area in its image; annotate some (resdet inspect-data lists why)"
 
 
 def _sets_in_words(train: Source, test: Source | None, fraction: float, difficult: bool) -> dict[str, str]:

@@ -25,6 +25,12 @@ def test_classes_without_objects_of_few_and_misspelt_ones_are_named() -> None:
     ]
 
 
+def test_sets_without_objects_to_measure_on_are_named() -> None:
+    others = {"valid": {"cat": 0}, "extra": {"cat": 2}, "test": {}}
+    (line,) = doubts_of_classes({"cat": 9}, others)
+    assert line == "no object to measure on in valid, test: annotate images there, or test on others"
+
+
 def test_many_classes_are_counted() -> None:
     (line,) = doubts_of_classes({f"n{k}": 0 for k in range(1000)})
     assert line.endswith("n9 and 990 more")

@@ -38,6 +38,16 @@ def test_a_parent_with_objects_is_a_class(tmp_path: Path) -> None:
     assert COCODataset(write(tmp_path, content), ["val"]).classes == ("vehicles", "car", "bus")
 
 
+def test_a_category_with_the_name_of_another_and_no_objects_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = instances()
+    content["categories"].append({"id": 9, "name": content["categories"][0]["name"]})
+    COCODataset(write(tmp_path, content), ["val"])
+    number, name = (content["categories"][0][key] for key in ("id", "name"))
+    assert f"category 9, '{name}', has no objects and is left out: category {number} has its name" in caplog.text
+
+
 @pytest.mark.parametrize("annotated", [True, False])
 def test_roboflows_project_may_have_the_name_of_its_only_class(
     tmp_path: Path, annotated: bool, caplog: pytest.LogCaptureFixture

@@ -21,6 +21,8 @@ from resdet.data.detection.yolo import YOLODataset
 from resdet.data.image_files import resolve_image
 from resdet.errors import UserError
 from resdet.inspection.coco import check_coco
+from resdet.inspection.fix_voc import fix_voc
+from resdet.inspection.fixes import Fixes
 from resdet.inspection.voc import check_voc
 
 POLYGON = [[1.0, 2, 11, 2, 11, 14]]
@@ -167,6 +169,17 @@ def test_objects_that_are_not_directly_in_the_annotation_are_told(tmp_path: Path
 def test_an_object_of_voc_with_a_polygon_alone_has_its_enclosing_box(tmp_path: Path, polygon: str) -> None:
     item = f"<object><name>cat</name><polygon>{polygon}</polygon></object>"
     assert read_one(tmp_path, SIZE_XML + item, classes=None)[0].boxes.tolist() == [[2, 3, 20, 30]]
+
+
+@pytest.mark.parametrize("part", ["name", "bndbox"])
+def test_an_object_with_two_names_or_boxes_is_refused_and_left_to_the_user(tmp_path: Path, part: str) -> None:
+    """The first alone was read, and --fix would remove both."""
+    more = {"name": "<name>dog</name>", "bndbox": object_xml("cat", (11, 11, 39, 39), "").partition("</name>")[2][:-9]}
+    body = SIZE_XML + object_xml("cat", (1, 1, 9, 9), more[part])
+    with pytest.raises(UserError, match=rf"a\.xml, object 1: has 2 <{part}>, of which one is meant; write an <object>"):
+        read_one(tmp_path, body, classes=None)
+    fix_voc(Fixes(tmp_path, tmp_path / "fixed"), [("2007", "trainval")])
+    assert (tmp_path / "fixed/VOC2007/Annotations/a.xml").read_text().count(f"<{part}>") == 2
 
 
 @pytest.mark.parametrize("flag", ["N/A", "nan", "Unspecified", "no", "0.0", " "])

@@ -99,7 +99,14 @@ def test_repeated_objects_and_images_are_told(tmp_path: Path, caplog: pytest.Log
 
 def test_classes_that_cannot_be_inferred_are_an_error(tmp_path: Path) -> None:
     write_voc_xml(tmp_path, {"a": SIZE_XML})
-    with pytest.raises(UserError, match="no annotation has an object that tells the classes"):
+    with pytest.raises(UserError, match="no annotation has an object that tells the classes; annotate some"):
+        VOCDataset(tmp_path, [("2007", "trainval")], classes=None)
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "cat\ndog"])
+def test_a_class_name_that_cannot_be_one_is_told_with_its_file(tmp_path: Path, name: str) -> None:
+    write_voc_xml(tmp_path, {"a": CAT, "b": SIZE_XML + object_xml(name, (1, 1, 9, 9))})
+    with pytest.raises(UserError, match=r"Annotations/b\.xml: the class name '.*; (shorten|correct) it"):
         VOCDataset(tmp_path, [("2007", "trainval")], classes=None)
 
 

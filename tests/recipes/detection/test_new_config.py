@@ -160,8 +160,14 @@ def write_coco(root: Path, **values: object) -> Path:
     return write(root, content)
 
 
+def test_a_set_whose_boxes_have_no_area_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none is annotated, or none has an area in its image; annotate some") as caught:
+        new_config(write_coco(tmp_path, bbox=[1, 2, 0, 0]), "mine.py", Trunk())
+    assert "crowd" not in str(caught.value)
+
+
 def test_a_set_of_crowds_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="or all are crowds; annotate some, or correct 'iscrowd'"):
+    with pytest.raises(UserError, match="2 are crowds; correct 'iscrowd' of those that are single objects"):
         new_config(write_coco(tmp_path, iscrowd=1), "mine.py", Trunk())
 
 

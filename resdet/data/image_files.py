@@ -211,18 +211,19 @@ def require_images(paths: Sequence[str | Path], source: str | Path) -> None:
     missing = missing_images(paths)
     if missing:
         counted = f" ({len(missing)} of {len(paths)} are missing)" if len(missing) > 1 else ""
-        first = f"{quoted_path(missing[0])}: no such image{_similar(missing[0])}"
+        first = f"{quoted_path(missing[0])}: no such image{similar_file(missing[0])}"
         raise UserError(f"{first}, but it is listed in {source}{counted}; restore it, or take it from the list")
 
 
-def _similar(path: Path) -> str:
-    """A file of nearly the same name, for the message: another case, other suffix, or another Unicode form."""
+def similar_file(path: Path) -> str:
+    """A picture of nearly this name, for messages: other case, suffix or Unicode form: " (only 'a.jpg' is there)"."""
 
     def plain(name: str) -> str:
         return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()
 
     try:
         names = sorted(name for name in os.listdir(path.parent) if plain(name) == plain(path.name))
+        names = [name for name in names if os.path.splitext(name)[1].lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)]
     except (OSError, ValueError):
         return ""
     return f" (only {quoted(names[0])} is there)" if names else ""

@@ -116,19 +116,23 @@ def divided_folders(folders: Sequence[Path], annotated_beside: bool = False) -> 
 
     Args:
         folders: with annotated images, of one parent.
-        annotated_beside: whether annotated images lie directly in their parent, too.
+        annotated_beside: whether annotated images, or their annotations, lie directly in their parent, too.
 
     Returns:
         All of them, if the name of one says what it is for; else none: they are data sets of their own, or one set.
 
     Raises:
-        UserError: they are sets, and images lie beside them, which are of no set.
+        UserError: they are sets, and images or annotations lie beside them, which are of no set.
     """
     named = next((folder for folder in folders if role_of(folder.name)), None)
     if named is None:
         return []
     if annotated_beside:
-        raise UserError(f"{named.parent}: has annotated images beside the set {named.name}; move them into a folder")
+        other = "val" if role_of(named.name) == "train" else "train"
+        raise UserError(
+            f"{named.parent}: has files beside the set {named.name}, and they are in no set; move them into a folder "
+            f"of their own ({other}, say), images and annotations alike"
+        )
     return list(folders)
 
 

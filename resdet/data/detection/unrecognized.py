@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePath
 from typing import Any
 
 from resdet.data.detection.coco_json import read_content
 from resdet.data.detection.coco_records import each, file_name
 from resdet.data.detection.folder_content import json_files
+from resdet.data.detection.other_txt import other_file
 from resdet.data.detection.yolo_folders import label_folders
 from resdet.data.detection.yolo_names import names_file
-from resdet.data.image_files import find_folders, is_hidden, is_image_name
+from resdet.data.image_files import find_folders, is_hidden, is_image_name, similar_file
 from resdet.data.text_files import quoted, quoted_path, read_text
 from resdet.errors import UserError
 
@@ -21,16 +23,18 @@ EXPECTED = (
     "(data.yaml or classes.txt, labels/*.txt)"
 )
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-_NOT_READ = (".csv", ".tfrecord", ".record", ".parquet", ".arrow", ".jsonl", ".ndjson", ".mat")
+_NOT_READ = (".csv", ".tfrecord", ".record", ".parquet", ".arrow", ".jsonl", ".ndjson", ".odgt", ".mat")
 _TOOLS = {  # of whose JSON the keys are
     "LabelMe": ("shapes", "imagePath"),
     "Supervisely": ("classes", "tags"),  # its meta.json
     "Datumaro": ("categories", "items"),
+    "FiftyOne": ("samples",),  # its own export; its COCO, VOC and YOLO exports are read
 }
 _PLACES = "images/*.jpg and labels/*.txt, also in a folder of each set, or txt files beside the images"
 _LARGEST = 200_000_000  # bytes of a JSON file that is looked at
 _SMALL = 1_000_000  # bytes of a JSON file that may list no image
-_SEVERAL = 20  # images of a file that are looked for
+_SEVERAL = 20  # images of a file that are looked for, and txt files that are looked at
+_MOST_WALKED = 100_000  # files of a folder among which txt files are looked for
 
 
 def why_not(root: Path) -> str | None:
@@ -41,6 +45,9 @@ def why_not(root: Path) -> str | None:
         why = _why_not_coco(file)
         if why is not None:
             return why
+    other_txt = _other_txt(root)
+    if other_txt is not None:
+        return other_txt
     labels = _yolo_labels(root)
     if labels is not None:
         return (
@@ -55,6 +62,18 @@ def why_not(root: Path) -> str | None:
     below = [path for folder in folders[1:] for suffix in _NOT_READ for path in sorted(folder.glob(f"*{suffix}"))]
     other = next((path for path in (*files, *below) if path.suffix.lower() in _NOT_READ), None)
     return None if other is None else f"{other.name} is of a format that is not read; export as COCO, VOC or YOLO"
+
+
+def _other_txt(root: Path) -> str | None:
+    """What one of the first txt files below a folder is if it is of another form; None if none of them is."""
+    below = (Path(place) / name for place, _, names in os.walk(root) for name in sorted(names))
+    texts = (
+        path
+        for path in islice(below, _MOST_WALKED)
+        if path.suffix.lower() == ".txt" and not is_hidden(path.relative_to(root))
+    )
+    named = ((path, other_file(path)) for path in islice(texts, _SEVERAL))
+    return next((f"{quoted_path(path)} {why}" for path, why in named if why is not None), None)
 
 
 def _yolo_labels(root: Path) -> Path | None:
@@ -85,11 +104,14 @@ def no_images(file: Path) -> str:
     if not names:
         why = "lists no image" if _lists_no_image(file) else "its images have no 'file_name'; write it"
         return f"{file}: {why}"
-    folder = file.parent.parent if file.parent.name == "annotations" else file.parent
-    return (
-        f"{file}: a file of COCO instances, but its images (first: {quoted(names[0])}) are not found nearby; put them "
-        f"into {quoted_path(folder / 'images')}"
-    )
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    folders = [root / "images", root, *find_folders(root)]
+    name = PurePath(names[0].replace("\\", "/")).name
+    similar = next((found for folder in folders if (found := similar_file(folder / name))), None)
+    first = f"{file}: a file of COCO instances, but its images (first: {quoted(names[0])}) are not found nearby"
+    if similar is not None:
+        return f"{first}{similar}; write 'file_name' as the files are called"
+    return f"{first}; put them into {quoted_path(root / 'images')}"
 
 
 def _lists_no_image(file: Path) -> bool:
@@ -134,7 +156,10 @@ def _tool_of(content: Any) -> str | None:
             return "CreateML"
         if "file_name" in first and "annotations" in first:
             return "detectron2"
-        return "Label Studio" if "data" in first and "annotations" in first else None
+        if {"name", "labels"} <= first.keys():
+            return "BDD100K"
+        full, minimal = {"data", "annotations"} <= first.keys(), {"image", "id"} <= first.keys()
+        return "Label Studio" if full or minimal else None
     return "VIA" if "regions" in first and "filename" in first else None
 
 

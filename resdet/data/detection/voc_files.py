@@ -5,7 +5,8 @@
 
 The devkit's layout is ROOT/VOC<year>/{Annotations,JPEGImages,ImageSets/Main}. Tools also write these three folders
 into the root itself (CVAT), photographs beside their xml files (Roboflow), or images/ and annotations/ without a list
-(labelImg's users); there the image set `EVERY` has all xml files, and "train/*" those in a folder of the annotations.
+(labelImg's users), also as train_images/ and train_annotations/; there the image set `EVERY` has all xml files, and
+"train/*" those in a folder of the annotations.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePath
 
+from resdet.data.detection.paired_folders import annotations_of
 from resdet.data.detection.voc_xml import REMEDY, parse_xml
 from resdet.data.image_files import (
     IMAGE_SUFFIXES,
@@ -37,7 +39,7 @@ _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
 # Other names of these folders, where there is no list of images.
 _OTHER_IMAGES = ("images", "img", "imgs")
 _FIFTYONES_IMAGES = "data"  # beside labels/
-OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation")
+OTHER_ANNOTATIONS = ("annotations", "annots", "xmls", "xml", "labels", "annotation", "anns", "ann")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class VOCFiles:
         The annotations' <filename> is not used: in practice it may lack the suffix or name another file.
         """
         return images_by_name(self.images)
+
+    @cached_property
+    def _image_by_name(self) -> dict[str, Path]:
+        return {PurePath(image_id).name: path for image_id, path in self.image_of.items()}
 
     def xml_of(self, image_id: str) -> Path:
         """The annotation of an image; or the .XML that some tools on Windows write, if only that is there."""
@@ -93,7 +99,11 @@ class VOCFiles:
             if folder_of(image_set) is not None:
                 parse_xml(self.xml_of(image_id))  # of another format it is refused with this reason
                 xml = quoted_path(self.xml_of(image_id))
-                raise UserError(f"{path}: no such image, but {xml} is there; restore the image, or remove the xml file")
+                same = self._image_by_name.get(PurePath(image_id).name)
+                remedy = "restore the image, or remove the xml file"
+                if same is not None:
+                    remedy = f"{quoted_path(same)} has its name: move one of them, so that their subfolders are alike"
+                raise UserError(f"{path}: no such image, but {xml} is there; {remedy}")
             raise UserError(
                 f"{path}: no such image, but it is listed in {self.list_of(image_set)}; restore it, or take it from "
                 "the list"
@@ -161,6 +171,8 @@ def find_voc_files(root: Path, year: str, image_set: str) -> VOCFiles:
     if folder_of(image_set) is not None:
         annotations = _first_folder(folder, (_ANNOTATIONS, *OTHER_ANNOTATIONS))
         beside = annotations == folder
+        if beside and folder != root:
+            annotations = annotations_of(folder, ".xml") or folder
         images = _first_folder(folder, (_IMAGES, *_OTHER_IMAGES, *(() if beside else (_FIFTYONES_IMAGES,))))
     return VOCFiles(images, annotations, folder / "ImageSets" / "Main")
 

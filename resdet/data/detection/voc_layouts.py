@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resdet.data.detection.folder_content import has_annotated_image, has_file, has_images_below
+from resdet.data.detection.paired_folders import annotations_of, paired_folders
 from resdet.data.detection.recognized import ALL, Recognized, Source, divided_folders, role_of
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_files import (
@@ -45,6 +46,9 @@ def voc_folders(root: Path) -> Recognized | None:
 
 def voc_beside(root: Path) -> Recognized | None:
     """Xml files beside their images, or in a folder next to them: Roboflow, labelImg."""
+    paired = paired_folders(root, ".xml")
+    if divided_folders(paired):
+        return _paired(root, paired)
     folders = find_folders(root)
     annotated = [f for f in folders if any(has_file(own, ".xml") for own in (f, *_annotation_folders(f)))]
     if divided_folders(annotated, has_annotated_image(root, ".xml")):
@@ -53,10 +57,17 @@ def voc_beside(root: Path) -> Recognized | None:
         return Recognized("VOC as Roboflow exports it", root, sets)
     filled = next((f for f in _annotation_folders(root) if any(f.rglob("*.[xX][mM][lL]"))), None)
     if filled is None and not has_file(root, ".xml"):
-        return None
+        return _paired(root, paired) if paired else None
     parts = [EVERY] if filled is None else _parts(filled)
     sets = {_name_of(part): _voc_source(root, [("", part)]) for part in parts}
     return Recognized("VOC without lists, as labelImg writes it", root, sets)
+
+
+def _paired(root: Path, folders: Sequence[Path]) -> Recognized:
+    """The sets of folders of images with annotations beside them: a folder each, or the parts of its annotations."""
+    parts = [(f.name, part) for f in folders for part in _parts(annotations_of(f, ".xml") or f)]
+    sets = {name if part == EVERY else _name_of(part): _voc_source(root, [(name, part)]) for name, part in parts}
+    return Recognized("VOC with folders of images and annotations", root, sets)
 
 
 def _annotation_folders(folder: Path) -> list[Path]:
@@ -94,9 +105,13 @@ def _is_of_one_class(folder: Path, image_set: str, names: Sequence[str]) -> bool
 
 
 def _parts(annotations: Path) -> list[str]:
-    """The image sets of annotations without lists: their folders, if one is named as a set; else `EVERY`."""
+    """The image sets of annotations without lists: their folders, if one is named as a set; else `EVERY`.
+
+    Raises:
+        UserError: annotations lie beside the folders of sets.
+    """
     folders = [f for f in find_folders(annotations) if any(f.rglob("*.[xX][mM][lL]"))]
-    divided = [] if has_file(annotations, ".xml") else divided_folders(folders)
+    divided = divided_folders(folders, has_file(annotations, ".xml"))
     return [f"{folder.name}/*" for folder in divided] or [EVERY]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from resdet.data.detection.annotations import Annotation, DetectionDataset, build_table
+from resdet.data.detection.other_txt import other_line
 from resdet.data.detection.usable import refuse_yolo_corners
 from resdet.data.detection.yolo_files import ListedImage, list_images
 from resdet.data.detection.yolo_names import REMEDY, LineForm, line_form, read_names
@@ -120,7 +121,7 @@ def parse_row(line: str, form: LineForm, where: str) -> Row:
     if "," in line:
         remedy = "write blanks between the numbers, and points in them"
         raise UndecidedError(f"{where}: {quoted(line.strip())} has commas; {remedy}")
-    numbers = [finite_number(word, where, "correct the line") for word in words]
+    numbers = _numbers(line, words, where)
     if len(numbers) < 5:
         raise UserError(f"{where}: {quoted(line.strip())} is not 'class cx cy w h'; complete or remove the line")
     if form.keypoints and len(numbers) == 5 + form.keypoints:
@@ -147,6 +148,16 @@ def parse_row(line: str, form: LineForm, where: str) -> Row:
     inside = corners.clip(0, 1)
     x1, y1, x2, y2 = np.where(np.abs(corners - inside) <= _ROUNDING, inside, corners).tolist()
     return int(label), x1, y1, x2, y2
+
+
+def _numbers(line: str, words: Sequence[str], where: str) -> list[float]:
+    try:
+        return [finite_number(word, where, "correct the line") for word in words]
+    except UserError:
+        other = other_line(line)
+        if other is None:
+            raise
+        raise UndecidedError(f"{where}: {other}") from None
 
 
 def _corners(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from resdet.data.detection.folder_content import has_annotated_image, has_images, has_images_below
+from resdet.data.detection.paired_folders import annotations_of, paired_folders
 from resdet.data.detection.recognized import divided_folders
 from resdet.data.image_files import find_folders, folder_named
 from resdet.data.text_files import is_folder
@@ -32,7 +33,8 @@ class Places:
     """Finds the labels of folders of images; each folder is looked at once.
 
     One folder "images" of the path is replaced by "labels", the last for which there are labels: a set may be called
-    images too. Without such a folder the txt files are beside the images.
+    images too. Without such a folder the txt files are beside the images, or in a folder of nearly the same name
+    (paired_folders.py).
 
     Args:
         root: of the data set.
@@ -55,9 +57,16 @@ class Places:
         with_others = [place for place, labels in places if is_folder(labels)]  # labels of other subfolders
         if with_labels or with_others:
             return (with_labels or with_others)[0]
-        if not places or has_labels(self._root / folder):
-            return Place(folder, places[0][0].id if places else folder)
-        return places[0][0]
+        beside = Place(folder, places[0][0].id if places else folder)
+        if has_labels(self._root / folder):
+            return beside
+        paired = (self._paired(parts, k, beside.id) for k in reversed(range(len(parts))))
+        return next((place for place in paired if place is not None), places[0][0] if places else beside)
+
+    def _paired(self, parts: Sequence[str], at: int, own_id: PurePath) -> Place | None:
+        """The place where part `at` of a path is "train_images", say, and "train_labels" is beside it."""
+        labels = annotations_of(self._root.joinpath(*parts[: at + 1]), ".txt")
+        return None if labels is None else Place(labels.relative_to(self._root).joinpath(*parts[at + 1 :]), own_id)
 
     def _replaced(self, parts: Sequence[str], at: int) -> tuple[Place, Path]:
         """The place where part `at` of a path is the folder of images, and its folder of all labels."""
@@ -82,9 +91,29 @@ def sets_with_images(root: Path) -> list[str]:
         images = folder_named(folder, IMAGES)
         if not is_folder(images) or _holds_all_sets(folder):
             continue
-        divided = [] if has_images(images) else divided_folders(find_folders(images))
-        found += [f.relative_to(root).as_posix() for f in divided or [folder]]
+        found += [f.relative_to(root).as_posix() for f in sets_inside(images) or [folder]]
     return found
+
+
+def sets_inside(images: Path) -> list[Path]:
+    """The folders of images in a folder of images that are sets of it; [] if it is not divided.
+
+    Raises:
+        UserError: images lie beside the sets.
+    """
+    return divided_folders([f for f in find_folders(images) if has_images_below(f)], has_images(images))
+
+
+def sets_beside_folders_of_labels(root: Path) -> list[str]:
+    """The paths below a root of the sets whose labels are in a folder of nearly the same name.
+
+    These are train_images beside train_labels, or train/img beside train/ann.
+
+    Raises:
+        UserError: images lie beside the sets that such a folder of images is divided into.
+    """
+    paired = [images for folder in (root, *find_folders(root)) for images in paired_folders(folder, ".txt")]
+    return [f.relative_to(root).as_posix() for images in paired for f in sets_inside(images) or [images]]
 
 
 def sets_beside_labels(root: Path) -> list[str]:
@@ -100,9 +129,10 @@ def sets_beside_labels(root: Path) -> list[str]:
 
 
 def label_folders(root: Path) -> list[Path]:
-    """The folders of labels of all sets: ROOT/labels, and labels/ in each folder of the root."""
+    """The folders of labels of all sets: ROOT/labels, labels/ in each folder of the root, ROOT/train_labels."""
     folders = [folder_named(root, LABELS), *(folder_named(folder, LABELS) for folder in find_folders(root))]
-    return [folder for folder in folders if is_folder(folder)]
+    paired = [annotations_of(images, ".txt") for images in paired_folders(root, ".txt")]
+    return list(dict.fromkeys(folder for folder in (*folders, *paired) if folder is not None and is_folder(folder)))
 
 
 def has_labels(folder: Path) -> bool:

@@ -8,7 +8,14 @@ from resdet.data.detection.folder_content import has_images, more_xml_than_txt
 from resdet.data.detection.recognized import ALL, Recognized, Source, role_of
 from resdet.data.detection.yolo import YOLODataset
 from resdet.data.detection.yolo_files import lists_images
-from resdet.data.detection.yolo_folders import IMAGES, LISTS, sets_beside_labels, sets_with_images
+from resdet.data.detection.yolo_folders import (
+    IMAGES,
+    LISTS,
+    sets_beside_folders_of_labels,
+    sets_beside_labels,
+    sets_inside,
+    sets_with_images,
+)
 from resdet.data.detection.yolo_names import names_file, read_settings, settings_file
 from resdet.data.image_files import find_folders, folder_named
 from resdet.data.text_files import is_file, is_folder
@@ -34,7 +41,12 @@ def yolo_layout(root: Path) -> Recognized | None:
         inside = [f.name for f in find_folders(images) if not has_images(images)]
         what = "YOLO as Label Studio exports it" if is_file(root / "notes.json") else "YOLO"
         divided = [] if inside else [name for name in lists if lists_images(root, name)]
+        if not inside and not divided:
+            sets_inside(images)  # refused beside images of no set
         return _yolo_sets(what, root, inside or divided or ["."])
+    paired = sets_beside_folders_of_labels(root)
+    if paired:
+        return _yolo_sets("YOLO with folders of images and labels", root, paired)
     if lists or lists_images(root, _ALL_IMAGES):
         return _yolo_sets("YOLO as CVAT exports it (Darknet)", root, lists or [_ALL_IMAGES])
     beside = sets_beside_labels(root)
@@ -102,5 +114,6 @@ def _paths_by_role(root: Path) -> dict[str, list[PurePath]]:
 
 
 def _plain(image_set: str) -> str:
-    """The name of an image set without the folders before it, and without the suffix of a list."""
-    return PurePath(image_set.removesuffix(".txt")).name
+    """The name of an image set without the folders before it and the suffix of a list; of train/img, "train"."""
+    path = PurePath(image_set.removesuffix(".txt"))
+    return path.parent.name if path.name.lower() in ("img", "imgs", "image") and path.parent.name else path.name

@@ -17,6 +17,7 @@ from resdet.errors import UserError
 from resdet.recipes.detection.new_config import Trunk, new_config
 
 LINE = "0 .5 .5 .5 .5\n"
+CAT = f"<annotation>{SIZE_XML}{object_xml('cat', (1, 1, 9, 9))}</annotation>"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def voc_files(root: Path, folder: str, annotations: str) -> None:
         write_image(root / folder / f"{name}.jpg")
         path = root / annotations / f"{name}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"<annotation>{SIZE_XML}{object_xml('cat', (1, 1, 9, 9))}</annotation>")
+        path.write_text(CAT)
 
 
 @pytest.mark.parametrize("annotations", ["annotations", "Annotations", "xmls"])
@@ -176,13 +177,44 @@ def test_images_deeper_in_a_folder_are_a_set_too(form: str, tmp_path: Path) -> N
     assert len(open_dataset(tmp_path, "photos")) == 3
 
 
-@pytest.mark.parametrize("form", ["voc", "yolo"])
-def test_images_beside_the_folder_of_a_set_are_refused(form: str, tmp_path: Path) -> None:
-    beside(tmp_path, form, "val")
-    for path in (tmp_path / "val").glob("val0.*"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match="has annotated images beside the set val; move them into a folder"):
+@pytest.mark.parametrize(
+    ("form", "images", "annotations"),
+    [
+        ("voc", ".", "."),
+        ("voc", "JPEGImages", "Annotations"),
+        ("voc", "VOC2007/JPEGImages", "VOC2007/Annotations"),
+        ("voc", "images", "annotations"),
+        ("voc", "my_images", "my_labels"),
+        ("yolo", ".", "."),
+        ("yolo", "images", "labels"),
+        ("yolo", "data/Images", "data/Labels"),
+        ("yolo", "my_images", "my_labels"),
+    ],
+)
+@pytest.mark.parametrize(("name", "other"), [("val", "train"), ("train", "val")])
+def test_images_beside_the_folder_of_a_set_are_refused(
+    form: str, images: str, annotations: str, name: str, other: str, tmp_path: Path
+) -> None:
+    for file in ("a", f"{name}/b"):
+        write_image(tmp_path / images / f"{file}.jpg")
+        path = tmp_path / annotations / f"{file}.{'xml' if form == 'voc' else 'txt'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CAT if form == "voc" else LINE)
+    if form == "yolo":
+        (tmp_path / "classes.txt").write_text("cat\n")
+    message = f"has files beside the set {name}, and they are in no set; move them into a folder .* \\({other}, say"
+    with pytest.raises(UserError, match=message):
         recognize(tmp_path)
+
+
+def test_images_beside_a_set_may_be_divided_by_lists(tmp_path: Path) -> None:
+    beside(tmp_path / "images", "yolo", "val")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    write_image(tmp_path / "images/a.jpg")
+    (tmp_path / "labels/val").mkdir(parents=True)
+    (tmp_path / "train.txt").write_text("images/a.jpg\n")
+    (tmp_path / "val.txt").write_text("images/val/val0.jpg\n")
+    assert list(recognize(tmp_path).sets) == ["train", "val"]
 
 
 @pytest.mark.parametrize("form", ["voc", "yolo", "coco"])

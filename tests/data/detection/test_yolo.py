@@ -108,7 +108,7 @@ def test_rounding_to_six_digits_gives_no_warning_and_larger_excess_is_counted(
         ("0 .5 .5 .5 .5\n3 .5 .5 .5 .5", r"a.txt:2: class 3 is not one of 0\.\.2"),
         ("-1 .5 .5 .5 .5", r"a.txt:1: class -1 is not one of"),
         ("0.5 .5 .5 .5 .5", r"a.txt:1: class 0.5 is not one of"),
-        ("cat .5 .5 .5 .5", r"a.txt:1: 'cat' is not a number"),
+        ("cat .5 .5 .5 .5", r"a.txt:1: names the class 'cat' in the place of its number; write"),
         ("0 .5 .5 .5 nan", r"a.txt:1: 'nan' is not a number"),
         ("0 .5 .5 .5", r"a.txt:1: '0 .5 .5 .5' is not 'class cx cy w h'"),
         ("0 .5 .5 .5 .5 .9", r"a.txt:1: 6 numbers are .* as of a prediction its confidence; remove"),

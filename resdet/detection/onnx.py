@@ -16,7 +16,7 @@ RoiAlign and MaxRoiPool. Appendix B's improvements are not exported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,8 +86,16 @@ class ExportedDetector(nn.Module):
         return regions
 
 
-def export_onnx(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> None:
-    """Write a trained detector as the ONNX file `path`, with the metadata `facts`.
+def export_onnx(
+    model: FasterRCNN, path: str | Path, facts: DetectorFacts, kept: Mapping[str, str] | None = None
+) -> None:
+    """Write a trained detector as an ONNX file.
+
+    Args:
+        model: the detector.
+        path: of the file.
+        facts: its metadata.
+        kept: further metadata, such as the config (`resdet_metadata`), so that resdet uses the file like a checkpoint.
 
     Raises:
         UserError: onnx or onnxscript is not installed.
@@ -96,7 +104,7 @@ def export_onnx(model: FasterRCNN, path: str | Path, facts: DetectorFacts) -> No
     size = {0: torch.export.Dim("height", min=STRIDE), 1: torch.export.Dim("width", min=STRIDE)}
     export_module(
         ExportedDetector(model).eval(), (torch.zeros(*EXAMPLE_SIZE, 3, dtype=torch.uint8),), path,
-        ["image"], ["boxes", "scores", "labels"], facts._asdict(), (size,), _translations(),
+        ["image"], ["boxes", "scores", "labels"], {**(kept or {}), **facts._asdict()}, (size,), _translations(),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The config that a checkpoint or a .safetensors file of resdet keeps: what its model was trained with."""
+"""The config that a checkpoint, a .safetensors or an .onnx file of resdet keeps: what its model was trained with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import torch
 
 from resdet.engine.config import Config, plain
 from resdet.engine.config_text import read_text
+from resdet.engine.onnx_facts import is_onnx, read_facts
 from resdet.errors import UserError
 
 _SCHEME = re.compile(r"[a-z]\w+:/")  # one slash: what pathlib leaves of two
 _LONGEST = 1 << 20  # characters; a resolved config has a few thousand, and parsing takes a hundred times the memory
-SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")  # of files of weights, as opposed to configs
+SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors", ".onnx")  # of trained nets, as opposed to configs
 
 
 def is_checkpoint(path: str | Path | Config) -> bool:
-    """Whether a name is that of a file of weights, or of published ones ("msra://R-50"), and not of a config.
+    """Whether a name is that of a file of weights or an .onnx file, or of published ones, and not of a config.
 
     Raises:
         UserError: it is the folder of a run.
@@ -62,6 +63,9 @@ def _kept_text(path: Path) -> str:
 
             with safe_open(path, "pt") as file:
                 return _bounded((file.metadata() or {}).get("config"))
+        if is_onnx(path):
+            facts = read_facts(path)
+            return _bounded(facts.get("config")) if facts.get("format") == "resdet" else ""
         if not zipfile.is_zipfile(path) or any(part.compress_type for part in zipfile.ZipFile(path).infolist()):
             return ""  # torch compresses nothing: what does could be of any size
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # the tensors are not read

@@ -45,6 +45,7 @@ from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import Config, plain, read_config, refuse_misspelt_sections
 from resdet.engine.kept_config import is_checkpoint, kept_config
 from resdet.engine.loop_settings import LoopSettings
+from resdet.engine.onnx_facts import is_onnx, require_exported_detector
 from resdet.engine.optimizer import build_sgd
 from resdet.engine.resolved import fill, set_value, with_defaults
 from resdet.engine.schedule import Schedule
@@ -102,6 +103,10 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         raise UserError(f"{path}: no such checkpoint; train one, or give the path of last.pth in a run")
     elif (kept := kept_config(path)) is not None:
         cfg = kept
+    elif is_onnx(path):
+        require_exported_detector(path)
+        again = "export it again, or give the config of its training, then this file"
+        raise UserError(f"{path} keeps no config that can be read, as files of older versions: {again}")
     else:
         read_weights(path)  # raises if it is no whole file of weights
         raise UserError(f"{path} keeps no config that can be read: give the config of its training, then this file")

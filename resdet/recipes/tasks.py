@@ -15,6 +15,7 @@ from resdet.recipes.classification.evaluate import evaluate_classifier
 from resdet.recipes.classification.training import train_classifier
 from resdet.recipes.detection.alternating import train_alternating
 from resdet.recipes.detection.inference import detect_with
+from resdet.recipes.detection.onnx_detector import precision_of
 from resdet.recipes.detection.score import score
 from resdet.recipes.detection.trainer import train_jointly
 from resdet.recipes.localization.build import build_localization_data
@@ -88,12 +89,12 @@ def evaluate(
         True
 
     Args:
-        config: a checkpoint, which keeps the config of its training; or a config, its file, or the name of one that
-            comes with resdet.
+        config: a checkpoint or a detector's .onnx file, which keep the config of the training; or a config, its file,
+            or the name of one that comes with resdet.
         checkpoint: beside a config: the weights, ours or another project's; several are an ensemble.
         options: values of the config to change, also against the training: {"data.test.image_set": "val"}.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
-        precision: None: bf16 where the device computes it faster than fp32.
+        precision: None: bf16 where the device computes it faster than fp32. An .onnx file has its own.
 
     Returns:
         The figures by name: "mAP50" of a detector first, in 0..1, by the rule of its config; "center/top1_error" of a
@@ -106,6 +107,7 @@ def evaluate(
     if not nets:
         raise UserError(f"which weights? give evaluate({str(config)!r}, checkpoint), or a checkpoint alone")
     cfg, first = nets[0]
+    precision = precision_of([path for _, path in nets], precision)
     run = start_run(folder_of(first), RunOptions(device, precision), log="eval")
     if task_of(cfg) == "classifier":
         return evaluate_classifier(cfg, run, nets, ["center"]).figures()

@@ -16,6 +16,7 @@ from typing import Any
 from resdet.engine.config import Config, plain
 from resdet.engine.config_text import changes, leaves
 from resdet.engine.kept_config import is_checkpoint, kept_config
+from resdet.engine.onnx_facts import is_onnx
 from resdet.errors import UserError
 from resdet.recipes.sections import load_config, resolve, task_of
 from resdet.weights.hub import local_file
@@ -106,8 +107,10 @@ def as_trained(cfg: Config, checkpoint: str | Path, options: Mapping[str, Any] |
         A new config; `filename` is that of `cfg`.
 
     Raises:
-        UserError: there is no such file, or it has another number of classes than `cfg`.
+        UserError: there is no such file, it has another number of classes than `cfg`, or it is an .onnx file, whose
+            model no option can change.
     """
+    _refuse_model_options(checkpoint, options or {})
     kept = kept_config(checkpoint, beside=cfg)
     if kept is None or task_of(kept) != task_of(cfg):
         return cfg
@@ -127,6 +130,12 @@ def as_trained(cfg: Config, checkpoint: str | Path, options: Mapping[str, Any] |
     if silent := [f"{c.path} {c.now}, and not {c.before}" for c in other]:
         logger.warning("%s is tested as it was trained, not as %s says: %s", checkpoint, cfg.filename, _some(silent))
     return made
+
+
+def _refuse_model_options(checkpoint: str | Path, options: Mapping[str, Any]) -> None:
+    key = next((key for key in options if key.partition(".")[0] == "model"), None)
+    if key is not None and is_onnx(checkpoint):
+        raise UserError(f"--cfg-options {key}: the model is fixed inside {checkpoint}; export it with this option")
 
 
 def _refuse_other_classes(cfg: Config, kept: Config, checkpoint: str | Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from resdet.errors import UserError
+
 _HEADS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes",
     b"\x1f\x8b": "one compressed by gzip; unpack it",
@@ -20,7 +22,7 @@ _HEADS = {
 }
 _TAR, _TAR_AT = b"ustar", 257
 _SUFFIXES = {
-    ".onnx": "an ONNX graph",
+    ".onnx": "an ONNX graph; give the checkpoint that it was exported from",
     ".pb": "a graph of TensorFlow",
     ".index": "a part of a checkpoint of TensorFlow",
     ".meta": "a part of a checkpoint of TensorFlow",
@@ -35,6 +37,16 @@ _PARTS = {  # what an archive holds besides
     "model.weights.h5": "a net of Keras",
     "archive_format": "a program of torch.export; save the state dict of its net",
 }
+
+
+def refuse_graph(path: Path) -> None:
+    """Refuse an ONNX file where weights are wanted, by its name: nothing is read.
+
+    Raises:
+        UserError: it is one.
+    """
+    if path.suffix.lower() == ".onnx":
+        raise UserError(f"{path}: not a weights file, but {_SUFFIXES['.onnx']}")
 
 
 def other_kind(path: Path) -> str | None:

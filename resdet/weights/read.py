@@ -30,6 +30,7 @@ from resdet.errors import UserError
 from resdet.weights.content import open_content
 from resdet.weights.conventions import Origin
 from resdet.weights.origins import interpret
+from resdet.weights.other_files import refuse_graph
 from resdet.weights.weights import Weights
 from resdet.weights.zoo import find, resolve
 
@@ -67,9 +68,11 @@ def find_weights(source: str | Path) -> Path:
     """The file of weights that `read_weights` takes, downloaded if it is a name; nothing is read yet.
 
     Raises:
-        UserError: there is no such file or name, or it cannot be downloaded.
+        UserError: there is no such file or name, it cannot be downloaded, or it is an exported graph.
     """
-    return resolve(split_origin(str(source))[1])
+    path = resolve(split_origin(str(source))[1])
+    refuse_graph(path)
+    return path
 
 
 def split_origin(source: str) -> tuple[Origin | None, str]:

@@ -2,8 +2,9 @@
 
 An .onnx file runs in ONNX Runtime without resdet and torch, by the script that is written beside it. A detector takes
 an image of any size, uint8 [height, width, 3] in RGB, resized as its metadata say, and gives boxes, scores and labels.
-RPN, pooling and NMS are inside. Precision is fp32. Appendix B's improvements are not exported. Classifiers and
-localizers take the centre crop.
+RPN, pooling and NMS are inside. Precision is fp32. Appendix B's improvements are not exported. predict, eval-voc,
+eval-coco, errors, serve, to-fiftyone and resdet.load_detector take the file like a checkpoint: the config of the
+training is in its metadata. Classifiers and localizers take the centre crop, and run by their script alone.
 
 --int8 DATA writes a detector's .onnx file whose convolutions compute in int8, for CPUs with VNNI, in a quarter of the
 size. The ranges of all maps are measured on images of DATA: photographs such as the detector will see, or its training
@@ -29,7 +30,8 @@ FORMS = ("onnx", "pt2", "safetensors")
 EXAMPLES = """
   resdet export runs/fruit_r18/last.pth --out detector.onnx
   python run_onnx.py detector.onnx photo.jpg --out drawn.jpg       # needs numpy, opencv-python and onnxruntime
-  resdet export runs/fruit_r18/last.pth --out int8.onnx --int8 photos/
+  resdet export runs/fruit_r18/last.pth --out runs/fruit_r18/int8.onnx --int8 photos/
+  resdet eval-voc runs/fruit_r18/int8.onnx                         # its mAP, and the seconds per image
   resdet export runs/fruit_r18/last.pth --to safetensors           # runs/fruit_r18/last.safetensors
 """
 

@@ -21,7 +21,9 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of serve."""
-    parser.add_argument("checkpoint", help="a detector's checkpoint, its .safetensors file, or a name as predict takes")
+    parser.add_argument(
+        "checkpoint", help="a detector's checkpoint, its .safetensors or .onnx file, or a name as predict takes"
+    )
     parser.add_argument("--config", help="its config, for weights that keep none (default: the checkpoint's)")
     parser.add_argument(
         "--host", default="127.0.0.1",

@@ -21,6 +21,7 @@ from resdet.cli.common.recording import Recording, refuse_record
 from resdet.data.transforms import build_augmentation
 from resdet.engine.config import Config, build, require
 from resdet.engine.distributed import join_processes
+from resdet.engine.onnx_facts import is_onnx
 from resdet.engine.precision import Precision, fast_precision
 from resdet.engine.run import RunOptions, start_run
 from resdet.errors import UserError
@@ -30,6 +31,9 @@ from resdet.weights.read import find_weights
 
 def run(args: argparse.Namespace) -> None:
     """Print what was measured."""
+    if is_onnx(args.config):
+        why = "a benchmark builds the config's net in torch; 'resdet eval-voc' logs the time per image of such files"
+        raise UserError(f"{args.config}: {why}")
     if args.mode == "accuracy":
         _accuracy(args)
         return

@@ -7,19 +7,18 @@ from pathlib import Path
 
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import run_options
+from resdet.cli.common.run import start_test
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import build_call
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import Run, environment, start_run
+from resdet.engine.run import Run, environment
 from resdet.metrics.flat import FlatDetections
 from resdet.recipes.detection.error_analysis import analyse_errors, print_reports, write_report
 from resdet.recipes.detection.error_page import error_page
 from resdet.recipes.detection.error_pictures import worst_pictures
 from resdet.recipes.detection.inference import detect_with
 from resdet.report.page import write_page
-from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     take_checkpoint(args)
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
-    started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="errors")
+    started = start_test(args, args.checkpoint, log="errors")
     found, dataset = _detect(args, args.checkpoint, started)
     reports = [analyse_errors(found, dataset, args.score, _name(args.checkpoint[0]))]
     if args.against:

@@ -9,15 +9,13 @@ from resdet.cli.common.config import nets_of, print_config, require_checkpoint, 
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
 from resdet.cli.common.recording import Recording, percent, refuse_record
-from resdet.cli.common.run import run_options
+from resdet.cli.common.run import start_test
 from resdet.data.detection.coco import COCODataset
 from resdet.data.detection.coco_results import write_results
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.recipes.detection.inference import detect_with
 from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_results
-from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,7 +40,7 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     take_checkpoint(args)
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
-    started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="eval")
+    started = start_test(args, args.checkpoint, log="eval")
     nets = nets_of(args, args.checkpoint)
     recording = Recording(args, nets[0][0], started, [path for _, path in nets])
     detections, data = detect_with(nets, inference_settings(nets[0][0], args), started)

@@ -12,19 +12,17 @@ from resdet.cli.common.config import nets_of, print_config, require_checkpoint, 
 from resdet.cli.common.improvements import inference_settings, refuse_configs, refuse_improvements
 from resdet.cli.common.output import write_json
 from resdet.cli.common.recording import Recording, percent, refuse_record
-from resdet.cli.common.run import run_options
+from resdet.cli.common.run import start_test
 from resdet.data.detection.annotations import DetectionDataset
 from resdet.data.detection.comp4 import write_comp4, write_comp4_archive
 from resdet.data.detection.imagenet_det import ImageNetDETDataset, write_det_submission
 from resdet.data.detection.voc import VOCDataset
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import start_run
 from resdet.errors import UserError
 from resdet.metrics.flat import FlatDetections
 from resdet.metrics.precision_recall import Method
 from resdet.recipes.detection.inference import detect_with
 from resdet.recipes.detection.score import all_figures, print_evaluation, score, score_comp4
-from resdet.weights.folder import folder_of
 
 DEFAULT_CHECKPOINT = Path("runs/shapes_det/last.pth")
 
@@ -55,7 +53,7 @@ def _detect_and_score(args: argparse.Namespace) -> None:
     print_config(args, args.checkpoint, default)
     checkpoints = [_default_checkpoint()] if default else args.checkpoint
     require_checkpoint(checkpoints)
-    started = start_run(folder_of(checkpoints[0]), run_options(args), log="eval")
+    started = start_test(args, checkpoints, log="eval")
     nets = nets_of(args, checkpoints, default)
     cfg = nets[0][0]
     recording = Recording(args, cfg, started, [path for _, path in nets])

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> None:
     size = f"{out} ({out.stat().st_size / 2**20:.1f} MiB)"
     if script is not None:
         print(f"{size}, run it with: python {script} {out} photo.jpg")
+        if task == "detector":
+            print(f"or use it as a checkpoint: resdet predict {out} photo.jpg")
     elif out.suffix == ".pt2":
         print(f"{size}, load it with: resdet.detection.pt2.load_pt2({str(out)!r})")
     else:

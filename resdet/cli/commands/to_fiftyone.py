@@ -6,14 +6,12 @@ import argparse
 
 from resdet.cli.common.config import nets_of, print_config, require_checkpoint, take_checkpoint
 from resdet.cli.common.output import write_json
-from resdet.cli.common.run import run_options
+from resdet.cli.common.run import start_test
 from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import build_call
 from resdet.engine.distributed import is_main_process
-from resdet.engine.run import start_run
 from resdet.recipes.detection.fiftyone_files import SCRIPT, write_fiftyone
 from resdet.recipes.detection.inference import detect_with
-from resdet.weights.folder import folder_of
 
 
 def run(args: argparse.Namespace) -> None:
@@ -21,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     take_checkpoint(args)
     print_config(args, args.checkpoint)
     require_checkpoint(args.checkpoint)
-    started = start_run(folder_of(args.checkpoint[0]), run_options(args), log="fiftyone")
+    started = start_test(args, args.checkpoint, log="fiftyone")
     nets = nets_of(args, args.checkpoint)
     testing = build_call(InferenceSettings, nets[0][0].get("testing", {}))
     found, data = detect_with(nets, testing, started)

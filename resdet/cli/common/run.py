@@ -8,6 +8,8 @@ import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from resdet.engine.launchers import launcher_of
 from resdet.engine.log import log_to_file
 from resdet.engine.run import Run, RunOptions, start_run
 from resdet.errors import UserError
+from resdet.recipes.detection.onnx_detector import precision_of
+from resdet.weights.folder import folder_of
 from resdet.weights.read import find_weights
 
 logger = logging.getLogger("resdet")
@@ -58,6 +62,21 @@ def config_and_run(args: argparse.Namespace, default_config: str) -> tuple[Confi
 def run_options(args: argparse.Namespace, **more: Any) -> RunOptions:
     """The options of a run from --device, --precision, --seed and --launcher, and `more` of its fields."""
     return RunOptions(args.device, args.precision, args.seed, args.launcher, **more)
+
+
+def start_test(args: argparse.Namespace, checkpoints: Sequence[Path], log: str) -> Run:
+    """Start the run of a test of a detector, whose log lies beside its file.
+
+    Args:
+        args: the parsed arguments, with those of `add_test_arguments`.
+        checkpoints: the files of one detector or of an ensemble.
+        log: the log's name.
+
+    Raises:
+        UserError: the first file does not exist, or an option does not fit the files or this machine.
+    """
+    options = replace(run_options(args), precision=precision_of(checkpoints, args.precision))
+    return start_run(folder_of(checkpoints[0]), options, log=log)
 
 
 def command_line(args: argparse.Namespace, work_dir: Path) -> str:

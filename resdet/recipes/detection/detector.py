@@ -15,13 +15,14 @@ import torch
 
 from resdet.data.detection.loading import collate_detection, collate_pyramid, resize_sample
 from resdet.data.transforms import Resizer
-from resdet.detection.faster_rcnn import FasterRCNN
-from resdet.detection.inference import Inference, InferenceSettings
+from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import Config, build, build_call, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.precision import Precision, fast_precision, precision_context
-from resdet.recipes.detection.inference import prepare, sizes_of
-from resdet.recipes.detection.load import read_detectors
+from resdet.errors import UserError
+from resdet.recipes.detection.inference import Detects, make_inference, sizes_of
+from resdet.recipes.detection.load import require_detector
+from resdet.recipes.detection.onnx_detector import precision_of
 from resdet.recipes.detection.pixels import Pixels, Readable, to_pixels
 from resdet.recipes.detection.result import ImageDetections
 from resdet.recipes.trained import given_nets
@@ -32,26 +33,23 @@ class Detector:
     """One detector or an ensemble, ready to be called.
 
     Args:
-        models: trained on the same classes; changed in place: BN is folded, weights are cast and moved to `device`.
+        inference: what detects, on `device` (`make_inference`).
         classes: their names, by label.
         resizer: resizes images as in the training.
         device: to compute on.
-        precision: of convolutions and matrix products.
-        testing: the improvements of Appendix B; None is the plain test.
+        precision: of torch's convolutions and matrix products.
     """
 
     def __init__(
         self,
-        models: Sequence[FasterRCNN],
+        inference: Detects,
         classes: Sequence[str],
         resizer: Resizer,
         device: torch.device,
         precision: Precision,
-        testing: InferenceSettings | None = None,
     ) -> None:
-        prepare(models, device, precision)
-        self.inference = Inference(models, testing, resizer.short).eval()
-        self.sizes = sizes_of(self.inference.settings, resizer)
+        inference.eval()
+        self.inference, self.sizes = inference, sizes_of(inference.settings, resizer)
         self.classes, self.device, self.precision = list(classes), device, precision
 
     @overload
@@ -123,14 +121,15 @@ def load_detector(
         (4, ['apple', 'pear'])
 
     Args:
-        config: a checkpoint of resdet, which keeps the config of its training; the name of a published detector
-            ("detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x", weights/zoo.py), which is downloaded; or a config,
-            its file, or the name of one that comes with resdet.
+        config: a checkpoint of resdet or an .onnx file of `resdet export`, which keep the config of the training; the
+            name of a published detector ("detectron2://COCO-Detection/faster_rcnn_R_101_C4_3x", weights/zoo.py), which
+            is downloaded; or a config, its file, or the name of one that comes with resdet.
         checkpoint: a file of resdet, or a detectron2 C4 model; several make an ensemble. If `config` is a checkpoint:
             further members of its ensemble. Model and resizer are those of the training (recipes/trained.py).
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
-        precision: of convolutions and matrix products; None: bf16 where the device computes it faster than fp32.
-        testing: the improvements of Appendix B; None: the config's section `testing`.
+        precision: of convolutions and matrix products; None: bf16 where the device computes it faster than fp32. An
+            .onnx file has its own.
+        testing: the improvements of Appendix B; None: the config's section `testing`. An .onnx file has none.
         options: values of the config to change; they override the checkpoint's: {"model.head.score_floor": 0.3}.
 
     Raises:
@@ -145,7 +144,7 @@ def make_detector(
     precision: Precision | None = None,
     testing: InferenceSettings | None = None,
 ) -> Detector:
-    """Load the detector of a config and a checkpoint, or an ensemble of several pairs (`trained_nets`).
+    """Load the detector of a config and a checkpoint or .onnx file, or an ensemble of several pairs (`trained_nets`).
 
     Args:
         nets: the first config says how images are resized and, unless `testing` does, how they are tested.
@@ -155,11 +154,16 @@ def make_detector(
         UserError: a checkpoint does not fit its config.
     """
     chosen = join_processes("none", device)
-    models, classes = read_detectors(nets)
+    if not nets:
+        raise UserError("there is no checkpoint to load; give at least one")
+    precision = precision_of([path for _, path in nets], precision) or fast_precision(chosen)
     cfg = nets[0][0]
-    require(cfg, "a detector", "model", "data.resizer")
+    require_detector(cfg)
+    require(cfg, "a detector", "data.resizer")
     testing = testing or build_call(InferenceSettings, cfg.get("testing", {}))
-    return Detector(models, classes, build(cfg.data.resizer), chosen, precision or fast_precision(chosen), testing)
+    resizer: Resizer = build(cfg.data.resizer)
+    inference, classes = make_inference(nets, testing, resizer, chosen, precision)
+    return Detector(inference, classes, resizer, chosen, precision)
 
 
 def _sample(pixels: Pixels, image_id: str) -> Sample:

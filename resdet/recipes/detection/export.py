@@ -103,7 +103,8 @@ def write_detector_safetensors(trained: TrainedDetector, path: Path) -> None:
 
 
 def _write_onnx(trained: TrainedDetector, path: Path) -> Path:
-    export_onnx(trained.model, path, _facts(trained))
+    kept = resdet_metadata(config_text(trained.cfg), trained.classes, trained.model.stride_on)
+    export_onnx(trained.model, path, _facts(trained), kept)
     return Path(shutil.copyfile(EXAMPLE, path.parent / EXAMPLE.name))
 
 

@@ -31,13 +31,14 @@ from resdet.engine.run import Run, same_classes
 from resdet.metrics.flat import FlatDetections
 from resdet.nets.blocks import fold_for_inference
 from resdet.recipes.detection.load import read_detectors
+from resdet.recipes.detection.onnx_detector import exported_detector, load_exported
 from resdet.structures import Detections
 
 logger = logging.getLogger("resdet")
 
 
 class Detects(Protocol):
-    """The interface that `detect_all` needs: an `Inference`, or a detector of another implementation."""
+    """What `detect_all` and `Detector` need: an `Inference`, an `OnnxDetector`, or one of another implementation."""
 
     settings: InferenceSettings
 
@@ -78,8 +79,8 @@ def detect_with(
 
 def load_inference(
     nets: Sequence[tuple[Config, Path]], testing: InferenceSettings, data: DetectionData, run: Run
-) -> Inference:
-    """Load checkpoints and prepare them to detect on the run's device in its precision.
+) -> Detects:
+    """Load checkpoints, or an exported detector, to detect on the run's device in its precision.
 
     Args:
         nets: configs and checkpoints (`trained_nets`) of the same classes.
@@ -90,10 +91,38 @@ def load_inference(
     Raises:
         UserError: a checkpoint does not fit the config, or its classes are not those of the test set.
     """
-    models, classes = read_detectors(nets)
+    inference, classes = make_inference(nets, testing, data.resizer, run.device, run.precision)
     same_classes(classes, data.test.classes, f"{nets[0][1]} and data.test")
-    prepare(models, run.device, run.precision)
-    return Inference(models, testing, data.resizer.short)
+    return inference
+
+
+def make_inference(
+    nets: Sequence[tuple[Config, Path]],
+    testing: InferenceSettings,
+    resizer: Resizer,
+    device: torch.device,
+    precision: Precision,
+) -> tuple[Detects, tuple[str, ...]]:
+    """Load checkpoints, or an exported detector.
+
+    Args:
+        nets: configs and files (`trained_nets`): of one or more checkpoints of the same classes, or of one .onnx file.
+        testing: the improvements of Appendix B to use; an .onnx file has none.
+        resizer: resizes images as in the training.
+        device: to compute on.
+        precision: of checkpoints; an .onnx file has its own.
+
+    Returns:
+        What detects, and the names of its classes.
+
+    Raises:
+        UserError: there is no file, one does not fit its config, or the .onnx file cannot do what is asked for.
+    """
+    if (exported := exported_detector(nets)) is not None:
+        return load_exported(nets[0][0], exported, testing, resizer, device)
+    models, classes = read_detectors(nets)
+    prepare(models, device, precision)
+    return Inference(models, testing, resizer.short), classes
 
 
 def prepare(models: Iterable[FasterRCNN], device: torch.device, precision: Precision) -> None:

@@ -43,7 +43,7 @@ def read_detector(cfg: Config, checkpoint: str | Path) -> tuple[FasterRCNN, tupl
     Raises:
         UserError: the file does not fit the config, or the names of the classes are not known.
     """
-    _require_detector(cfg)
+    require_detector(cfg)
     weights = read_detector_weights(checkpoint)
     classes, count = weights.classes or _usual_classes(cfg, weights), cfg.model.num_classes
     if len(classes) != count:  # before memory is taken for as many
@@ -87,8 +87,12 @@ def read_detectors(nets: Sequence[tuple[Config, Path]]) -> tuple[list[FasterRCNN
     return [model for model, _ in found], classes
 
 
-def _require_detector(cfg: Config) -> None:
-    """Check that the model is a detector, which a config that comes with a file of weights may not be."""
+def require_detector(cfg: Config) -> None:
+    """Check that the model is a detector, which a config that comes with a file of weights may not be.
+
+    Raises:
+        UserError: there is none, or the model is of another kind.
+    """
     require(cfg, "a detector", "model.type", "model.net.type", "model.num_classes")
     kind = cfg.model.type
     if not isinstance(kind, type) or not issubclass(kind, FasterRCNN):

@@ -17,9 +17,11 @@ from typing import IO, Any
 
 import torch
 
+from resdet.detection.inference import Inference
 from resdet.engine.distributed import get_rank, get_world_size
 from resdet.errors import UserError
 from resdet.recipes.detection.detector import Detector
+from resdet.recipes.detection.onnx_detector import OnnxDetector
 from resdet.recipes.detection.predict_folder import LINES, PARTS, SETTINGS, WHOLE, set_annotations_aside
 from resdet.recipes.detection.predict_sources import Source
 from resdet.recipes.detection.tiling import Tiling
@@ -30,9 +32,10 @@ Record = dict[str, Any]
 
 def settings_of(detector: Detector, threshold: float, beside: Detector | None, tiling: Tiling | None = None) -> Record:
     """All that decides about the records, by name, as JSON holds it."""
-    models = [*detector.inference.detectors, *(beside.inference.detectors if beside is not None else [])]
+    used = [one.inference for one in (detector, beside) if one is not None]
+    models = [model for one in used if isinstance(one, Inference) for model in one.detectors]
     return {
-        "weights": _digest(models),
+        "weights": _digest(models, [one.digest for one in used if isinstance(one, OnnxDetector)]),
         "classes": list(detector.classes),
         "size": str(detector.sizes),
         "proposals": [str(model.rpn.settings) for model in models],
@@ -165,9 +168,9 @@ def _line(record: Record) -> str:
     return json.dumps(record) + "\n"
 
 
-def _digest(models: Sequence[torch.nn.Module]) -> str:
-    """Of all weights as they compute."""
-    digest = hashlib.sha256()
+def _digest(models: Sequence[torch.nn.Module], files: Sequence[str]) -> str:
+    """Of all weights as they compute, and of the digests of exported files."""
+    digest = hashlib.sha256("".join(files).encode())
     for model in models:
         for name, tensor in model.state_dict().items():
             digest.update(name.encode())

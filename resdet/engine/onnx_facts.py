@@ -1,26 +1,17 @@
-"""The facts that an exported ONNX file holds as metadata, read without ONNX's packages and without the graph.
+"""The facts that an exported ONNX file holds as metadata.
 
 read_facts(Path("detector.onnx"))["short"]          # each is JSON in the file: 600
 require_exported_detector("detector.onnx")          # the same, of a detector that resdet has exported
-
-An ONNX file is one message of protobuf, ModelProto: fields one after the other, each behind its number and its wire
-type. Only the metadata are read; the graph, with the weights, is stepped over.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from io import BytesIO
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from resdet.errors import UserError
-
-_GRAPH, _METADATA = 7, 14  # fields of ModelProto
-_KEY, _VALUE = 1, 2  # fields of one entry of the metadata
-_VARINT, _BYTES, _SIZES = 0, 2, {1: 8, 5: 4}  # wire types, and the bytes of those of a fixed size
-_LONGEST = 1 << 22  # bytes of an entry; a config of a few thousand characters is the longest that resdet writes
 
 
 def is_onnx(path: object) -> bool:
@@ -63,22 +54,41 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no whole ONNX file.
         OSError: it cannot be read.
+        UserError: ONNX Runtime is not installed.
     """
-    facts, graphs = dict[str, Any](), 0
-    with path.open("rb") as file:
-        for number, length in _fields(file, path.stat().st_size):
-            graphs += number == _GRAPH
-            if number == _METADATA and length <= _LONGEST:
-                entry = _entry(file.read(length))
-                facts[entry.get(_KEY, "")] = _value(entry.get(_VALUE, ""))
-    if graphs != 1:
-        raise ValueError(f"{path} has {graphs} graphs")
-    return facts
+    with path.open("rb"):  # an error of the system's own, where it cannot be read
+        state = path.stat()
+    return {name: _value(text) for name, text in _metadata(str(path), state.st_mtime_ns, state.st_size).items()}
 
 
-def _entry(content: bytes) -> dict[int, str]:
-    file = BytesIO(content)
-    return {number: file.read(length).decode() for number, length in _fields(file, len(content))}
+def import_onnxruntime(path: str | Path) -> Any:
+    """The package onnxruntime.
+
+    Args:
+        path: of the file that it is needed for.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"{path}: using it needs ONNX Runtime ({error}): pip install 'resdet[onnx]'") from None
+    return onnxruntime
+
+
+@lru_cache(maxsize=8)  # one command asks several times
+def _metadata(path: str, changed: int, size: int) -> dict[str, str]:
+    """The metadata of the file that was `changed` then, in nanoseconds, and has `size` bytes."""
+    runtime = import_onnxruntime(path)
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL  # nothing is computed
+    options.log_severity_level = 4  # what is wrong is raised
+    try:
+        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except Exception as error:  # of ONNX Runtime's own types, for each kind of damage
+        raise ValueError(str(error)) from None
 
 
 def _value(text: str) -> Any:
@@ -86,32 +96,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
-    """Number and length of each field of bytes, which then may be read; others are stepped over."""
-    while file.tell() < end:
-        number, kind = divmod(_varint(file), 8)
-        if kind == _VARINT:
-            _varint(file)
-            continue
-        length = _varint(file) if kind == _BYTES else _SIZES.get(kind, end + 1)
-        after = file.tell() + length
-        if after > end:
-            raise ValueError("a field ends behind the message")
-        if kind == _BYTES:
-            yield number, length
-        file.seek(after)
-
-
-def _varint(file: BinaryIO) -> int:
-    """A number in groups of seven bits, the lowest first; the high bit says that more follow."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            break
-        value |= (byte[0] & 127) << shift
-        if byte[0] < 128:
-            return value
-    raise ValueError("no number")

@@ -1,4 +1,4 @@
-"""The metadata of ONNX files are read as ONNX's own package reads them, and no bytes lead to another error."""
+"""The metadata of ONNX files are read as ONNX's own package writes them, and no bytes lead to another error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def content() -> bytes:
     """A file of one node, whose metadata ONNX has written."""
     one, other = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "ab")
     graph = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "graph", [one], [other])
-    model = helper.make_model(graph, producer_name="test", model_version=1 << 40)
+    model = helper.make_model(graph, producer_name="test", model_version=1 << 40, ir_version=8)
     helper.set_model_props(model, {name: json.dumps(value) for name, value in FACTS.items()} | {"author": "no JSON"})
     return bytes(model.SerializeToString())
 
@@ -34,7 +34,7 @@ def test_they_are_those_that_onnx_has_written(content: bytes, tmp_path: Path) ->
 def test_other_bytes_are_no_file_or_give_other_facts(content: bytes, tmp_path: Path) -> None:
     random, path = np.random.default_rng(0), tmp_path / "a.onnx"
     refused = 0
-    for i in range(600):
+    for i in range(150):
         damaged = np.frombuffer(content, np.uint8).copy()
         if i % 3 == 0:
             damaged = damaged[: random.integers(len(damaged))]
@@ -47,4 +47,4 @@ def test_other_bytes_are_no_file_or_give_other_facts(content: bytes, tmp_path: P
             read_facts(path)
         except ValueError:
             refused += 1
-    assert 300 < refused < 600
+    assert 75 < refused < 150

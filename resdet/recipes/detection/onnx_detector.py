@@ -26,7 +26,7 @@ from resdet.data.transforms import Resizer
 from resdet.detection.inference import InferenceSettings
 from resdet.engine.config import Config
 from resdet.engine.kept_config import kept_config
-from resdet.engine.onnx_facts import is_onnx, require_exported_detector
+from resdet.engine.onnx_facts import import_onnxruntime, is_onnx, require_exported_detector
 from resdet.engine.precision import Precision
 from resdet.errors import UserError
 from resdet.recipes.detection.load import require_detector
@@ -159,10 +159,7 @@ def _classes(path: Path, names: Any) -> tuple[str, ...]:
 
 def _open(path: Path, device: torch.device) -> Any:
     """The session of a file."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"{path}: running it needs ONNX Runtime ({error}): pip install 'resdet[onnx]'") from None
+    onnxruntime = import_onnxruntime(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors; warnings are of single nodes

@@ -47,9 +47,10 @@ def learn(model: FasterRCNN, images: Batch) -> list[torch.Tensor]:
 def test_trunk_and_head_are_captured_completely_and_give_the_same_results() -> None:
     model = detector(18)
     twin = copy.deepcopy(model)
-    for images in (batch((96, 128), (64, 64)), batch((64, 80), (64, 80))):  # padded, not padded
-        with compiled(twin.net, backend="aot_eager", fullgraph=True, dynamic=True):
-            found, answers = learn(twin, images), Inference([twin.eval()]).detect(images)
+    both = (batch((96, 128), (64, 64)), batch((64, 80), (64, 80)))  # padded, not padded
+    with compiled(twin.net, backend="aot_eager", fullgraph=True, dynamic=True):
+        results = [(learn(twin, images), Inference([twin.eval()]).detect(images)) for images in both]
+    for images, (found, answers) in zip(both, results, strict=True):
         assert all(map(torch.equal, found, learn(model, images)))
         assert torch.equal(answers[0].boxes, Inference([model.eval()]).detect(images)[0].boxes)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.commands import ON_CPU, complexity, error_line, eval_cls, plot_errors, precise_bn, responses, train_cls
+from helpers.commands import ON_CPU, error_line, eval_cls, plot_errors, precise_bn, responses, train_cls
 from helpers.datasets import write_test_set
 from helpers.paths import ROOT
 from helpers.processes import free_port, torchrun
@@ -197,14 +197,6 @@ def test_plot_errors_refuses_the_run_of_a_detector(tmp_path: Path, capsys: pytes
     assert "has no errors of a classifier" in error_line(
         plot_errors, [str(tmp_path), "--out", str(tmp_path / "d.png")], capsys
     )
-
-
-def test_complexity_also_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    complexity(["--json", str(tmp_path / "costs.json")])
-    assert "pool1" in capsys.readouterr().out
-    costs = json.loads((tmp_path / "costs.json").read_text())
-    assert costs["ResNet-50"] == {"parameters": 25_557_032, "macs": 3_857_973_248}
-    assert {"ResNet-18 A", "ResNet-18 B", "ResNet-18 C"} <= costs.keys()
 
 
 def test_several_runs_give_best_mean_and_deviation(

@@ -6,7 +6,6 @@ kinds of training at random moments.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.processes import SERVER
 from helpers.runs import Scale, begin_scale, grey, run_in, weight
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
@@ -28,8 +28,6 @@ from resdet.engine.schedule import MultiStep
 from resdet.errors import Stopped, UserError
 from resdet.structures import LabelledImages
 
-SERVER = multiprocessing.get_context("forkserver")  # not this process, whose autograd may have threads by now
-SERVER.set_forkserver_preload(["torch", "resdet.engine.training"])
 every_operation = pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.heavy)])
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 LEVELS = (10, 30, 50, 70)

@@ -14,6 +14,7 @@ import torch
 
 from helpers.configs import DETECTOR
 from helpers.localizers import RCNN_SECTION
+from helpers.processes import SERVER
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
 
@@ -105,11 +106,8 @@ def steps_done(work_dir: Path, kind: str) -> int:
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["cls", "det", "four", "loc"])
 def test_random_kills_change_no_bit_and_lose_no_finished_step(kind: str, config: Path, tmp_path: Path) -> None:
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([f"resdet.cli.commands.train_{name}" for name in ("cls", "det", "loc")])
-
     def start(work_dir: Path) -> multiprocessing.process.BaseProcess:
-        process = server.Process(target=train, args=(kind, config, work_dir))
+        process = SERVER.Process(target=train, args=(kind, config, work_dir))
         process.start()
         return process
 

@@ -19,6 +19,7 @@ import torch
 from helpers.commands import ON_CPU, call, train_cls, train_det, train_loc
 from helpers.configs import DETECTOR
 from helpers.localizers import RCNN_SECTION
+from helpers.processes import SERVER
 from helpers.runs import begin_scale, grey, run_in
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
@@ -61,11 +62,9 @@ def last_step(work_dir: Path) -> int:
 def test_twenty_kills_do_not_change_the_result(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     config = request.getfixturevalue(name)
     stage = "1_rpn" if name == "loc_config" else ""  # its folder in the run's
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["resdet.recipes.classification.training", "resdet.recipes.detection.trainer"])
 
     def start(work_dir: Path) -> multiprocessing.process.BaseProcess:
-        process = server.Process(target=train, args=(config, work_dir))
+        process = SERVER.Process(target=train, args=(config, work_dir))
         process.start()
         return process
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.processes import SERVER
 from helpers.runs import begin_scale, grey, run_in, weight
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.conditions import images_record
@@ -177,7 +178,7 @@ def test_a_second_process_is_refused_until_the_first_one_ends_however_it_ends(tm
 
 def test_a_run_that_is_over_lets_go_of_its_folder(tmp_path: Path) -> None:
     train(tmp_path)
-    process = multiprocessing.get_context("forkserver").Process(target=train, args=(tmp_path,))
+    process = SERVER.Process(target=train, args=(tmp_path,))
     process.start()
     process.join()
     assert process.exitcode == 0

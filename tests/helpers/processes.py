@@ -16,6 +16,15 @@ import torch
 
 from helpers.paths import ROOT
 
+# Children are forked from a process that has no threads and has imported what commands need, also what torch and
+# mmengine import late: seconds per child. A worker of pytest has one such process, and its modules are those that were
+# named when it started: so all tests use this one.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [f"resdet.cli.commands.{name}" for name in ("eval_voc", "train_cls", "train_det", "train_loc")]
+    + ["torch._dynamo", "mmengine.model", "mmengine.visualization", "matplotlib.backends.backend_svg"]
+)
+
 
 def free_port() -> int:
     """A TCP port of localhost that nothing listens on."""
@@ -38,10 +47,8 @@ def as_rank(rank: int, world: int, port: int, command: str, arguments: list[str]
 
 def start_processes(world: int, command: str, *arguments: object) -> list[BaseProcess]:
     """Start a command as `world` processes that find each other by torchrun's environment variables."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([f"resdet.cli.commands.{name}" for name in ("train_cls", "train_det", "eval_voc")])
     port, words = free_port(), [str(a) for a in arguments]
-    ranks = [server.Process(target=as_rank, args=(r, world, port, command, words)) for r in range(world)]
+    ranks = [SERVER.Process(target=as_rank, args=(r, world, port, command, words)) for r in range(world)]
     for rank in ranks:
         rank.start()
     return ranks
@@ -58,8 +65,8 @@ def run_processes(world: int, command: str, *arguments: object) -> None:
 
 def run_two_ranks(target: Callable[[int, int, Path], None], folder: Path) -> None:
     """Run target(rank, port, folder) as two processes; both must exit with code 0."""
-    port, server = free_port(), multiprocessing.get_context("forkserver")
-    ranks = [server.Process(target=target, args=(rank, port, folder)) for rank in range(2)]
+    port = free_port()
+    ranks = [SERVER.Process(target=target, args=(rank, port, folder)) for rank in range(2)]
     for rank in ranks:
         rank.start()
     _join(ranks)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as replace_struct
 
+from helpers.processes import SERVER
 from resdet.errors import UserError
 from resdet.ledger.measurement import Figure, Measurement, Origin, Row, read_ledger, read_measurement, write_measurement
 from resdet.ledger.page import page_of
@@ -117,8 +117,7 @@ def _put_seed(file: Path, seed: int) -> None:
 
 def test_processes_that_record_at_once_lose_no_seed(tmp_path: Path) -> None:
     file = tmp_path / "fruit.json"
-    server = multiprocessing.get_context("forkserver")
-    processes = [server.Process(target=_put_seed, args=(file, seed)) for seed in range(8)]
+    processes = [SERVER.Process(target=_put_seed, args=(file, seed)) for seed in range(8)]
     for process in processes:
         process.start()
     for process in processes:

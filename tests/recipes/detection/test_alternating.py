@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -13,6 +12,7 @@ import torch
 
 from helpers.commands import ON_CPU, error_line, eval_voc, train_det
 from helpers.configs import DETECTOR
+from helpers.processes import SERVER
 from resdet.engine.checkpoint import read_checkpoint
 from resdet.engine.log import read_scalars
 
@@ -78,8 +78,7 @@ def test_the_first_two_steps_train_two_nets_from_the_same_start(finished: Path) 
 
 
 def test_a_run_killed_in_its_third_step_ends_with_the_same_bits(config: Path, finished: Path, tmp_path: Path) -> None:
-    server = multiprocessing.get_context("forkserver")
-    process = server.Process(target=train, args=(config, tmp_path))
+    process = SERVER.Process(target=train, args=(config, tmp_path))
     process.start()
     while process.is_alive():
         third = tmp_path / "3_rpn" / "scalars.json"

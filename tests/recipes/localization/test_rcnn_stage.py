@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from helpers.coloured_localizer import DENSE, SIZE, ColourRPN, Counted, crops_of, make_cache, make_rcnn, truth_of
 from helpers.coloured_photos import TEST
-from helpers.processes import free_port
+from helpers.processes import SERVER, free_port
 from helpers.runs import make_run
 from resdet.boxes.coding import decode
 from resdet.boxes.geometry import clip_boxes, pairwise_iou
@@ -222,10 +221,8 @@ def cache_and_rescore(coloured: Path, folder: Path, run: Run) -> tuple[Counted, 
 
 
 def test_processes_share_the_parts_and_the_test_images(coloured: Path, tmp_path: Path, run: Run) -> None:
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["resdet.recipes.localization.rcnn_proposals"])
     port = free_port()
-    ranks = [server.Process(target=as_rank, args=(r, 2, port, coloured, tmp_path)) for r in range(2)]
+    ranks = [SERVER.Process(target=as_rank, args=(r, 2, port, coloured, tmp_path)) for r in range(2)]
     for rank in ranks:
         rank.start()
     _, cache, found = cache_and_rescore(coloured, tmp_path / "alone", run)

@@ -40,7 +40,7 @@ demo-loc: install
 	@echo "the page: runs/shapes_loc_rcnn/page.html   the pictures: runs/shapes_loc_rcnn/eval_pictures"
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-gpu: install
 	$(BIN)/python tools/check_gpu.py

@@ -55,11 +55,11 @@ def test_predict_follows_a_stream(
         predict([str(det_config), str(checkpoint), f"{server.url}{address}", "--out", str(out), *ON_CPU])
         assert len(predictions(out)) == 4
         assert (out / "clip.mp4").is_file()
-        start = [det_config, checkpoint]
-        error = error_line(predict, [*start, f"{server.url}/none.mp4", *ON_CPU], capsys)
+        start, options = [det_config, checkpoint], ["--out", out, *ON_CPU]
+        error = error_line(predict, [*start, f"{server.url}/none.mp4", *options], capsys)
         assert "does the address play in another program" in error
-        assert "download it" in error_line(predict, [*start, f"{server.url}/a.jpg", *ON_CPU], capsys)
-    assert "is a webcam of this number there" in error_line(predict, [*start, "97", *ON_CPU], capsys)
+        assert "download it" in error_line(predict, [*start, f"{server.url}/a.jpg", *options], capsys)
+    assert "is a webcam of this number there" in error_line(predict, [*start, "97", *options], capsys)
 
 
 def test_ctrl_c_ends_a_live_stream_with_whole_files(det_config: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ FORMS = ("onnx", "pt2", "safetensors")
 EXAMPLES = """
   resdet export runs/fruit_r18/last.pth --out detector.onnx
   python run_onnx.py detector.onnx photo.jpg --out drawn.jpg       # needs numpy, opencv-python and onnxruntime
-  resdet export runs/fruit_r18/last.pth --out runs/fruit_r18/int8.onnx --int8 photos/
+  resdet export runs/fruit_r18/last.pth --out runs/fruit_r18/int8.onnx --int8 fruit_r18
   resdet eval-voc runs/fruit_r18/int8.onnx                         # its mAP, and the seconds per image
   resdet export runs/fruit_r18/last.pth --to safetensors           # runs/fruit_r18/last.safetensors
 """

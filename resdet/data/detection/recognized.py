@@ -128,10 +128,9 @@ def divided_folders(folders: Sequence[Path], annotated_beside: bool = False) -> 
     if named is None:
         return []
     if annotated_beside:
-        other = "val" if role_of(named.name) == "train" else "train"
         raise UserError(
-            f"{named.parent}: has files beside the set {named.name}, and they are in no set; move them into a folder "
-            f"of their own ({other}, say), images and annotations alike"
+            f"{named.parent}: has files beside the set {named.name}, and they are in no set; move images and "
+            "annotations alike into the folder of a set, one of these or a new one"
         )
     return list(folders)
 

@@ -191,9 +191,9 @@ def test_images_deeper_in_a_folder_are_a_set_too(form: str, tmp_path: Path) -> N
         ("yolo", "my_images", "my_labels"),
     ],
 )
-@pytest.mark.parametrize(("name", "other"), [("val", "train"), ("train", "val")])
+@pytest.mark.parametrize("name", ["val", "train"])
 def test_images_beside_the_folder_of_a_set_are_refused(
-    form: str, images: str, annotations: str, name: str, other: str, tmp_path: Path
+    form: str, images: str, annotations: str, name: str, tmp_path: Path
 ) -> None:
     for file in ("a", f"{name}/b"):
         write_image(tmp_path / images / f"{file}.jpg")
@@ -202,7 +202,7 @@ def test_images_beside_the_folder_of_a_set_are_refused(
         path.write_text(CAT if form == "voc" else LINE)
     if form == "yolo":
         (tmp_path / "classes.txt").write_text("cat\n")
-    message = f"has files beside the set {name}, and they are in no set; move them into a folder .* \\({other}, say"
+    message = f"has files beside the set {name}, and they are in no set; move images and annotations alike into"
     with pytest.raises(UserError, match=message):
         recognize(tmp_path)
 

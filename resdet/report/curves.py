@@ -25,6 +25,7 @@ from resdet.report.plots import (
     empty_plot,
     key_of,
     label_iterations,
+    label_powers,
     moving_mean,
     series_of,
     short_name,
@@ -182,6 +183,7 @@ def _draw_rate(axes: Any, series: Mapping[str, Series]) -> None:
     axes.set_ylabel("learning rate")
     if y.min() > 0 and y.max() > 5 * y.min():
         axes.set_yscale("log")
+        label_powers(axes.yaxis)
 
 
 def _keys(records: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:

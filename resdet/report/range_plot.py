@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from resdet.report.plots import INK, MUTED, WIDTH, add_legend, colour_of, style
+from resdet.report.plots import INK, MUTED, WIDTH, add_legend, colour_of, label_powers, style
 
 HEADROOM = 1.3  # of the smoothed loss before it rises; what is above, a loss that diverges, is cut off
 
@@ -35,5 +35,6 @@ def range_plot(
     style(axes, "learning-rate range test")
     lowest, start = float(smoothed.min()), float(smoothed[: smoothed.argmin() + 1].max())
     axes.set(xscale="log", xlabel="optimizer.lr", ylabel="loss", ylim=(0.9 * lowest, HEADROOM * start))
+    label_powers(axes.xaxis)
     add_legend(axes, fontsize=8, loc="upper left")
     return figure

@@ -19,6 +19,7 @@ from resdet.cli.common.improvements import inference_settings, refuse_improvemen
 from resdet.cli.common.output import write_json
 from resdet.cli.common.recording import Recording, refuse_record
 from resdet.data.transforms import build_augmentation
+from resdet.engine.allocator import keep_freed_memory
 from resdet.engine.config import Config, build, require
 from resdet.engine.distributed import join_processes
 from resdet.engine.onnx_facts import is_onnx
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> None:
         return
     refuse_record(args, "speeds")
     device = join_processes("none", args.device)
+    if device.type == "cpu":
+        keep_freed_memory()  # as trainings and tests do; torchvision's implementation runs in the same process
     cfg = config_of(args)
     if args.photos or args.against or args.mode == "train" or "net" in cfg:
         refuse_improvements(args, "this benchmark: it is for a detector's inference")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ def complexity(net: nn.Module, height: int = 224, width: int | None = None) -> C
         net: takes preprocessed images [N, 3, H, W]; it is copied, not changed.
         height, width: of the image in pixels; without `width` it is square.
     """
-    shadow = copy.deepcopy(net).to("meta").eval()
+    shadow = _shadow(net).eval()
     sizes: dict[str, tuple[int, int]] = {}
     for name, child in shadow.named_children():
         for part in child if isinstance(child, nn.Sequential) else (child,):
@@ -39,6 +41,22 @@ def complexity(net: nn.Module, height: int = 224, width: int | None = None) -> C
     with FlopCounterMode(display=False) as counter:
         shadow(torch.empty(1, 3, height, width or height, device="meta"))
     return Complexity(sum(p.numel() for p in net.parameters()), counter.get_total_flops() // 2, sizes)
+
+
+class _Unchanged(nn.Module):
+    """Stands for a BN, which counts nothing and takes most of the time of a deep net."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def _shadow(net: nn.Module) -> nn.Module:
+    """A copy of the net without values and without the BN that computes its statistics."""
+    replaced: dict[int, Any] = {id(m): _Unchanged() for m in net.modules() if isinstance(m, nn.BatchNorm2d)}
+    for value in chain(net.parameters(), net.buffers()):
+        shape = torch.empty_like(value, device="meta", requires_grad=False)
+        replaced[id(value)] = nn.Parameter(shape, False) if isinstance(value, nn.Parameter) else shape
+    return copy.deepcopy(net, replaced)
 
 
 def _note(sizes: dict[str, tuple[int, int]], name: str, output: Tensor) -> None:

@@ -101,8 +101,7 @@ def start_run(
     """
     options = options or RunOptions()
     device = join_processes(options.launcher, options.device)
-    if device.type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory(device)
     random.seed(options.seed)
     np.random.seed(options.seed)
     torch.manual_seed(options.seed)

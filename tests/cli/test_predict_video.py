@@ -119,3 +119,13 @@ def test_videos_and_earlier_outputs_in_a_folder_are_told_and_left_out(
     assert "left out" not in caplog.text
     error = error_line(predict, [*start, photos / "*.mp4", *ON_CPU], capsys)
     assert f"no image there, but videos; give one alone, by its name: {photos / 'b.mp4'}" in error
+
+
+def test_a_stream_that_cannot_be_opened_leaves_no_folder(
+    det_config: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cut.mp4").write_bytes(b"no video")
+    for source in (tmp_path / "cut.mp4", "rtsp://127.0.0.1:9/live"):
+        words = [det_config, checkpoint, source, "--out", tmp_path / "out", *ON_CPU]
+        assert str(source) in error_line(predict, words, capsys)
+    assert not (tmp_path / "out").exists()

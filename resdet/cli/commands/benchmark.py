@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> None:
         return
     refuse_record(args, "speeds")
     device = join_processes("none", args.device)
-    if device.type == "cpu":
-        keep_freed_memory()  # as trainings and tests do; torchvision's implementation runs in the same process
+    keep_freed_memory(device)  # as trainings and tests do; torchvision's implementation runs in the same process
     cfg = config_of(args)
     if args.photos or args.against or args.mode == "train" or "net" in cfg:
         refuse_improvements(args, "this benchmark: it is for a detector's inference")

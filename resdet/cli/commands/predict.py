@@ -9,6 +9,7 @@ from pathlib import Path
 from resdet.cli.common.config import nets_of, print_config
 from resdet.cli.common.improvements import inference_settings
 from resdet.detection.inference import InferenceSettings
+from resdet.engine.allocator import keep_freed_memory
 from resdet.engine.distributed import is_main_process, join_processes
 from resdet.engine.kept_config import is_checkpoint
 from resdet.errors import UserError
@@ -29,9 +30,10 @@ def run(args: argparse.Namespace) -> None:
     testing = inference_settings(nets[0][0], args)
     if args.compare and testing == InferenceSettings() and not args.ensemble and tiling is None:
         raise UserError("--compare: there is nothing to compare with a plain test; add --refine, --scales, --tile ...")
-    device = str(join_processes(args.launcher, args.device))
-    detector = make_detector(nets, device, args.precision, testing)
-    plain = make_detector(nets[:1], device, args.precision, InferenceSettings()) if args.compare else None
+    device = join_processes(args.launcher, args.device)
+    keep_freed_memory(device)
+    detector = make_detector(nets, str(device), args.precision, testing)
+    plain = make_detector(nets[:1], str(device), args.precision, InferenceSettings()) if args.compare else None
     options = PredictOptions(args.threshold, args.save_annotations, args.overwrite, tiling)
     result = predict_files(detector, args.source, args.out, options, plain)
     if is_main_process():

@@ -149,8 +149,6 @@ def _predict_video(detector: Detector | Tiled, video: Video, out: Path, options:
         raise UserError(f"{video.text}: a video is not shared among processes; start one, without torchrun")
     if options.annotations:
         raise UserError("--save-annotations is for images: cut the video into images, or leave the option out")
-    make_folder(out)
-    _held = hold(out, "--out")  # while this function runs
     frames, drawn = predict_video(detector, video, out, options.threshold, options.overwrite)
     return PredictResult(frames, video=drawn)
 

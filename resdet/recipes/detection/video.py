@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from resdet.engine.run import make_folder
+from resdet.engine.run_folder import hold
 from resdet.errors import Stopped, UserError
 from resdet.recipes.detection.detector import Detector
 from resdet.recipes.detection.predict_records import Lines, clear_frames, write_whole
@@ -25,7 +27,7 @@ def predict_video(
     Args:
         detector: is called with every frame.
         video: where frames come from. A webcam or a stream is followed until it ends, or Ctrl-C.
-        out: folder of the results; it exists.
+        out: folder of the results, made once the video is open.
         threshold: lowest score that is drawn and recorded.
         overwrite: whether records of images in `out` may be replaced.
 
@@ -33,7 +35,8 @@ def predict_video(
         The number of frames, and the drawn video.
 
     Raises:
-        UserError: the video cannot be read, `out` holds detections of images, or the drawn video would replace it.
+        UserError: the video cannot be read, `out` holds detections of images or is in use, or the drawn video would
+            replace it.
         Stopped: by Ctrl-C or SIGTERM; all files are whole, up to the last frame.
     """
     target = out / f"{video.name}.mp4"
@@ -41,6 +44,8 @@ def predict_video(
         raise UserError(f"--out {out} would overwrite {video.source}; choose another folder")
     records: list[dict[str, Any]] = []
     with closing(Frames(video)) as frames:
+        make_folder(out)
+        _held = hold(out, "--out")  # while this function runs
         clear_frames(out, overwrite)
         try:
             with Lines(out) as lines, VideoFile(target, frames.rate) as drawn:

@@ -1,6 +1,6 @@
 """ResNet-18 on 50 classes of Tiny-ImageNet (25,000 images of 64 px, CLS-LOC layout): a trunk for small detectors.
 
-Not in the paper. 8 epochs of 64 px crops, which take a third of the time, then 12 of 112 px. Crops cover more of the
+Not in the paper. 8 epochs of 64 px crops, which cost less, then 12 of 112 px. Crops cover more of the
 picture than the paper's: short sides of 232 to 340 for a 224 crop instead of 256 to 480 (docs/RESULTS.md).
 """
 

@@ -114,6 +114,7 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
         kept: False if the settings were tried and not kept.
         brief: True if the page has its finding alone, without table and commands.
         picture: path relative to docs/ and caption.
+        earlier: what has changed in the code since that may change these figures; empty: nothing that is known.
     """
 
     title: str
@@ -130,6 +131,7 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     kept: bool = True
     brief: bool = False
     picture: tuple[str, str] | None = None
+    earlier: str = ""
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True):
@@ -148,12 +150,29 @@ class Section(msgspec.Struct, forbid_unknown_fields=True):
     first: list[str] = []
 
 
+class Summary(msgspec.Struct, forbid_unknown_fields=True):
+    """A row of the table at the top of the page.
+
+    Args:
+        what: was measured.
+        result: in one line.
+        certainty: seeds, interval, what settings were chosen on.
+        of: the measurements that it sums up; none: nothing was measured.
+    """
+
+    what: str
+    result: str
+    certainty: str
+    of: list[str] = []
+
+
 class Contents(msgspec.Struct, forbid_unknown_fields=True):
-    """ledger.toml: the page's introduction, machines by letter, and the sections in order."""
+    """ledger.toml: the page's introduction, machines by letter, the sections in order, and the summary."""
 
     introduction: str
     machines: dict[str, str]
     section: list[Section]
+    summary: list[Summary] = []
 
 
 class Ledger(msgspec.Struct):
@@ -221,4 +240,7 @@ def read_ledger(folder: Path) -> Ledger:
         for name in section.first:
             if name not in measurements or measurements[name].section != section.key:
                 raise UserError(f"{path}: section {section.key} has no measurement '{name}', which `first` names")
+    for row in contents.summary:
+        if missing := [name for name in row.of if name not in measurements]:
+            raise UserError(f"{path}: the summary of '{row.what}' names measurements that do not exist: {missing}")
     return Ledger(folder.resolve().name, measurements, contents)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from resdet.ledger.measurement import Figure, Ledger, Measurement, Row, Section
+from resdet.ledger.measurement import Figure, Ledger, Measurement, Row, Section, Summary
 
 HEAD = "<!-- Made of {}/ by `resdet results`; change the files there. -->"
 CHOICES = {
@@ -21,7 +21,7 @@ def page_of(ledger: Ledger) -> str:
     """The whole page."""
     contents = ledger.contents
     head = f"# Results\n\n{HEAD.format(ledger.folder)}"
-    parts = [head, _wrapped(contents.introduction), _machines(contents.machines)]
+    parts = [head, _summary(contents.summary), _wrapped(contents.introduction), _machines(contents.machines)]
     for section in contents.section:
         named = {name: ledger.measurements[name] for name in section.first}
         own = [(n, m) for n, m in (named | ledger.measurements).items() if m.section == section.key and m.kept]
@@ -51,6 +51,13 @@ def in_words(figure: Figure | str, digits: int) -> str:
     return f"{figure.mean:,.{digits}f}{spread}"
 
 
+def _summary(rows: Sequence[Summary]) -> str:
+    if not rows:
+        return ""
+    lines = [("what", "result", "how sure"), ("---", "---", "---"), *((r.what, r.result, r.certainty) for r in rows)]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
 def _section(section: Section, measurements: Sequence[tuple[str, Measurement]], folder: str) -> str:
     parts = [f"## {section.title}", _wrapped(section.text)]
     parts += [
@@ -66,11 +73,17 @@ def _section(section: Section, measurements: Sequence[tuple[str, Measurement]], 
 
 
 def _brief(file: str, measurement: Measurement) -> str:
-    return _wrapped(f"- **{measurement.title}**: {measurement.finding} (`{file}`)", indent="  ")
+    earlier = f" *{_earlier(measurement)}*" if measurement.earlier else ""
+    return _wrapped(f"- **{measurement.title}**: {measurement.finding}{earlier} (`{file}`)", indent="  ")
+
+
+def _earlier(measurement: Measurement) -> str:
+    return f"Measured with earlier code: {measurement.earlier}." if measurement.earlier else ""
 
 
 def _measurement(file: str, measurement: Measurement) -> str:
-    parts = [f"### {measurement.title}", _wrapped(measurement.finding), _table(measurement.rows)]
+    parts = [f"### {measurement.title}", _wrapped(measurement.finding), _wrapped(_earlier(measurement))]
+    parts.append(_table(measurement.rows))
     if measurement.picture:
         path, caption = measurement.picture
         parts.append(f"![{caption}]({path})")

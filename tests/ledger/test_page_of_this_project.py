@@ -139,3 +139,9 @@ def test_every_measurement_says_what_was_chosen_on_what_and_names_no_folder_of_a
     assert [
         p.name for p in (ROOT / "results").iterdir() if re.search(r'[" =]/(?:home|root|tmp|work)/', p.read_text())
     ] == []
+
+
+def test_figures_of_the_summary_are_those_of_the_measurements_that_it_names() -> None:
+    for row in ledger().contents.summary:
+        named = {figure for name in row.of for figure in figures_of(ledger().measurements[name])}
+        assert numbers_of(row.result) <= named, row.what

@@ -244,3 +244,19 @@ def test_the_command_of_a_replaced_value_goes_with_it(tmp_path: Path) -> None:
     put(file, RESULT)
     put(file, of_seed(0, 70, 40, command="resdet eval-voc again.pth"))
     assert read_measurement(file).commands == ["resdet eval-voc again.pth"]
+
+
+def test_the_summary_and_what_is_of_earlier_code(tmp_path: Path) -> None:
+    summary = '[[summary]]\nwhat = "fruit"\nresult = "75 mAP"\ncertainty = "one | seed"\nof = ["plain"]\n'
+    (tmp_path / "ledger.toml").write_text(CONTENTS + summary)
+    row = Row("ours", {"mAP@.5": Figure([75.0])}, [0])
+    one = Measurement("Plain", "own", [row], "60 images", "nothing", "A", finding="It holds.", earlier="NMS was wrong")
+    write_measurement(tmp_path / "plain.json", one)
+    write_measurement(tmp_path / "brief.json", replace_struct(one, title="Brief", brief=True))
+    page = page_of(read_ledger(tmp_path))
+    assert page.index("| fruit | 75 mAP | one \\| seed |") < page.index("- **A**: two cores")
+    assert "### Plain\n\nIt holds.\n\nMeasured with earlier code: NMS was wrong.\n\n| " in page
+    assert "- **Brief**: It holds. *Measured with earlier code: NMS was wrong.*" in " ".join(page.split())
+    (tmp_path / "plain.json").unlink()
+    with pytest.raises(UserError, match=r"summary of 'fruit' names measurements that do not exist: \['plain'\]"):
+        read_ledger(tmp_path)

@@ -3,7 +3,7 @@
 keep_freed_memory(device)
 
 By default glibc gives large blocks back to the system when they are freed, and every step of a training gets them anew,
-a page fault for each 4 KiB: 15,000 to 27,000 faults per step of cifar10_r20, a tenth of its time.
+a page fault for each 4 KiB: some 30,000 faults per step of cifar10_r20, a tenth of its time.
 """
 
 from __future__ import annotations

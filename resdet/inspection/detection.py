@@ -68,8 +68,8 @@ def inspect_data(sets: Sets, out: Path) -> list[Problem]:
             describe(name, dataset)
             save_image(out / f"{name}.jpg", sample_sheet(dataset))
         except UserError as error:
-            if refused[whole]:  # it is listed already
-                print(f"{name}: {error}")
+            if refused[whole]:
+                print(f"{name}: no statistics until what is refused is mended")
             else:
                 problems.append(_tell(name, Problem(str(error), True)))
             continue
@@ -91,14 +91,15 @@ def sets_of_config(cfg: Config) -> Sets:
 
 
 def _check(name: str, files: dict[str, Any]) -> list[Problem]:
-    """Print and return the problems of the files of one data set."""
-    problems: list[Problem] = []
+    """Print and return the problems of the files of one data set, each once."""
+    problems: dict[Problem, None] = {}
     try:
         for problem in _problems(files):
-            problems.append(_tell(name, problem))
+            if problem not in problems:  # an xml without its image is read twice: for the image's name and for itself
+                problems[_tell(name, problem)] = None
     except UserError as error:
-        problems.append(_tell(name, Problem(str(error), True)))
-    return problems
+        problems[_tell(name, Problem(str(error), True))] = None
+    return list(problems)
 
 
 def _doubts(counts: dict[str, dict[str, int]], train: str) -> list[Problem]:

@@ -227,3 +227,13 @@ def test_ids_with_one_number_in_two_spellings_are_told(tmp_path: Path, capsys: p
     assert "warning" in said
     assert "images have the ids 12 and '012', which are two" in said
     assert "not listed" not in said
+
+
+def test_an_xml_of_another_format_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "images/a.JPEG")
+    (tmp_path / "a.xml").write_text('<annotations><version>1.1</version><image name="a.JPEG"/></annotations>')
+    with pytest.raises(SystemExit):
+        inspect_data([str(tmp_path), "--out", str(tmp_path / "pictures")])
+    printed = capsys.readouterr().out
+    assert printed.count("is of CVAT's own format") == 1
+    assert "1 problem to mend, 0 warnings" in printed

@@ -19,6 +19,7 @@ from resdet.data.detection.recognized import ALL, Recognized, choose_names, uncl
 from resdet.data.detection.unrecognized import EXPECTED, no_images, why_not
 from resdet.data.detection.voc import VOCDataset
 from resdet.data.detection.voc_layouts import voc_beside, voc_devkit, voc_folders
+from resdet.data.detection.voc_xml import parse_xml
 from resdet.data.detection.yolo_folders import LISTS
 from resdet.data.detection.yolo_layouts import yolo_layout
 from resdet.data.detection.yolo_names import SETTINGS
@@ -98,4 +99,6 @@ def _recognize_file(path: Path) -> Recognized:
         found = yolo_layout(path.parent)
         if found is not None:
             return found
+    if path.suffix.lower() == ".xml":
+        parse_xml(path)  # says what it is if it is not of VOC
     raise UserError(f"{path}: is not a file of COCO instances with its images nearby; give the folder of the data set")

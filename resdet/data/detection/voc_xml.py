@@ -140,6 +140,8 @@ def parse_xml(path: Path) -> ElementTree.Element:
     root = _parse(path, text)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2].lower()
+    if root.tag == "annotations" and root.find("image") is not None:
+        raise UserError(f"{path}: is of CVAT's own format, which is not read; export it as COCO, PASCAL VOC or YOLO")
     if root.tag != "annotation":
         raise UserError(f"{path}: begins with <{root.tag[:40]}>, not with VOC's <annotation>; export it as PASCAL VOC")
     parents = {parent.tag for parent in root.iter() if parent is not root and parent.find("object") is not None}

@@ -160,6 +160,10 @@ def test_an_xml_without_its_image_is_named_where_there_is_no_list(tmp_path: Path
 def test_cvats_own_xml_is_told(tmp_path: Path) -> None:
     write_image(tmp_path / "images/a.jpg")
     text(tmp_path / "annotations.xml", '<annotations><version>1.1</version><image name="a.jpg"/></annotations>')
+    for path in (tmp_path, tmp_path / "annotations.xml"):
+        with pytest.raises(UserError, match=r"annotations\.xml: is of CVAT's own format, .* export it as COCO, PASCAL"):
+            open_dataset(path)
+    text(tmp_path / "annotations.xml", "<annotations><folder/></annotations>")
     with pytest.raises(UserError, match=r"begins with <annotations>, not with VOC's <annotation>; export it as PASCAL"):
         open_dataset(tmp_path)
 

@@ -77,7 +77,7 @@ def test_a_namespace_and_capitals_hide_no_objects(tmp_path: Path) -> None:
 
 def test_another_kind_of_xml_is_refused(tmp_path: Path) -> None:
     folder = write_voc_xml(tmp_path, {"a": CAT})
-    (folder / "Annotations/a.xml").write_text("<annotations><image/></annotations>")
+    (folder / "Annotations/a.xml").write_text("<annotations><folder/></annotations>")
     with pytest.raises(UserError, match="begins with <annotations>, not with VOC's <annotation>"):
         VOCDataset(tmp_path, [("2007", "trainval")])
 

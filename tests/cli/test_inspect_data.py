@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from helpers.coco import instances, write
@@ -230,8 +232,8 @@ def test_ids_with_one_number_in_two_spellings_are_told(tmp_path: Path, capsys: p
 
 
 def test_an_xml_of_another_format_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_image(tmp_path / "images/a.JPEG")
-    (tmp_path / "a.xml").write_text('<annotations><version>1.1</version><image name="a.JPEG"/></annotations>')
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "a.xml").write_text('<annotations><version>1.1</version><image name="a.jpg"/></annotations>')
     with pytest.raises(SystemExit):
         inspect_data([str(tmp_path), "--out", str(tmp_path / "pictures")])
     printed = capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 Not in the paper. The RPN reads dilated conv4 at stride 8. For a 112-pixel crop, conv5 has 4 x 4 cells and undilated
 conv4 7 x 7, too few for objects smaller than a quarter of the photo. Anchors are denser than usual: with scales 32, 64,
-128, ratios .5, 1, 2 and a stride of 16, no anchor has an IoU of .7 with the object in most crops. Anchors are positive
+128, ratios .5, 1, 2 and a stride of 16, in most crops no anchor has an IoU of .7 with the object. Anchors are positive
 from IoU .4, because the regressor moves such a box to .5, which counts as correct. 32 anchors per crop are sampled,
 half of them positive. The dense test, with box voting, uses only the short sides of the training crops: at 320 an
 object that fills the image is detected in parts.

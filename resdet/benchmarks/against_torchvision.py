@@ -28,6 +28,7 @@ from resdet.benchmarks.turns import Turns
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference
 from resdet.engine.config import Config, require
+from resdet.engine.memory import forget_peak
 from resdet.engine.precision import DTYPES, Precision, float32_products, precision_context
 from resdet.errors import UserError
 from resdet.nets.blocks import fold_for_inference
@@ -35,7 +36,7 @@ from resdet.structures import Batch
 
 TOLERANCES = {"proposals": 1e-2, "boxes": 1e-2}  # pixels
 TOLERANCE = 1e-3  # of the other outputs
-FORGET_PEAK = Path("/proc/self/clear_refs")  # on Linux, writing 5 resets VmHWM
+STATUS = Path("/proc/self/status")  # on Linux
 
 
 @dataclass
@@ -151,8 +152,7 @@ def _start(device: torch.device) -> tuple[float, float]:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 2**30, time.perf_counter()
-    if FORGET_PEAK.exists():
-        FORGET_PEAK.write_text("5", encoding="utf-8")
+    forget_peak(device)
     return _resident("VmRSS"), time.perf_counter()
 
 
@@ -166,7 +166,7 @@ def _stop(device: torch.device, before: float, started: float) -> tuple[float, f
 
 def _resident(name: str) -> float:
     """A value of /proc/self/status in GiB; NaN where there is no such file."""
-    if not FORGET_PEAK.exists():
+    if not STATUS.exists():
         return math.nan
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20

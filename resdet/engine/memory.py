@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from resdet.engine.allocator import give_back
+
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 SYSTEM, GROUPS, MOUNTS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 # A group's limit, use and file cache by version of cgroups; the kernel drops the cache when memory is short.
@@ -21,10 +23,14 @@ GROUP_FILES = {2: ("memory.max", "memory.current", "inactive_file"),
 
 
 def forget_peak(device: torch.device) -> None:
-    """Reset the peak. On a CPU this needs Linux; on other systems the peak covers the whole process."""
+    """Reset the peak, and return freed memory to the system, which would count as held.
+
+    On a CPU this needs Linux; on other systems the peak covers the whole process.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    give_back()
     try:
         RESET.write_text("5", encoding="utf-8")  # resets VmHWM, see proc(5)
     except OSError:

@@ -114,7 +114,7 @@ class Measurement(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
         kept: False if the settings were tried and not kept.
         brief: True if the page has its finding alone, without table and commands.
         picture: path relative to docs/ and caption.
-        earlier: what has changed in the code since that may change these figures; empty: nothing that is known.
+        earlier: what was otherwise in the code of then and may change these figures, without a full stop.
     """
 
     title: str

@@ -47,14 +47,15 @@ def in_words(figure: Figure | str, digits: int) -> str:
     if figure.interval:
         low, high = (f"{end:+.{digits}f}" for end in figure.interval)
         return f"{figure.mean:+.{digits}f} ({low} to {high})"
-    spread = "" if figure.std is None else f" ± {figure.std:.{digits}f}"
+    spread = "" if figure.std is None else f" ± {figure.std:,.{digits}f}"
     return f"{figure.mean:,.{digits}f}{spread}"
 
 
 def _summary(rows: Sequence[Summary]) -> str:
     if not rows:
         return ""
-    lines = [("what", "result", "how sure"), ("---", "---", "---"), *((r.what, r.result, r.certainty) for r in rows)]
+    lines = [("what", "result", "how sure", "in results/"), ("---",) * 4]
+    lines += [(r.what, r.result, r.certainty, ", ".join(f"`{name}`" for name in r.of)) for r in rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
@@ -153,7 +154,8 @@ def _machines(machines: dict[str, str]) -> str:
 def _tried(measurements: Iterable[tuple[str, Measurement]], folder: str) -> str:
     lines = ["## Tried and not kept", "", "| what | finding | file |", "| --- | --- | --- |"]
     for name, one in measurements:
-        lines.append(f"| {one.title} | {' '.join(one.finding.split())} | `{folder}/{name}.json` |")
+        finding = _cell(f"{one.finding} {_earlier(one)}")
+        lines.append(f"| {one.title} | {finding} | `{folder}/{name}.json` |")
     return "\n".join(lines)
 
 

@@ -43,20 +43,24 @@ def complexity(net: nn.Module, height: int = 224, width: int | None = None) -> C
     return Complexity(sum(p.numel() for p in net.parameters()), counter.get_total_flops() // 2, sizes)
 
 
-class _Unchanged(nn.Module):
-    """Stands for a BN, which counts nothing and takes most of the time of a deep net."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
 def _shadow(net: nn.Module) -> nn.Module:
-    """A copy of the net without values and without the BN that computes its statistics."""
-    replaced: dict[int, Any] = {id(m): _Unchanged() for m in net.modules() if isinstance(m, nn.BatchNorm2d)}
+    """A copy on the meta device in which BatchNorm2d layers pass their input on.
+
+    They count nothing, and computing their shapes takes most of the time of a deep net.
+    """
+    values: dict[int, Any] = {}
     for value in chain(net.parameters(), net.buffers()):
         shape = torch.empty_like(value, device="meta", requires_grad=False)
-        replaced[id(value)] = nn.Parameter(shape, False) if isinstance(value, nn.Parameter) else shape
-    return copy.deepcopy(net, replaced)
+        values[id(value)] = nn.Parameter(shape, False) if isinstance(value, nn.Parameter) else shape
+    shadow = copy.deepcopy(net, values)
+    for module in shadow.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.forward = _unchanged  # type: ignore[assignment,method-assign]
+    return shadow
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
 
 
 def _note(sizes: dict[str, tuple[int, int]], name: str, output: Tensor) -> None:

@@ -253,8 +253,10 @@ def test_the_summary_and_what_is_of_earlier_code(tmp_path: Path) -> None:
     one = Measurement("Plain", "own", [row], "60 images", "nothing", "A", finding="It holds.", earlier="NMS was wrong")
     write_measurement(tmp_path / "plain.json", one)
     write_measurement(tmp_path / "brief.json", replace_struct(one, title="Brief", brief=True))
+    write_measurement(tmp_path / "tried.json", replace_struct(one, title="Tried", kept=False))
     page = page_of(read_ledger(tmp_path))
-    assert page.index("| fruit | 75 mAP | one \\| seed |") < page.index("- **A**: two cores")
+    assert "| Tried | It holds. Measured with earlier code: NMS was wrong. |" in page
+    assert page.index("| fruit | 75 mAP | one \\| seed | `plain` |") < page.index("- **A**: two cores")
     assert "### Plain\n\nIt holds.\n\nMeasured with earlier code: NMS was wrong.\n\n| " in page
     assert "- **Brief**: It holds. *Measured with earlier code: NMS was wrong.*" in " ".join(page.split())
     (tmp_path / "plain.json").unlink()

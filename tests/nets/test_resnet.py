@@ -188,3 +188,18 @@ def test_with_zero_last_gammas_a_block_starts_as_its_shortcut(depth: int) -> Non
 def test_depths_outside_of_table_1_are_refused(depth: int) -> None:
     with pytest.raises(UserError, match=f"ResNet-{depth} .*18, 34, 50, 101, 152"):
         ResNet(depth)
+
+
+def test_the_cost_of_a_net_that_reads_its_bns_attributes() -> None:
+    class Folded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.bn = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scale = self.bn.weight / (self.bn.running_var + self.bn.eps).sqrt()
+            return self.bn(nn.functional.conv2d(x, self.conv.weight * scale[:, None, None, None]))
+
+    net = Folded()
+    assert complexity(net, 10).macs == 8 * 8 * 4 * 3 * 9
+    assert net(torch.randn(2, 3, 10, 10)).mean().abs() < 0.1  # the net itself still normalizes

@@ -105,3 +105,18 @@ def test_figures_leave_no_global_state_and_are_reproducible(tmp_path):
     assert first == second
     assert dict(matplotlib.rcParams) == before
     assert cv2.imread(str(tmp_path / "a.png")).shape[1] > 1000
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"), [(1e-6, 1e-2, ["0.000001", "0.0001", "0.01"]), (0.002, 0.015, ["0.01"])]
+)
+def test_rates_are_labelled_in_decimals(low: float, high: float, labels: list[str]) -> None:
+    rates = [{"iteration": i, "lr": float(lr), "loss": 1.0} for i, lr in enumerate(np.geomspace(high, low, 50), 1)]
+    svg = plot_svg(training_plot(rates))
+    assert [label for label in labels if f">{label}</text>" not in svg] == []
+
+
+def test_a_users_settings_of_matplotlib_change_no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = plot_svg(training_plot(records(30)))
+    monkeypatch.setitem(matplotlib.rcParams, "figure.constrained_layout.use", True)
+    assert plot_svg(training_plot(records(30))) == plain

@@ -7,6 +7,7 @@ require_exported_detector("detector.onnx")          # the same, of a detector th
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,10 @@ def require_exported_detector(path: str | Path) -> dict[str, Any]:
         facts = read_facts(Path(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file's permissions") from None
-    except ValueError:
-        raise UserError(f"{path}: not a whole ONNX file; export it again with 'resdet export'") from None
+    except ValueError as error:
+        why = " ".join(str(error).split()).partition("failed:")[2].strip()[:200] or "it cannot be loaded"
+        remedy = "export it again with 'resdet export', or update onnxruntime"
+        raise UserError(f"{path}: not a whole ONNX file of a version that is read ({why}); {remedy}") from None
     if {"classes", "size", "short"} <= facts.keys():
         what = "an exported classifier or localizer, which runs by its script run_onnx_crop.py alone"
         raise UserError(f"{path}: {what}; for tests give the checkpoint that it was exported from")
@@ -49,15 +52,15 @@ def require_exported_detector(path: str | Path) -> dict[str, Any]:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The metadata of an ONNX file, as values of JSON; None for what is none, which other programs may write.
+    """The metadata of an ONNX file, as values of JSON; None where the text, of another program, is not JSON.
 
     Raises:
         ValueError: it is no whole ONNX file.
         OSError: it cannot be read.
         UserError: ONNX Runtime is not installed.
     """
-    with path.open("rb"):  # an error of the system's own, where it cannot be read
-        state = path.stat()
+    with path.open("rb") as file:  # an error of the system's own, where it cannot be read
+        state = os.fstat(file.fileno())
     return {name: _value(text) for name, text in _metadata(str(path), state.st_mtime_ns, state.st_size).items()}
 
 
@@ -87,6 +90,8 @@ def _metadata(path: str, changed: int, size: int) -> dict[str, str]:
     try:
         session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return dict(session.get_modelmeta().custom_metadata_map)
+    except MemoryError:
+        raise
     except Exception as error:  # of ONNX Runtime's own types, for each kind of damage
         raise ValueError(str(error)) from None
 

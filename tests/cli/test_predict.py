@@ -16,6 +16,8 @@ import resdet
 from helpers.commands import ON_CPU, error_line, error_of, predict
 from helpers.predictions import predictions
 from resdet.data.images import read_image
+from resdet.errors import UserError
+from resdet.recipes.detection.predict import PredictOptions
 
 
 def test_predict_draws_and_writes_the_detections_of_an_image(
@@ -135,3 +137,18 @@ def test_the_python_interface_detects_in_three_lines(det_config: Path, checkpoin
         assert torch.equal(detector(same).boxes, detections.boxes)
     together = detector.detect([photos / "deep" / "tall.jpg", pixels])  # one is padded beside the other
     torch.testing.assert_close(together[1].boxes, detections.boxes, rtol=1e-3, atol=1e-2)
+
+
+def test_a_folder_of_drawn_pictures_alone_is_told(
+    det_config: Path, checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = [str(det_config), str(checkpoint)]
+    predict([*start, str(photos / "wide.png"), "--out", str(tmp_path / "old/drawn"), *ON_CPU])
+    error = error_line(predict, [*start, tmp_path / "old", "--out", tmp_path / "new", *ON_CPU], capsys)
+    assert "no image there but what predict has drawn; give that folder itself to detect in it" in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_annotations_of_another_form_are_refused() -> None:
+    with pytest.raises(UserError, match="annotations"):
+        PredictOptions(annotations="VOC")  # type: ignore[arg-type]

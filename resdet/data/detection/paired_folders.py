@@ -1,4 +1,4 @@
-"""Folders of images whose annotations are in a folder beside them that only a word tells apart.
+"""Finds the folder of annotations beside a folder of images whose name differs by one word: train_images, train_labels.
 
 annotations_of(Path("data/train_images"), ".txt")        # data/train_labels, or data/train_annotations
 annotations_of(Path("data/train/img"), ".xml")           # data/train/ann

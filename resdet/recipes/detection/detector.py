@@ -37,7 +37,7 @@ class Detector:
         classes: their names, by label.
         resizer: resizes images as in the training.
         device: to compute on.
-        precision: of torch's convolutions and matrix products.
+        precision: of torch's convolutions and matrix products; an .onnx file computes in its own.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ def make_detector(
     Raises:
         UserError: a checkpoint does not fit its config.
     """
-    chosen = join_processes("none", device)
+    chosen = join_processes("none", device)  # chooses the device; a program of several processes has joined before
     if not nets:
         raise UserError("there is no checkpoint to load; give at least one")
     precision = precision_of([path for _, path in nets], precision) or fast_precision(chosen)

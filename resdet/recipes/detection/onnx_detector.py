@@ -40,7 +40,7 @@ class OnnxDetector:
 
     Args:
         path: of the file.
-        device: a CPU, where torch's number of threads computes, or a GPU.
+        device: a GPU, or a CPU, on which it uses torch's number of threads.
 
     Attributes:
         settings: those of the plain test; nothing else is in such a file.
@@ -87,7 +87,8 @@ def exported_detector(nets: Sequence[tuple[Config, Path]]) -> Path | None:
     """
     path = next((path for _, path in nets if is_onnx(path)), None)
     if path is not None and len(nets) > 1:
-        raise UserError(f"{path}: an exported file cannot be part of an ensemble; give the checkpoint that it is of")
+        remedy = "give the checkpoint that it was exported from"
+        raise UserError(f"{path}: an exported file cannot be part of an ensemble; {remedy}")
     return path
 
 
@@ -117,8 +118,8 @@ def load_exported(
     if len(classes) != count:
         counts = f"{path} has {len(classes)} classes, {cfg.filename} has {count}"
         raise UserError(f"{counts}: give the config that the detector was trained with")
-    sides = facts["short"], facts["long"]
-    if kept_config(path, beside=cfg) is None and sides != (resizer.short, resizer.long):  # else as_trained has set it
+    sides = facts["short"], facts["long"]  # with a kept config, as_trained has taken the resizer from the file
+    if kept_config(path, beside=cfg) is None and sides != (resizer.short, resizer.long):
         options = f"--cfg-options data.resizer.short={sides[0]} data.resizer.long={sides[1]}"
         raise UserError(f"{path} was exported for images of another size than {cfg.filename} has; add {options}")
     return OnnxDetector(path, device), classes

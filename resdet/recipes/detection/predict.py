@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
 
@@ -63,7 +63,7 @@ class PredictOptions:
     """
 
     threshold: Share = 0.5
-    annotations: str | None = None
+    annotations: Literal["voc", "coco", "yolo"] | None = None
     overwrite: bool = False
     tiling: Tiling | None = None
 
@@ -76,10 +76,10 @@ class PredictResult:
     """What `predict_files` did.
 
     Args:
-        images: with detections written, those of an earlier, interrupted call included; or frames.
-        reused: those of the earlier call.
+        images: number of images (or frames of a video) whose detections are written, those of an interrupted call too.
+        reused: how many of them are of that call.
         unreadable: file and reason of each image that was left out.
-        empty: images without a detection of at least the threshold.
+        empty: images without a detection of at least the threshold; not counted for a video.
         best_empty: file and best score among these; None if there is none, or nothing was found at all.
         video: the drawn video; None: images were given.
     """
@@ -197,7 +197,7 @@ class _Drawing:
     threshold: float
 
     def detect(self, images: Iterable[tuple[Source, Pixels | str]]) -> Iterator[tuple[Source, Any]]:
-        """Yield each source with its pixels and detections (those of `beside` too), or with the reason against it."""
+        """Yield each source with its pixels and detections (those of `beside` too), or with why it cannot be read."""
         for source, pixels in images:
             if isinstance(pixels, str):
                 yield source, pixels

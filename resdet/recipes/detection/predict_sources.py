@@ -52,7 +52,12 @@ def find_sources(inputs: Sequence[str], out: Path) -> list[Source]:
             whole = path.parent.resolve() / path.name  # a link in `out` is not what it points to
             if not whole.is_relative_to(made) or root.resolve().is_relative_to(made):
                 found.setdefault(whole, (path, root))
-    images = _without_videos(_without_drawn(list(found.values())))
+    others = _without_drawn(list(found.values()))
+    if found and not others:
+        raise UserError(
+            f"{inputs[0]}: no image there but what predict has drawn; give that folder itself to detect in it"
+        )
+    images = _without_videos(others)
     sources = [Source(path, name) for (path, _), name in zip(images, _names(images), strict=True)]
     if not sources:
         raise UserError(

@@ -1,7 +1,7 @@
 """The frames of a video file, a webcam or a stream, by OpenCV.
 
 video = find_video(["street.mp4"])        # also ["0"], the first webcam, and ["rtsp://camera/live"]
-for second, frame in open_frames(video):
+for second, frame in Frames(video):
     ...
 """
 

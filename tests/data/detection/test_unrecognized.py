@@ -48,9 +48,13 @@ def test_what_is_not_recognized_is_refused_with_what_was_looked_for(tmp_path: Pa
         (
             "labels/a.txt",
             "684,8,273,116,0,0,0,0\n",
-            r"labels/a\.txt has commas between its numbers, as MOT and VisDrone",
+            r"labels/a\.txt has commas between its numbers, as in MOT and VisDrone",
         ),
-        ("gt/gt.txt", "1,1,912,484,97,109,0,7,1\n", r"gt/gt\.txt has commas between its numbers, as MOT and VisDrone"),
+        (
+            "gt/gt.txt",
+            "1,1,912,484,97,109,0,7,1\n",
+            r"gt/gt\.txt has commas between its numbers, as in MOT and VisDrone",
+        ),
         ("samples.json", '{"samples": [{"filepath": "data/a.jpg"}]}', r"is of FiftyOne, which is not read"),
         ("annotations/a.json", '{"categories": {}, "items": []}', r"a\.json is of Datumaro, which is not read"),
         (

@@ -205,10 +205,18 @@ def test_what_a_file_cannot_do_is_one_line(
     assert not (tmp_path / "c.py").exists()
 
 
+def newer(source: Path, target: Path) -> None:
+    """Write a file of an opset that no ONNX Runtime has yet."""
+    model = onnx.load(source)
+    model.opset_import[0].version = 999
+    target.write_bytes(model.SerializeToString())
+
+
 OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
-    "cut": (lambda own, p: p.write_bytes(own.read_bytes()[:-100]), "not a whole ONNX file; export it again"),
+    "cut": (lambda own, p: p.write_bytes(own.read_bytes()[:-100]), "read (Protobuf parsing failed.); export it again"),
     "text": (lambda own, p: p.write_text("hello"), "not a whole ONNX file"),
     "empty": (lambda own, p: p.write_bytes(b""), "not a whole ONNX file"),
+    "newer": (lambda own, p: newer(own, p), "or update onnxruntime"),
     "foreign": (lambda own, p: changed(own, p, short=None), "an ONNX file of another program"),
     "classifier": (
         lambda own, p: export_classifier(CifarResNet(8), p, CropFacts(list("abcdefghij"), 32, 256)),

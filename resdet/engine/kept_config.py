@@ -1,4 +1,4 @@
-"""The config that a checkpoint, a .safetensors or an .onnx file of resdet keeps: what its model was trained with."""
+"""The config that a checkpoint, .safetensors or .onnx file of resdet keeps, and the record of its training images."""
 
 from __future__ import annotations
 
@@ -66,12 +66,33 @@ def _kept_text(path: Path) -> str:
         if is_onnx(path):
             facts = read_facts(path)
             return _bounded(facts.get("config")) if facts.get("format") == "resdet" else ""
-        if not zipfile.is_zipfile(path) or any(part.compress_type for part in zipfile.ZipFile(path).infolist()):
-            return ""  # torch compresses nothing: what does could be of any size
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # the tensors are not read
+        return _bounded(_kept(path).get("config"))
     except Exception:  # damaged bytes raise anything
         return ""
-    return _bounded(state.get("config")) if isinstance(state, Mapping) and state.get("format") == "resdet" else ""
+
+
+def kept_images(path: str | Path) -> Mapping[str, Any] | None:
+    """The record of the images that a checkpoint was trained on (`images_record`).
+
+    Args:
+        path: of a checkpoint, or of any other file of weights.
+
+    Returns:
+        None if there is no such file, or it keeps none, as .safetensors, .onnx and files of other projects.
+    """
+    try:
+        record = _kept(Path(path)).get("images")
+    except Exception:  # damaged bytes raise anything; what reads the weights names them
+        return None
+    return record if isinstance(record, Mapping) else None
+
+
+def _kept(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint of resdet holds, without reading its tensors; empty for other files."""
+    if not zipfile.is_zipfile(path) or any(part.compress_type for part in zipfile.ZipFile(path).infolist()):
+        return {}  # torch compresses nothing: what does could be of any size
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return state if isinstance(state, Mapping) and state.get("format") == "resdet" else {}
 
 
 def _bounded(text: Any) -> str:

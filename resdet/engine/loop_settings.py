@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resdet.engine.schedule import Schedule
 from resdet.engine.typed import check_values
 from resdet.errors import UserError, nearest
 from resdet.ranges import Count, Natural, Positive, Share
@@ -49,16 +50,22 @@ class LoopSettings:
         if self.patience and not (self.best and self.validate_every):
             raise UserError("loop.patience needs a figure and validations: set loop.best and loop.validate_every")
 
-    def check_best(self, figures: Sequence[str]) -> None:
-        """Check, before the first step, that the validations will give the figure `best`.
+    def check_figures(self, figures: Sequence[str], schedule: Schedule | None = None) -> None:
+        """Check, before the first step, that the validations will give the figures that the training depends on.
 
         Args:
             figures: the names of all that they give.
+            schedule: of the training.
 
         Raises:
-            UserError: it is not among them.
+            UserError: `best`, or the schedule's figure, is not among them, or there are no validations.
         """
         if self.best and self.best not in figures:
             raise UserError(
                 f"loop.best is {self.best!r}; wanted: {', '.join(nearest(self.best, figures))}, or '' for none"
             )
+        needed = schedule.validated() if schedule is not None else ""
+        if needed and needed not in figures:
+            raise UserError(f"schedule.figure is {needed!r}; wanted: {', '.join(nearest(needed, figures))}")
+        if needed and not self.validate_every:
+            raise UserError(f"the schedule depends on {needed}, but there are no validations: set loop.validate_every")

@@ -20,6 +20,7 @@ from typing import Any
 from resdet.ranges import Count, Natural, Positive
 
 LARGE_STEP_WARMUP = 500  # steps; a rate of several times the reference would diverge on new layers
+WARMUP_SHARE = 0.1  # of a short training
 
 
 class Schedule(ABC):
@@ -37,6 +38,10 @@ class Schedule(ABC):
 
     def in_words(self) -> str:
         """How the rate changes, for the log: "x 0.1 at step 60,000"; empty if it stays."""
+        return ""
+
+    def validated(self) -> str:
+        """The figure of the validations that the rate depends on; empty if it depends on none."""
         return ""
 
     def observe(self, figures: Mapping[str, float]) -> None:  # noqa: B027
@@ -62,7 +67,7 @@ class MultiStep(Schedule):
         warmup_factor: factor at step 0 of the warm-up; it grows linearly to 1.
         reference_images: images per step that `steps` and `milestones` are meant for. With another number of images
             they change so that as many images are seen, and larger steps get a warm-up of at least 500 steps (Goyal et
-            al. 2017). None: they stay.
+            al. 2017), but of no more than a tenth of the training or the share of it that `warmup` is. None: they stay.
     """
 
     steps: Natural
@@ -77,11 +82,13 @@ class MultiStep(Schedule):
         if self.reference_images in (None, images):
             return self
         ratio = self.reference_images / images
+        steps = max(1, round(self.steps * ratio))
+        most = max(round(self.warmup * ratio), round(WARMUP_SHARE * steps))
         return replace(
             self,
-            steps=max(1, round(self.steps * ratio)),
+            steps=steps,
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
-            warmup=max(self.warmup, LARGE_STEP_WARMUP) if ratio < 1 else self.warmup,
+            warmup=min(max(self.warmup, LARGE_STEP_WARMUP), most) if ratio < 1 else self.warmup,
             reference_images=None,
         )
 
@@ -121,7 +128,7 @@ class Cosine(Schedule):
 
 
 class Plateau(Schedule):
-    """The rate is multiplied by `gamma` when a figure of the validation stops falling (Sect. 3.4).
+    """The rate is multiplied by `gamma` when a figure of the validation stops getting better (Sect. 3.4).
 
     The paper divides by 10 "when the error plateaus" without defining it: patience and margin are ours. Replayed on
     logs of ImageNet the first division came at epoch 23 to 30 and each later one 13 to 18 epochs after it: hence the
@@ -129,9 +136,11 @@ class Plateau(Schedule):
 
     Args:
         steps: optimizer steps of the training.
-        figure: name of the figure; `loop.validate_every` decides how often there is one.
-        patience: validations in a row without a new minimum after which the rate falls.
-        margin: a new minimum is lower than the old one by more than this, in the figure's unit (percent).
+        figure: name of the figure, minimized if the name ends in "error", otherwise maximized ("val/mAP50" of a
+            detector); `loop.validate_every` decides how often there is one.
+        patience: validations in a row without a new best value after which the rate falls.
+        margin: a new best value is better than the old one by more than this, in the figure's unit (percent; mAP from
+            0 to 1).
         gamma: the factor.
         divisions: how often the rate falls at most; then it stays to the end, `steps`.
     """
@@ -151,25 +160,31 @@ class Plateau(Schedule):
 
     def in_words(self) -> str:
         """When the rate falls."""
-        return f"x {self.gamma:g} where {self.figure} stops falling, {self.most_divisions} times at most"
+        better = "falling" if self.figure.endswith("error") else "rising"
+        return f"x {self.gamma:g} where {self.figure} stops {better}, {self.most_divisions} times at most"
+
+    def validated(self) -> str:
+        """The figure."""
+        return self.figure
 
     def __call__(self, step: int) -> float:
         """The factor on the base learning rate, as of the last validation."""
         return self.gamma**self.divisions
 
     def observe(self, figures: Mapping[str, float]) -> None:
-        """Count the validations since the last minimum."""
+        """Count the validations since the best value."""
         if self.figure not in figures:
             return
-        if figures[self.figure] < self.lowest - self.margin:
-            self.lowest, self.waited = figures[self.figure], 0
+        figure = figures[self.figure] if self.figure.endswith("error") else -figures[self.figure]
+        if figure < self.lowest - self.margin:
+            self.lowest, self.waited = figure, 0
             return
         self.waited += 1
         if self.waited >= self.patience and self.divisions < self.most_divisions:
             self.divisions, self.waited = self.divisions + 1, 0
 
     def state(self) -> dict[str, Any]:
-        """The minimum, the validations since, and how often the rate fell."""
+        """The best value (negative where the figure is maximized), the validations since, how often the rate fell."""
         return {"lowest": self.lowest, "waited": self.waited, "divisions": self.divisions}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -206,6 +221,10 @@ class WarmUntil(Schedule):
     def __call__(self, step: int) -> float:
         """The factor on the base learning rate at `step`."""
         return self.schedule(step) * (1.0 if self.warm else self.factor)
+
+    def validated(self) -> str:
+        """That of the other schedule."""
+        return self.schedule.validated()
 
     def observe(self, figures: Mapping[str, float]) -> None:
         """Note whether the figure was ever below the limit, and pass the figures on."""

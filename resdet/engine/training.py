@@ -52,7 +52,7 @@ class Plan:
     def in_words(self) -> str:
         """What will run, after all scaling with the images per step; `optimizer` must have its lr and reference_images.
 
-        "1,000 steps of 4 images (scaled from 2,000), rate 0.02, x 0.1 at step 700, warm-up of 500 steps".
+        "1,000 steps of 4 images (scaled from 2,000), rate 0.02, x 0.1 at step 700, warm-up of 100 steps".
         """
         schedule = self.schedule.for_images(self.images)
         rate = self.optimizer["lr"] * self.images / self.optimizer["reference_images"]

@@ -120,7 +120,7 @@ def test_what_will_run_is_said_after_the_scaling_with_the_images(
     step = "schedule = dict(type=MultiStep, steps=40, milestones=(30,), reference_images=2)"
     config.write_text(det_config.read_text().replace("schedule = dict(type=MultiStep, steps=4)", step))
     words = ["train-det", config, "--cfg-options", "data.images=4"]
-    will_run = "training: 20 steps of 4 images (scaled from 40), rate 0.002, x 0.1 at step 15, warm-up of 500 steps"
+    will_run = "training: 20 steps of 4 images (scaled from 40), rate 0.002, x 0.1 at step 15, warm-up of 2 steps"
     assert printed([*words, "--print-config"], capsys).splitlines()[-1] == f"# {will_run}"
     fewer = [*words, "schedule.steps=4"]
     left = 'schedule.steps is 4 instead of 40, but schedule.milestones is still (30,); add "schedule.milestones=(3,)"'

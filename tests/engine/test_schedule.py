@@ -62,6 +62,25 @@ def test_plateau_divides_three_times_and_then_keeps_the_rate_to_the_end() -> Non
     assert schedule(0) == schedule(99) == pytest.approx(1e-3)
 
 
+def test_plateau_divides_when_a_detectors_map_stops_rising() -> None:
+    schedule, factors = Plateau(steps=100, figure="val/mAP50", patience=2, margin=0.001), []
+    for value in (0.1, 0.2, 0.3, 0.29, 0.3005, 0.4):
+        schedule.observe({"val/mAP50": value})
+        factors.append(schedule(0))
+    assert factors == pytest.approx([1, 1, 1, 1, 0.1, 0.1])
+    assert schedule.in_words() == "x 0.1 where val/mAP50 stops rising, 3 times at most"
+
+
+def test_a_schedule_needs_a_figure_that_is_validated() -> None:
+    loop, names = LoopSettings(validate_every=10), ["val/mAP50", "val/mAP50_small"]
+    loop.check_figures(names, Plateau(10, figure="val/mAP50"))
+    loop.check_figures(names, MultiStep(10))
+    with pytest.raises(UserError, match=r"schedule\.figure is 'test/top1_error'; wanted: val/mAP50"):
+        loop.check_figures(names, WarmUntil(Plateau(10)))
+    with pytest.raises(UserError, match=r"depends on val/mAP50, but .* set loop\.validate_every"):
+        LoopSettings(validate_every=0).check_figures(names, Plateau(10, figure="val/mAP50"))
+
+
 @pytest.mark.parametrize("name", ["imagenet_r50", "imagenet_plain34_3x"])
 def test_imagenets_rate_falls_at_a_quarter_a_half_and_three_quarters(name: str) -> None:
     """150k, 300k and 450k of 600k steps of 256 images: epochs 30, 60 and 90 of 120, whatever a log says (Fig. 4)."""
@@ -97,6 +116,16 @@ def test_a_schedule_sees_as_many_images_in_steps_of_another_size() -> None:
     assert (small.steps, small.milestones, small.warmup) == (160_000, (120_000,), 0)
     assert schedule.for_images(2) is schedule
     assert MultiStep(10).for_images(64) == MultiStep(10)  # without reference_images
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "images", "expected"),
+    [(1_000, 100, 8, 25), (1_000, 100, 4, 50), (2_400, 100, 4, 120), (2_400, 0, 16, 30), (80_000, 500, 16, 500)],
+)
+def test_a_short_training_is_not_all_warm_up(steps: int, warmup: int, images: int, expected: int) -> None:
+    """The warm-up of larger steps is a tenth of the training at most, or the share that the config's own is."""
+    large = MultiStep(steps, warmup=warmup, reference_images=2).for_images(images)
+    assert large.warmup == expected <= large.steps / 10
 
 
 # A row of the paper: its images per step, as the config has them.

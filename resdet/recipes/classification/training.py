@@ -65,7 +65,7 @@ def train_classifier(cfg: Config, run: Run, automatic: Automatic = AS_CONFIGURED
     data = build_data(cfg)
     _check_sets(data)
     settings, statistics = build_call(LoopSettings, cfg.loop), build_call(PreciseBN, cfg.get("precise_bn", {}))
-    settings.check_best(list(figure_names(TEST, len(data.test.classes))))
+    settings.check_figures(list(figure_names(TEST, len(data.test.classes))), build(cfg.schedule))
     found = find_values(cfg, run, automatic, partial(_trial, data=data, settings=settings, run=run), fixed=True)
     cfg = found.cfg
     data = replace(data, images=cfg.data.images)

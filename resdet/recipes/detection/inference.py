@@ -25,11 +25,12 @@ from resdet.data.transforms import Resizer
 from resdet.detection.faster_rcnn import FasterRCNN
 from resdet.detection.inference import Inference, InferenceSettings
 from resdet.engine.config import Config, build_call, require
-from resdet.engine.distributed import gather_objects, get_rank, get_world_size
+from resdet.engine.distributed import gather_objects, get_rank, get_world_size, is_main_process
 from resdet.engine.precision import DTYPES, Precision, precision_context
 from resdet.engine.run import Run, same_classes
 from resdet.metrics.flat import FlatDetections
 from resdet.nets.blocks import fold_for_inference
+from resdet.recipes.detection.changed_split import warn_of_changed_split
 from resdet.recipes.detection.load import read_detectors
 from resdet.recipes.detection.onnx_detector import exported_detector, load_exported
 from resdet.structures import Detections
@@ -74,6 +75,8 @@ def detect_with(
     if scorable:
         require_scorable(data.test.table, "data.test")
     inference = load_inference(nets, testing, data, run)
+    if is_main_process():
+        warn_of_changed_split(cfg, [path for _, path in nets])
     return detect_all(inference, data.test, data.resizer, run, data.test_images, data.workers), data
 
 

@@ -75,8 +75,8 @@ class DetectorTraining:
         results: evaluation and detections of the last test; None before the first.
 
     Raises:
-        UserError: the config lacks a section, `loop.best` names no figure of the validation, or training and test set
-            have different classes.
+        UserError: the config lacks a section, `loop.best` or the schedule names no figure of the validation, or
+            training and test set have different classes.
     """
 
     def __init__(self, cfg: Config, run: Run) -> None:
@@ -84,7 +84,8 @@ class DetectorTraining:
         self.cfg, self.run, self.found = cfg, run, FoundValues(cfg)
         self.data = build_call(DetectionData, cfg.data)
         self.settings = build_call(LoopSettings, cfg.loop)
-        self.settings.check_best(logged_names(self.data.method))
+        schedule = build(cfg.schedule) if "schedule" in cfg else None  # of four steps each has its own
+        self.settings.check_figures(logged_names(self.data.method), schedule)
         self.testing = build_call(InferenceSettings, cfg.get("testing", {}))
         self.train_set = cast(DetectionDataset, self.data.train)
         require_learnable(self.train_set.table, "data.train")

@@ -73,7 +73,7 @@ class LocalizerTraining:
         require_localizer(cfg, "model.net", "data.train", "data.test", "optimizer", "schedule", "loop")
         self.cfg, self.run = cfg, run
         self.settings = build_call(LoopSettings, cfg.loop)
-        self.settings.check_best([FIGURE])
+        self.settings.check_figures([FIGURE], build(cfg.schedule))
         self.data: LocalizationData = build_localization_data(cfg)
         self.rcnn = RCNNStage(cfg, self.data, self.settings) if has_rcnn(cfg) else None
         self.model: Localizer | None = None

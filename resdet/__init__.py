@@ -29,6 +29,11 @@ _MODULES = {
 }
 
 
+def __dir__() -> list[str]:
+    """The public names too, for completion; they are imported when they are first used."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import resdet.boxes` does not import OpenCV."""
     from importlib import import_module

@@ -39,3 +39,7 @@ def test_the_example_of_the_package_names_what_is_public() -> None:
     assert set(re.findall(r"resdet\.(\w+)\(", resdet.__doc__ or "")) <= set(resdet.__all__)
     with pytest.raises(AttributeError, match="no attribute 'predict'"):
         resdet.predict  # noqa: B018
+
+
+def test_public_names_are_listed_for_completion() -> None:
+    assert set(resdet.__all__) <= set(dir(resdet))

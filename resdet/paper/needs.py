@@ -82,7 +82,7 @@ def needs_of(row: Row, folder: Path = Path()) -> list[Need]:
         cfg = read_config(config)
         for part in ("train", "test"):
             names = _folders(cfg.get("data", {}).get(part) or {})
-            found |= {name: Need(name, (folder / name).is_dir()) for name in names}
+            found |= {name: Need(name, _is_filled(folder / name)) for name in names}
         source = str(cfg.get("init_from") or "")
         if source and not source.startswith("runs/") and source not in found:
             found[source] = start_weights(source, folder)
@@ -108,6 +108,10 @@ def configs_of(row: Row) -> list[str]:
             found.append(words[0])
         found += [after for word, after in pairwise(words) if word in ("--net", "--classifier-net")]
     return list(dict.fromkeys([*found, row.config]))
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _folders(node: Mapping[str, Any]) -> Iterator[str]:

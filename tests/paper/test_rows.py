@@ -109,7 +109,8 @@ def test_table_prints_the_papers_figures_the_commands_and_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("data/VOCdevkit/VOC2007").mkdir(parents=True)
+    Path("data/VOCdevkit/VOC2007/Annotations").mkdir(parents=True)
+    Path("data/VOCdevkit/VOC2012").mkdir()  # empty: nothing was unpacked into it
     printed = output(capsys, table, "10")
     assert "85.6 mAP" in printed
     assert "$ resdet train-det coco_r101_trainval_context" in printed  # from COCO

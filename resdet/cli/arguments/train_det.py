@@ -13,7 +13,7 @@ DEFAULT_CONFIG = "shapes_det"
 EXAMPLES = """
   resdet train-det
   resdet train-det voc07_r101 --init-from R-101.pkl
-  resdet train-det configs/mine.py --init-from ResNet18_Weights.IMAGENET1K_V1 --cfg-options schedule.steps=2000
+  resdet train-det configs/mine.py --init-from ResNet18_Weights.IMAGENET1K_V1 --cfg-options data.images=4
   resdet train-det coco_r101 --dry-run
   torchrun --nproc-per-node 8 -m resdet train-det coco_r101 --launcher pytorch --resume
 """

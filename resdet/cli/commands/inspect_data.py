@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> None:
         problems = _inspect(args, out)
     refused = sum(p.refused for p in problems)
     warnings = len(problems) - refused
-    print(f"{_number(refused, 'problem')} to mend, {_number(warnings, 'warning')}; pictures in {out}")
+    drawn = f"; pictures in {out}" if out.is_dir() else ""
+    print(f"{_number(refused, 'problem')} to mend, {_number(warnings, 'warning')}{drawn}")
     if refused:
         sys.exit(2)
 

@@ -127,7 +127,7 @@ def print_reports(reports: Sequence[ErrorReport]) -> None:
         [kind, *(f"{100 * c[kind]:.1f} ({n[kind]:,})" for c, n in zip(costs, counts, strict=True))]
         for kind in (*KINDS, MISSED)
     ]
-    lines.append(["mAP@.5", *(format_ap(report.errors.mean_ap()) for report in reports)])
+    lines.append(["mAP@.5 (101 recalls)", *(format_ap(report.errors.mean_ap()) for report in reports)])
     print_table(results_table("mAP that errors cost, in percent (their number)", ["error", *names], lines))
     first = reports[0]
     title = f"{first.name} at a score of {first.score:g}, in percent"

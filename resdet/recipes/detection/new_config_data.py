@@ -64,7 +64,8 @@ class NewData:
         unclear = unclear_sets(self.found)
         lines += [f"Check the sets: {doubt}" for doubt in (unclear, self.shared) if doubt is not None]
         lines += [self._unreadable_in(name) for name, errors in self.unreadable.items() if errors]
-        lines.append(f"Objects by class: {words_of_counts(self.counts[train])}")
+        both = " (of both parts)" if len(sources) == 1 else ""  # a set that is split
+        lines.append(f"Objects by class{both}: {words_of_counts(self.counts[train])}")
         others = {name: counts for name, counts in self.counts.items() if name != train}
         return [*lines, *(f"Check the classes: {text}" for text in doubts_of_classes(self.counts[train], others))]
 

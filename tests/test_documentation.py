@@ -195,7 +195,7 @@ def test_every_python_block_runs(trained: Path, monkeypatch: pytest.MonkeyPatch)
     whole = next(block.text for block in BLOCKS if "read_base" in block.text)
     kinds = []
     for number, block in enumerate(BLOCKS):
-        if "load_detector" in block.text:
+        if "load_detector" in block.text or "(Backbone)" in block.text:
             code = compile(block.text, block.where, "exec")
             if not any(word in block.text for word in NEED_MORE):
                 exec(code, {})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from helpers.detectors import make_sample
+from helpers.paths import ROOT
 from resdet.data.detection.loading import collate_detection
 from resdet.detection.faster_rcnn import FasterRCNN
+from resdet.detection.inference import Inference
 from resdet.detection.roi_head import HeadSettings
 from resdet.errors import UserError
 from resdet.nets.backbone import Backbone
@@ -78,3 +83,14 @@ def test_an_incomplete_net_is_an_error() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Half()
+
+
+def test_the_net_of_the_questions_page_trains_and_detects() -> None:
+    page = (ROOT / "docs/faq.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "(Backbone)" in block), names)
+    detector: FasterRCNN = names["detector"]
+    batch = collate_detection([make_sample(96, 128, [[10, 10, 60, 70]]), make_sample(80, 64, seed=1)])
+    sum(detector(batch).values()).backward()
+    assert all(p.grad is not None for p in detector.parameters())
+    assert len(Inference([detector.eval()]).detect(batch)) == 2

@@ -120,4 +120,7 @@ def folder_of_run(args: argparse.Namespace, default_config: str) -> Path:
 def end_dry_run(args: argparse.Namespace, folder: Path) -> None:
     """Say below a dry run's figures that they mean nothing, and where its files are."""
     if args.dry_run and is_main_process():
-        print(f"dry run: the job works, its figures mean nothing; all of it is in {folder}")
+        print(
+            "dry run: the job works, on generated images: your data and the weights to start from were not read, its "
+            f"figures mean nothing; all of it is in {folder}"
+        )

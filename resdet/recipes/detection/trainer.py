@@ -121,7 +121,8 @@ class DetectorTraining:
         detector of other classes, the output layers do.
         """
         if not self.run.init_from:
-            logger.warning("no --init-from: with BN frozen, a trunk of random weights hardly learns")
+            if not self.cfg.get("init_from"):  # a dry run leaves the config's out
+                logger.warning("no --init-from: with BN frozen, a trunk of random weights hardly learns")
             return
         weights = _without_other_classes(read_weights(self.run.init_from), self.train_set.classes)
         columns = model.head.scores.in_features

@@ -121,7 +121,7 @@ class DetectorTraining:
         detector of other classes, the output layers do.
         """
         if not self.run.init_from:
-            if not self.cfg.get("init_from"):  # a dry run leaves the config's out
+            if "init_from" not in self.cfg:  # a dry run sets it to None
                 logger.warning("no --init-from: with BN frozen, a trunk of random weights hardly learns")
             return
         weights = _without_other_classes(read_weights(self.run.init_from), self.train_set.classes)

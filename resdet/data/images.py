@@ -266,7 +266,9 @@ def _read_bytes(path: str | Path) -> np.ndarray:
     except FileNotFoundError:
         raise _missing(path) from None
     except OSError as error:
-        raise UserError(f"{quoted_path(path)}: cannot be read ({error.strerror}); check its permissions") from None
+        raise UserError(
+            f"{quoted_path(path)}: cannot be read ({error.strerror or error}); check its permissions"
+        ) from None
     except ValueError:  # a NUL, or a lone surrogate
         raise _missing(path) from None
 

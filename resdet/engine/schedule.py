@@ -139,8 +139,8 @@ class Plateau(Schedule):
         figure: name of the figure, minimized if the name ends in "error", otherwise maximized ("val/mAP50" of a
             detector); `loop.validate_every` decides how often there is one.
         patience: validations in a row without a new best value after which the rate falls.
-        margin: a new best value is better than the old one by more than this, in the figure's unit (percent; mAP from
-            0 to 1).
+        margin: a new best value is better than the old one by more than this, in the figure's unit; None: .1 of an
+            error, which is in percent, and .001 of an mAP, from 0 to 1.
         gamma: the factor.
         divisions: how often the rate falls at most; then it stays to the end, `steps`.
     """
@@ -150,17 +150,19 @@ class Plateau(Schedule):
         steps: Natural,
         figure: str = "test/top1_error",
         patience: Count = 5,
-        margin: float = 0.1,
+        margin: float | None = None,
         gamma: float = 0.1,
         divisions: Natural = 3,
     ) -> None:
-        self.steps, self.figure, self.patience, self.margin, self.gamma = steps, figure, patience, margin, gamma
+        self.steps, self.figure, self.patience, self.gamma = steps, figure, patience, gamma
+        self.minimized = figure.endswith("error")
+        self.margin = margin if margin is not None else 0.1 if self.minimized else 0.001
         self.most_divisions = divisions
         self.lowest, self.waited, self.divisions = math.inf, 0, 0
 
     def in_words(self) -> str:
         """When the rate falls."""
-        better = "falling" if self.figure.endswith("error") else "rising"
+        better = "falling" if self.minimized else "rising"
         return f"x {self.gamma:g} where {self.figure} stops {better}, {self.most_divisions} times at most"
 
     def validated(self) -> str:
@@ -175,7 +177,7 @@ class Plateau(Schedule):
         """Count the validations since the best value."""
         if self.figure not in figures:
             return
-        figure = figures[self.figure] if self.figure.endswith("error") else -figures[self.figure]
+        figure = figures[self.figure] if self.minimized else -figures[self.figure]
         if figure < self.lowest - self.margin:
             self.lowest, self.waited = figure, 0
             return

@@ -233,7 +233,8 @@ def read_ledger(folder: Path) -> Ledger:
     keys = [section.key for section in contents.section]
     for name, measurement in measurements.items():
         if measurement.section not in keys:
-            raise UserError(f"{folder / name}.json: {path} has no section '{measurement.section}'; it has {keys}")
+            there = f"has no section '{measurement.section}'; it has {keys}" if path.is_file() else "is missing"
+            raise UserError(f"{folder / name}.json: {path} {there}")
         if len(measurement.machine) == 1 and measurement.machine not in contents.machines:
             raise UserError(f"{folder / name}.json: {path} has no machine '{measurement.machine}'")
     for section in contents.section:

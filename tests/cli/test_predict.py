@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -152,3 +153,12 @@ def test_a_folder_of_drawn_pictures_alone_is_told(
 def test_annotations_of_another_form_are_refused() -> None:
     with pytest.raises(UserError, match="annotations"):
         PredictOptions(annotations="VOC")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(
+    det_config: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    words = [det_config, checkpoint, tmp_path / "pipe.jpg", "--out", tmp_path / "out", *ON_CPU]
+    assert "pipe.jpg: is no regular file (a pipe or a device)" in error_line(predict, words, capsys)

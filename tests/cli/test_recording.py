@@ -75,6 +75,9 @@ def test_what_cannot_be_recorded_is_refused_before_the_test(
     bad.write_text("{}")
     command = [det_config, "--checkpoint", checkpoint, *ON_CPU, "--record"]
     assert "bad.json is not a measurement" in error_line(eval_voc, [*command, bad], capsys)
+    assert "'resdet results' reads .json files alone" in error_of(
+        eval_voc, [*command, tmp_path / "ledger.toml"], capsys
+    )
     call(eval_voc, *command, file)
     before = file.read_bytes()
     for options in (["--flip"], ["--method", "11-point"], ["--cfg-options", "model.head.nms_iou=0.4"]):

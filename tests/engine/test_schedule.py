@@ -63,7 +63,7 @@ def test_plateau_divides_three_times_and_then_keeps_the_rate_to_the_end() -> Non
 
 
 def test_plateau_divides_when_a_detectors_map_stops_rising() -> None:
-    schedule, factors = Plateau(steps=100, figure="val/mAP50", patience=2, margin=0.001), []
+    schedule, factors = Plateau(steps=100, figure="val/mAP50", patience=2), []
     for value in (0.1, 0.2, 0.3, 0.29, 0.3005, 0.4):
         schedule.observe({"val/mAP50": value})
         factors.append(schedule(0))

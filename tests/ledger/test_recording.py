@@ -262,3 +262,10 @@ def test_the_summary_and_what_is_of_earlier_code(tmp_path: Path) -> None:
     (tmp_path / "plain.json").unlink()
     with pytest.raises(UserError, match=r"summary of 'fruit' names measurements that do not exist: \['plain'\]"):
         read_ledger(tmp_path)
+
+
+def test_a_ledger_without_contents_is_told_so(tmp_path: Path) -> None:
+    row = Row("ours", {"mAP@.5": Figure([75.0])}, [0])
+    write_measurement(tmp_path / "fruit.json", Measurement("Fruit", "own", [row], "60 images", "nothing", "a CPU"))
+    with pytest.raises(UserError, match=r"fruit\.json: .*ledger\.toml is missing"):
+        read_ledger(tmp_path)

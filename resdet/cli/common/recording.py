@@ -55,6 +55,8 @@ class Recording:
             if args.row is not None:
                 raise UserError("--row names the results in the file of --record: give that too")
             return
+        if self.path.suffix.lower() != ".json":
+            raise UserError(f"--record {self.path}: 'resdet results' reads .json files alone; give such a name")
         if any(map(is_onnx, checkpoints)):  # of which neither the training nor the precision is known
             refuse_record(args, "figures of exported files")
         self.args, self.run, self.nets = args, run, len(checkpoints)

@@ -104,6 +104,8 @@ def _expand(text: str) -> list[tuple[Path, Path]]:
     path = Path(text)
     if path.is_dir():
         found = [(file, path) for file in _below(path)]
+    elif path.exists() and not path.is_file():
+        raise UserError(f"{text}: is no regular file (a pipe or a device); write the image to a file and give that")
     elif path.exists():
         found = [(path, path.parent)]
     else:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -129,3 +130,19 @@ def test_a_stream_that_cannot_be_opened_leaves_no_folder(
         words = [det_config, checkpoint, source, "--out", tmp_path / "out", *ON_CPU]
         assert str(source) in error_line(predict, words, capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_video_is_told(
+    det_config: Path, checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 5, (96, 64))
+    for frame in np.random.default_rng(0).integers(0, 256, (12, 64, 96, 3), np.uint8):
+        writer.write(frame)
+    writer.release()
+    words = [str(det_config), str(checkpoint), str(video), *ON_CPU, "--out"]
+    predict([*words, str(tmp_path / "whole")])
+    assert "could be read" not in caplog.text
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    predict([*words, str(tmp_path / "cut")])
+    assert "of about 12 frames could be read; is the file whole?" in caplog.text

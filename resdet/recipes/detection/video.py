@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,9 @@ from resdet.recipes.detection.video_frames import Frames, Video
 from resdet.report.drawing import draw_detections
 from resdet.report.progress import progress_bar
 from resdet.report.video_file import VideoFile
+
+logger = logging.getLogger("resdet")
+WHOLE_SHARE = 0.9  # of the frames that a video says it has, which for some codecs is an estimate
 
 
 def predict_video(
@@ -58,6 +62,10 @@ def predict_video(
             raise Stopped(stopped.number, f"{stopped}: {how}") from None
         finally:
             write_whole(out, {"classes": detector.classes, "threshold": threshold, "images": records})
+    if frames.count and len(records) < WHOLE_SHARE * frames.count:
+        logger.warning(
+            "%s: only %d of about %d frames could be read; is the file whole?", video.text, len(records), frames.count
+        )
     return len(records), target
 
 

@@ -21,7 +21,12 @@ def page_of(ledger: Ledger) -> str:
     """The whole page."""
     contents = ledger.contents
     head = f"# Results\n\n{HEAD.format(ledger.folder)}"
-    parts = [head, _summary(contents.summary), _wrapped(contents.introduction), _machines(contents.machines)]
+    parts = [
+        head,
+        _summary(contents.summary, ledger.folder),
+        _wrapped(contents.introduction),
+        _machines(contents.machines),
+    ]
     for section in contents.section:
         named = {name: ledger.measurements[name] for name in section.first}
         own = [(n, m) for n, m in (named | ledger.measurements).items() if m.section == section.key and m.kept]
@@ -51,10 +56,10 @@ def in_words(figure: Figure | str, digits: int) -> str:
     return f"{figure.mean:,.{digits}f}{spread}"
 
 
-def _summary(rows: Sequence[Summary]) -> str:
+def _summary(rows: Sequence[Summary], folder: str) -> str:
     if not rows:
         return ""
-    lines = [("what", "result", "how sure", "in results/"), ("---",) * 4]
+    lines = [("what", "result", "how sure", f"in {folder}/"), ("---",) * 4]
     lines += [(r.what, r.result, r.certainty, ", ".join(f"`{name}`" for name in r.of)) for r in rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 

@@ -256,6 +256,7 @@ def test_the_summary_and_what_is_of_earlier_code(tmp_path: Path) -> None:
     write_measurement(tmp_path / "tried.json", replace_struct(one, title="Tried", kept=False))
     page = page_of(read_ledger(tmp_path))
     assert "| Tried | It holds. Measured with earlier code: NMS was wrong. |" in page
+    assert f"| what | result | how sure | in {tmp_path.name}/ |" in page
     assert page.index("| fruit | 75 mAP | one \\| seed | `plain` |") < page.index("- **A**: two cores")
     assert "### Plain\n\nIt holds.\n\nMeasured with earlier code: NMS was wrong.\n\n| " in page
     assert "- **Brief**: It holds. *Measured with earlier code: NMS was wrong.*" in " ".join(page.split())

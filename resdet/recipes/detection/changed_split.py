@@ -35,7 +35,7 @@ def warn_of_changed_split(cfg: Config, checkpoints: Iterable[str | Path]) -> Non
     for path, then in records:
         if then.get("sorted") != now["sorted"]:
             logger.warning(
-                "%s: the images have changed since its training (%s images then, %d in data.train now), and with them "
-                "the split: some test images may have been trained on. Train again, or give each set its own list",
+                "%s was not trained on data.train as it is now (%s images then, %d now): if it was trained on this "
+                "data set, its images and with them the split have changed: some test images may have been trained on",
                 path, then.get("number"), now["number"],
             )  # fmt: skip
